@@ -31,21 +31,25 @@ void base64_append(std::string& out, std::string_view bytes) {
   const auto* from = reinterpret_cast<const unsigned char*>(bytes.data());
   std::size_t left = bytes.size();
   for (; left >= 3; left -= 3, from += 3, to += 4) {
-    const std::uint32_t group = static_cast<std::uint32_t>(from[0]) << 16 | static_cast<std::uint32_t>(from[1]) << 8 | from[2];
+    const std::uint32_t group =
+        static_cast<std::uint32_t>(from[0]) << 16 | static_cast<std::uint32_t>(from[1]) << 8 | from[2];
     to[0] = kAlphabet[group >> 18];
     to[1] = kAlphabet[group >> 12 & 63];
     to[2] = kAlphabet[group >> 6 & 63];
     to[3] = kAlphabet[group & 63];
   }
   if (left == 0) return;
-  const std::uint32_t group = static_cast<std::uint32_t>(from[0]) << 16 | (left == 2 ? static_cast<std::uint32_t>(from[1]) << 8 : 0);
+  const std::uint32_t group =
+      static_cast<std::uint32_t>(from[0]) << 16 | (left == 2 ? static_cast<std::uint32_t>(from[1]) << 8 : 0);
   to[0] = kAlphabet[group >> 18];
   to[1] = kAlphabet[group >> 12 & 63];
   to[2] = left == 2 ? kAlphabet[group >> 6 & 63] : '=';
   to[3] = '=';
 }
 
-std::size_t base64_decoded_size(std::string_view text) { return text.size() / 4 * 3 - (text.size() < 4 ? 0 : padding(text)); }
+std::size_t base64_decoded_size(std::string_view text) {
+  return text.size() / 4 * 3 - (text.size() < 4 ? 0 : padding(text));
+}
 
 Status base64_decode(std::string_view text, char* out) {
   if (text.size() % 4 != 0) return fail("base64: length " + std::to_string(text.size()) + " is no multiple of 4");

@@ -23,12 +23,20 @@ struct Xxh3::State {
   ~State() { XXH3_freeState(xxh); }
 };
 
-Xxh3::Xxh3() : state_(std::make_unique<State>()) { XXH3_128bits_reset(state_->xxh); }
+Xxh3::Xxh3() : state_(std::make_unique<State>()) {
+  XXH3_128bits_reset(state_->xxh);
+}
 Xxh3::~Xxh3() = default;
 
-void Xxh3::update(std::string_view bytes) { XXH3_128bits_update(state_->xxh, bytes.data(), bytes.size()); }
-std::string Xxh3::hex() const { return to_hex(XXH3_128bits_digest(state_->xxh)); }
+void Xxh3::update(std::string_view bytes) {
+  XXH3_128bits_update(state_->xxh, bytes.data(), bytes.size());
+}
+std::string Xxh3::hex() const {
+  return to_hex(XXH3_128bits_digest(state_->xxh));
+}
 
-std::string xxh3_hex(std::string_view bytes) { return to_hex(XXH3_128bits(bytes.data(), bytes.size())); }
+std::string xxh3_hex(std::string_view bytes) {
+  return to_hex(XXH3_128bits(bytes.data(), bytes.size()));
+}
 
 }  // namespace zeroth

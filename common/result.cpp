@@ -9,6 +9,8 @@ Error system_error(std::string_view call, int code) {
   return Error{code, std::string(call) + ": " + std::strerror(code)};
 }
 
-Error last_error(std::string_view call) { return system_error(call, errno); }
+Error last_error(std::string_view call) {
+  return system_error(call, errno);
+}
 
 }  // namespace zeroth

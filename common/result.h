@@ -25,7 +25,9 @@ using Status = Result<void>;
 inline tl::unexpected<Error> fail(std::string message, int code = 0) {
   return tl::unexpected<Error>(Error{code, std::move(message)});
 }
-inline tl::unexpected<Error> fail(Error error) { return tl::unexpected<Error>(std::move(error)); }
+inline tl::unexpected<Error> fail(Error error) {
+  return tl::unexpected<Error>(std::move(error));
+}
 
 // "<call>: <strerror>" for the given errno value.
 Error system_error(std::string_view call, int code);

@@ -66,7 +66,9 @@ std::string escape_control(std::string_view text) {
 
 namespace {
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
+char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+}
 
 // Optimal string alignment: insertion, deletion, substitution and the swap of two neighbours cost 1 each.
 std::size_t edit_distance(std::string_view a, std::string_view b) {

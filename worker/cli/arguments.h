@@ -22,10 +22,11 @@ struct Option {
 // The words of one call. Views point into argv.
 class Arguments {
  public:
-  // Accepts `--name value`, `--name=value`, flags, positionals and `--` before positionals that begin with a dash. Fails on
-  // an unknown option (naming the nearest), a missing value, a flag with a value, an option given twice, or more than
-  // `max_positionals` positionals.
-  static Result<Arguments> parse(std::span<char* const> words, std::span<const Option> options, std::size_t max_positionals);
+  // Accepts `--name value`, `--name=value`, flags, positionals and `--` before positionals that begin with a dash.
+  // Fails on an unknown option (naming the nearest), a missing value, a flag with a value, an option given twice, or
+  // more than `max_positionals` positionals.
+  static Result<Arguments> parse(std::span<char* const> words, std::span<const Option> options,
+                                 std::size_t max_positionals);
 
   bool has(std::string_view option) const { return values_.count(option) != 0; }
   std::optional<std::string_view> value(std::string_view option) const;

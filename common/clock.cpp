@@ -1,0 +1,56 @@
+#include "common/clock.h"
+
+#include <cstdio>
+#include <ctime>
+
+#include "common/files.h"
+
+namespace zeroth {
+
+double elapsed_ms(MonotonicTime from, MonotonicTime to) {
+  return static_cast<double>(std::chrono::duration_cast<Microseconds>(to - from).count()) / 1000.0;
+}
+
+std::string rfc3339(WallTime time) {
+  const auto ms = std::chrono::duration_cast<Milliseconds>(time.time_since_epoch()).count();
+  const std::time_t seconds = static_cast<std::time_t>(ms / 1000);
+  std::tm parts{};
+  ::gmtime_r(&seconds, &parts);
+  char text[40];
+  const std::size_t length = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
+  std::snprintf(text + length, sizeof text - length, ".%03dZ", static_cast<int>(ms % 1000));
+  return text;
+}
+
+std::optional<WallTime> parse_rfc3339(std::string_view text) {
+  std::tm parts{};
+  int ms = 0;
+  char end = 0;
+  const std::string copy(text);
+  if (std::sscanf(copy.c_str(), "%4d-%2d-%2dT%2d:%2d:%2d.%3d%c", &parts.tm_year, &parts.tm_mon, &parts.tm_mday,
+                  &parts.tm_hour, &parts.tm_min, &parts.tm_sec, &ms, &end) != 8 ||
+      end != 'Z') {
+    return std::nullopt;
+  }
+  parts.tm_year -= 1900;
+  parts.tm_mon -= 1;
+  return std::chrono::system_clock::from_time_t(::timegm(&parts)) + Milliseconds(ms);
+}
+
+std::string boot_id() {
+  auto text = read_file("/proc/sys/kernel/random/boot_id", 64);
+  if (!text) return "";
+  while (!text->empty() && text->back() == '\n') text->pop_back();
+  return *text;
+}
+
+std::string human_duration(std::chrono::nanoseconds duration) {
+  using namespace std::chrono;
+  if (duration < seconds(1)) return std::to_string(duration_cast<milliseconds>(duration).count()) + " ms";
+  if (duration < minutes(2)) return std::to_string(duration_cast<seconds>(duration).count()) + " s";
+  if (duration < hours(2)) return std::to_string(duration_cast<minutes>(duration).count()) + " min";
+  if (duration < hours(48)) return std::to_string(duration_cast<hours>(duration).count()) + " h";
+  return std::to_string(duration_cast<hours>(duration).count() / 24) + " d";
+}
+
+}  // namespace zeroth

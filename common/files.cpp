@@ -1,0 +1,90 @@
+#include "common/files.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstdio>
+
+namespace zeroth {
+
+Result<std::string> read_file(const std::string& path, std::size_t max_bytes) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!fd) return fail(last_error(path));
+  struct stat info {};
+  if (::fstat(fd.get(), &info) != 0) return fail(last_error(path));
+  if (!S_ISREG(info.st_mode)) return fail(path + ": not a regular file");
+  std::string bytes;
+  bytes.resize(static_cast<std::size_t>(info.st_size) + 1);
+  std::size_t size = 0;
+  for (;;) {
+    if (size == bytes.size()) bytes.resize(size * 2);
+    const ssize_t got = ::read(fd.get(), bytes.data() + size, bytes.size() - size);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return fail(last_error(path));
+    if (got == 0) break;
+    size += static_cast<std::size_t>(got);
+    if (size > max_bytes) return fail(path + ": larger than " + std::to_string(max_bytes) + " bytes", EFBIG);
+  }
+  bytes.resize(size);
+  return bytes;
+}
+
+Status write_all(int fd, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return fail(last_error("write"));
+    bytes.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return {};
+}
+
+std::string folder_of(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+std::string name_of(const std::string& path) {
+  return path.substr(path.rfind('/') + 1);
+}
+
+Status sync_folder(const std::string& folder) {
+  const UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) return fail(last_error(folder));
+  if (::fsync(fd.get()) != 0) return fail(last_error("fsync " + folder));
+  return {};
+}
+
+Status write_file_atomically(const std::string& path, std::string_view bytes, mode_t mode) {
+  const std::string temporary = folder_of(path) + "/." + name_of(path) + "." + std::to_string(::getpid()) + ".tmp";
+  ::unlink(temporary.c_str());  // left behind by a dead process of the same number
+  UniqueFd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
+  if (!fd) return fail(last_error(temporary));
+  Status done = write_all(fd.get(), bytes);
+  if (done && ::fsync(fd.get()) != 0) done = fail(last_error("fsync"));
+  if (done && ::close(fd.release()) != 0) done = fail(last_error("close"));
+  if (done && ::rename(temporary.c_str(), path.c_str()) != 0) done = fail(last_error("rename"));
+  if (!done) {
+    ::unlink(temporary.c_str());
+    return fail(std::move(done.error()).in(path));
+  }
+  return sync_folder(folder_of(path));
+}
+
+Status make_folders(const std::string& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) == 0) {
+    if (!S_ISDIR(info.st_mode)) return fail(path + ": not a folder", ENOTDIR);
+    return {};
+  }
+  const std::string parent = folder_of(path);
+  if (parent != path) {
+    if (Status made = make_folders(parent); !made) return made;
+  }
+  if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return fail(last_error("mkdir " + path));
+  return sync_folder(parent);
+}
+
+}  // namespace zeroth

@@ -1,0 +1,36 @@
+#pragma once
+// Reading and atomically writing whole small files, and writing all of a buffer.
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "common/result.h"
+#include "common/unique_fd.h"
+
+namespace zeroth {
+
+// Whole content of a regular file or a /proc file; fails if it is larger than `max_bytes`. Never follows a path to a
+// FIFO or device into blocking.
+Result<std::string> read_file(const std::string& path, std::size_t max_bytes = std::size_t(1) << 31);
+
+// Writes all bytes, continuing short writes and EINTR.
+Status write_all(int fd, std::string_view bytes);
+
+// Replaces `path` atomically and durably: temporary file in the same folder (".<name>.<pid>.tmp"), write, fsync,
+// rename, fsync of the folder. On failure the temporary file is removed and the old content stands.
+Status write_file_atomically(const std::string& path, std::string_view bytes, mode_t mode = 0600);
+
+// The part before the last slash ("." if there is none) and behind it.
+std::string folder_of(const std::string& path);
+std::string name_of(const std::string& path);
+
+// fsync of a folder, so that names in it are durable.
+Status sync_folder(const std::string& folder);
+
+// Makes a folder and its missing parents with mode 0700, each made durable in its parent. Existing ones are left alone.
+Status make_folders(const std::string& path);
+
+}  // namespace zeroth

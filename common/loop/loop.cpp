@@ -1,0 +1,138 @@
+#include "common/loop/loop.h"
+
+#include <cassert>
+#include <cstdlib>
+#include <utility>
+
+namespace zeroth {
+namespace {
+
+struct PoolJob {
+  uv_work_t request{};
+  std::function<void()> work;
+  std::function<void()> done;
+};
+
+}  // namespace
+
+Error uv_error(const char* call, int status) {
+  return {-status, std::string(call) + ": " + uv_strerror(status)};
+}
+
+Loop::Loop() {
+  if (uv_loop_init(&loop_) != 0) std::abort();  // out of memory or descriptors before anything runs
+}
+
+Loop::~Loop() {
+  uv_run(&loop_, UV_RUN_DEFAULT);
+  [[maybe_unused]] const int left = uv_loop_close(&loop_);
+  assert(left == 0 && "a handle outlived its loop");
+}
+
+void Loop::run() {
+  uv_run(&loop_, UV_RUN_DEFAULT);
+}
+void Loop::stop() {
+  uv_stop(&loop_);
+}
+
+void Loop::in_pool(std::function<void()> work, std::function<void()> done) {
+  auto* job = new PoolJob{{}, std::move(work), std::move(done)};
+  job->request.data = job;
+  uv_queue_work(
+      &loop_, &job->request, [](uv_work_t* request) { static_cast<PoolJob*>(request->data)->work(); },
+      [](uv_work_t* request, int) {
+        const std::unique_ptr<PoolJob> finished(static_cast<PoolJob*>(request->data));
+        finished->done();
+      });
+}
+
+void Loop::in_pool(std::function<void()> work, std::weak_ptr<void> owner, std::function<void()> done) {
+  in_pool(std::move(work), [owner = std::move(owner), done = std::move(done)] {
+    if (!owner.expired()) done();
+  });
+}
+
+void Loop::post(std::function<void()> call) {
+  auto* timer = new uv_timer_t;
+  uv_timer_init(&loop_, timer);
+  timer->data = new std::function<void()>(std::move(call));
+  uv_timer_start(
+      timer,
+      [](uv_timer_t* due) {
+        const std::unique_ptr<std::function<void()>> run(static_cast<std::function<void()>*>(due->data));
+        uv_close(reinterpret_cast<uv_handle_t*>(due),
+                 [](uv_handle_t* closed) { delete reinterpret_cast<uv_timer_t*>(closed); });
+        (*run)();
+      },
+      0, 0);
+}
+
+Timer::Timer(Loop& loop) : handle_(new uv_timer_t) {
+  uv_timer_init(loop.uv(), handle_.get());
+  handle_->data = this;
+}
+
+void Timer::start(std::chrono::milliseconds after, std::function<void()> on_timeout) {
+  run(after, std::chrono::milliseconds(0), std::move(on_timeout));
+}
+
+void Timer::start_repeating(std::chrono::milliseconds every, std::function<void()> on_timeout) {
+  run(every, every, std::move(on_timeout));
+}
+
+void Timer::run(std::chrono::milliseconds after, std::chrono::milliseconds repeat, std::function<void()> on_timeout) {
+  on_timeout_ = std::move(on_timeout);
+  uv_update_time(handle_->loop);
+  uv_timer_start(
+      handle_.get(),
+      [](uv_timer_t* due) {
+        if (due->data == nullptr) return;
+        const std::function<void()> call = static_cast<Timer*>(due->data)->on_timeout_;
+        call();
+      },
+      static_cast<std::uint64_t>(after.count()), static_cast<std::uint64_t>(repeat.count()));
+}
+
+void Timer::stop() {
+  uv_timer_stop(handle_.get());
+}
+bool Timer::active() const {
+  return uv_is_active(reinterpret_cast<const uv_handle_t*>(handle_.get())) != 0;
+}
+
+FdWatch::FdWatch(Loop& loop, int fd) : handle_(new uv_poll_t) {
+  if (uv_poll_init(loop.uv(), handle_.get(), fd) != 0) std::abort();  // our own bug: not a pollable descriptor
+  handle_->data = this;
+}
+
+void FdWatch::start(int events, std::function<void(int)> on_events) {
+  events_ = events;
+  on_events_ = std::move(on_events);
+  uv_poll_start(handle_.get(), events, [](uv_poll_t* due, int status, int happened) {
+    if (due->data == nullptr) return;
+    auto* watch = static_cast<FdWatch*>(due->data);
+    const std::function<void(int)> call = watch->on_events_;
+    call(status < 0 ? watch->events_ : happened);
+  });
+}
+
+void FdWatch::stop() {
+  uv_poll_stop(handle_.get());
+}
+
+SignalWatch::SignalWatch(Loop& loop, int signal, std::function<void()> on_signal)
+    : handle_(new uv_signal_t), on_signal_(std::move(on_signal)) {
+  uv_signal_init(loop.uv(), handle_.get());
+  handle_->data = this;
+  uv_signal_start(
+      handle_.get(),
+      [](uv_signal_t* due, int) {
+        if (due->data == nullptr) return;
+        const std::function<void()> call = static_cast<SignalWatch*>(due->data)->on_signal_;
+        call();
+      },
+      signal);
+}
+
+}  // namespace zeroth

@@ -1,0 +1,97 @@
+#pragma once
+// One libuv loop, and the handles on it as values: destroying one stops it, closes it and frees it in libuv's own time.
+// The loop is declared first in whatever owns it and so destroyed last; its destructor runs the pending closes.
+// Callbacks run on the loop's thread; a callback may destroy the very object that calls it.
+
+#include <uv.h>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+
+#include "common/result.h"
+
+namespace zeroth {
+
+class Loop {
+ public:
+  Loop();
+  ~Loop();
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+
+  // Until stop() or until nothing is left to wait for.
+  void run();
+  void stop();
+  uv_loop_t* uv() { return &loop_; }
+
+  // Runs `work` on libuv's thread pool, then `done` on the loop. `done` runs also if `owner` is gone by then, unless it
+  // is given: with an owner, a dead owner drops `done` (but `work` is never cut short).
+  void in_pool(std::function<void()> work, std::function<void()> done);
+  void in_pool(std::function<void()> work, std::weak_ptr<void> owner, std::function<void()> done);
+
+  // Runs `call` on the loop after the callback that is running now.
+  void post(std::function<void()> call);
+
+ private:
+  uv_loop_t loop_;
+};
+
+Error uv_error(const char* call, int status);
+
+namespace detail {
+template <class Uv>
+struct Closer {
+  void operator()(Uv* handle) const {
+    handle->data = nullptr;
+    uv_close(reinterpret_cast<uv_handle_t*>(handle), [](uv_handle_t* closed) { delete reinterpret_cast<Uv*>(closed); });
+  }
+};
+template <class Uv>
+using Handle = std::unique_ptr<Uv, Closer<Uv>>;
+}  // namespace detail
+
+// Runs a callback once or repeatedly.
+class Timer {
+ public:
+  explicit Timer(Loop& loop);
+  // Starts again from now, whatever ran before.
+  void start(std::chrono::milliseconds after, std::function<void()> on_timeout);
+  void start_repeating(std::chrono::milliseconds every, std::function<void()> on_timeout);
+  void stop();
+  bool active() const;
+
+ private:
+  void run(std::chrono::milliseconds after, std::chrono::milliseconds repeat, std::function<void()> on_timeout);
+  detail::Handle<uv_timer_t> handle_;
+  std::function<void()> on_timeout_;
+};
+
+// Watches a descriptor (pipe, socket, inotify, pidfd) that somebody else owns; destroy the watch before closing it.
+class FdWatch {
+ public:
+  static constexpr int kReadable = UV_READABLE;
+  static constexpr int kWritable = UV_WRITABLE;
+
+  // The descriptor is made non-blocking by libuv.
+  FdWatch(Loop& loop, int fd);
+  // `on_events` gets the events that are due; an error of the descriptor comes as all of `events`.
+  void start(int events, std::function<void(int)> on_events);
+  void stop();
+
+ private:
+  detail::Handle<uv_poll_t> handle_;
+  int events_ = 0;
+  std::function<void(int)> on_events_;
+};
+
+class SignalWatch {
+ public:
+  SignalWatch(Loop& loop, int signal, std::function<void()> on_signal);
+
+ private:
+  detail::Handle<uv_signal_t> handle_;
+  std::function<void()> on_signal_;
+};
+
+}  // namespace zeroth

@@ -1,0 +1,59 @@
+#include "common/loop/loop.h"
+
+#include <doctest/doctest.h>
+#include <sys/socket.h>
+
+#include <optional>
+
+#include "common/clock.h"
+#include "common/loop/stream.h"
+
+namespace zeroth {
+
+TEST_CASE("timer: its callback may destroy it") {
+  Loop loop;
+  auto timer = std::make_unique<Timer>(loop);
+  bool fired = false;
+  timer->start(Milliseconds(1), [&] {
+    timer.reset();
+    fired = true;
+  });
+  loop.run();
+  CHECK(fired);
+}
+
+TEST_CASE("pool: an owner that is gone gets no answer") {
+  Loop loop;
+  bool worked = false, answered = false;
+  {
+    const auto owner = std::make_shared<int>();
+    loop.in_pool([&] { worked = true; }, owner, [&] { answered = true; });
+  }
+  loop.run();
+  CHECK(worked);
+  CHECK_FALSE(answered);
+}
+
+TEST_CASE("stream: more than the socket holds arrives whole, then the end") {
+  Loop loop;
+  int ends[2];
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+  std::optional<Stream> near(std::in_place, loop, UniqueFd(ends[0]));
+  std::optional<Stream> far(std::in_place, loop, UniqueFd(ends[1]));
+  std::string sent(3 << 20, 'x'), got;
+  bool ended = false;
+  far->start([&](std::string_view bytes) { got += bytes; },
+             [&] {
+               ended = true;
+               far.reset();
+             });
+  near->start([](std::string_view) {}, [] {});
+  near->on_drained([&] { near.reset(); });
+  near->write(sent);
+  CHECK(near->queued() > 0);
+  loop.run();
+  CHECK(ended);
+  CHECK(got == sent);
+}
+
+}  // namespace zeroth
