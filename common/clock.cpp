@@ -1,5 +1,6 @@
 #include "common/clock.h"
 
+#include <charconv>
 #include <cstdio>
 #include <ctime>
 
@@ -51,6 +52,21 @@ std::string human_duration(std::chrono::nanoseconds duration) {
   if (duration < hours(2)) return std::to_string(duration_cast<minutes>(duration).count()) + " min";
   if (duration < hours(48)) return std::to_string(duration_cast<hours>(duration).count()) + " h";
   return std::to_string(duration_cast<hours>(duration).count() / 24) + " d";
+}
+
+Result<Milliseconds> parse_duration(std::string_view text) {
+  constexpr std::pair<std::string_view, double> kUnits[] = {{"", 1e3}, {"ms", 1}, {"s", 1e3}, {"m", 6e4}, {"min", 6e4}, {"h", 3.6e6}};
+  constexpr double kLongest = 10.0 * 365 * 24 * 3.6e6;
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
+  const std::string_view rest(end, static_cast<std::size_t>(text.data() + text.size() - end));
+  if (error == std::errc()) {
+    for (const auto& [unit, ms] : kUnits) {
+      const double length = number * ms;
+      if (unit == rest && length >= 0 && length <= kLongest) return Milliseconds(static_cast<std::int64_t>(length + 0.5));
+    }
+  }
+  return fail("'" + std::string(text) + "' is not a duration; write 500ms, 2s, 5m or 1h");
 }
 
 }  // namespace zeroth

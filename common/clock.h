@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "common/result.h"
+
 namespace zeroth {
 
 using Milliseconds = std::chrono::milliseconds;
@@ -33,5 +35,8 @@ std::string boot_id();
 
 // For people: "340 ms", "12 s", "5 min", "2 h", "3 d".
 std::string human_duration(std::chrono::nanoseconds duration);
+
+// What people type: "500ms", "2s", "1.5m", "1h", or a plain number of seconds; not negative, at most 10 years.
+Result<Milliseconds> parse_duration(std::string_view text);
 
 }  // namespace zeroth

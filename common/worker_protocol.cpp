@@ -183,7 +183,7 @@ NameCount NameCount::of(const std::vector<std::string>& all) {
   return {all.size(), {all.begin(), all.begin() + static_cast<std::ptrdiff_t>(std::min(all.size(), kShown))}};
 }
 
-Json to_json(const RestoreReport& report) {
+Json to_json(const RestoreSummary& report) {
   return {{"kept", to_json(report.kept)},
           {"added", to_json(report.added)},
           {"removed", to_json(report.removed)},
@@ -191,12 +191,12 @@ Json to_json(const RestoreReport& report) {
           {"warnings", report.warnings}};
 }
 
-Result<RestoreReport> parse_restore_report(const Json& result) {
-  RestoreReport report;
-  const std::pair<const char*, NameCount RestoreReport::*> members[] = {{"kept", &RestoreReport::kept},
-                                                                        {"added", &RestoreReport::added},
-                                                                        {"removed", &RestoreReport::removed},
-                                                                        {"renamed", &RestoreReport::renamed}};
+Result<RestoreSummary> parse_restore_summary(const Json& result) {
+  RestoreSummary report;
+  const std::pair<const char*, NameCount RestoreSummary::*> members[] = {{"kept", &RestoreSummary::kept},
+                                                                        {"added", &RestoreSummary::added},
+                                                                        {"removed", &RestoreSummary::removed},
+                                                                        {"renamed", &RestoreSummary::renamed}};
   for (const auto& [name, member] : members) {
     auto parsed = parse_name_count(result, name);
     if (!parsed) return fail(std::move(parsed.error()).in("restore"));

@@ -107,12 +107,12 @@ struct NameCount {
 };
 
 // The result of restore.
-struct RestoreReport {
+struct RestoreSummary {
   NameCount kept, added, removed, renamed;
   std::vector<std::string> warnings;
 };
-Json to_json(const RestoreReport& report);
-Result<RestoreReport> parse_restore_report(const Json& result);
+Json to_json(const RestoreSummary& report);
+Result<RestoreSummary> parse_restore_summary(const Json& result);
 
 // The result of checkpoint, but for an inline state's text.
 struct CheckpointReply {

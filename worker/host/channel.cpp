@@ -50,14 +50,15 @@ void Channel::write_some() {
   }
 }
 
-void Channel::wait(std::chrono::nanoseconds timeout, int extra_fd) {
+bool Channel::wait(std::chrono::nanoseconds timeout, int extra_fd) {
   std::array<pollfd, 2> fds = {{{fd_.get(), static_cast<short>(POLLIN | (out_.empty() ? 0 : POLLOUT)), 0}, {extra_fd, POLLIN, 0}}};
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(timeout);
   const timespec limit = {seconds.count(), (timeout - seconds).count()};
   const int due = ::ppoll(fds.data(), fds.size(), timeout.count() < 0 ? nullptr : &limit, nullptr);
-  if (due <= 0) return;
+  if (due <= 0) return false;
   if ((fds[0].revents & POLLOUT) != 0) write_some();
   readable_ = readable_ || (fds[0].revents & (POLLIN | POLLHUP | POLLERR)) != 0;
+  return fds[1].revents != 0;
 }
 
 void Channel::read(const std::function<void(std::string_view)>& on_line) {

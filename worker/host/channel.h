@@ -26,8 +26,8 @@ class Channel {
   void send(std::string line);
 
   // Waits until there is something to read, `extra_fd` (-1 for none) is readable, or `timeout` is over (negative: no
-  // limit). Zero only looks. Writes what is queued meanwhile.
-  void wait(std::chrono::nanoseconds timeout, int extra_fd = -1);
+  // limit). Zero only looks. Writes what is queued meanwhile. True if it was `extra_fd`.
+  bool wait(std::chrono::nanoseconds timeout, int extra_fd = -1);
 
   // Reads what has come and hands each complete line to `on_line`, which may send. Lines the host cannot take yet stay
   // queued by the host. A line over kMaxLine counts as the end.

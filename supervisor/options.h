@@ -1,0 +1,78 @@
+#pragma once
+// What zeroth-supervise was asked to do, from its command line and environment. Each value knows where it came from, so
+// that `zerothctl config` can say so and the fingerprint covers all of them.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/clock.h"
+#include "common/json.h"
+#include "common/result.h"
+
+namespace zeroth {
+
+enum class ReloadMode { Auto, Overlap, Recreate };
+enum class RestartOn { OnFailure, Always, Never };
+enum class LogFormat { Text, Json };
+
+struct Options {
+  // What runs: a program file, or a command that speaks the protocol.
+  std::string program;
+  std::vector<std::string> command;
+  std::string name;
+  std::string cwd;
+  std::vector<std::string> env;  // K=V for the worker
+  std::optional<double> rate;    // iterations/s, built-in worker
+  std::optional<double> halflife;
+
+  std::vector<std::string> watch;
+  std::vector<std::string> ignore;
+  std::optional<Milliseconds> debounce;
+  Milliseconds watch_interval{30'000};  // slow poll; with `poll` the poll itself
+  bool poll = false;
+  bool no_watch = false;
+
+  ReloadMode reload = ReloadMode::Auto;
+  RestartOn restart = RestartOn::OnFailure;
+  Milliseconds min_uptime{10'000};
+  int max_failures = 10;  // 0: never give up
+  Milliseconds backoff_max{30'000};
+  Milliseconds retry_failed{60'000};  // 0: never
+  bool exit_on_failure = false;
+  Milliseconds start_timeout{60'000};
+  Milliseconds drain_timeout{250};
+  Milliseconds stop_timeout{3'000};
+
+  std::string state_dir;
+  std::string runtime_dir;
+  std::string pid_file;
+  Milliseconds checkpoint_interval{1'000};  // 0: off
+  std::optional<Milliseconds> max_snapshot_age;
+  bool fresh = false;
+  bool adopt = false;
+  bool strict = false;
+  bool no_sidecar = false;
+
+  LogFormat log_format = LogFormat::Text;
+  std::string log_file;
+  bool raw = false;
+  int verbosity = 0;  // -1 with -q
+
+  Json origins = Json::object();  // option name -> "flag" | "environment" | "default"
+};
+
+// What the command line asks for besides running.
+struct ParsedOptions {
+  std::optional<Options> options;  // absent: `text` is to be printed and the program to end with `exit_code`
+  std::string text;                // help, version or an error
+  int exit_code = 0;
+};
+
+// Reads argv and the environment; never prints, never exits.
+ParsedOptions parse_options(int argc, const char* const* argv);
+
+// Each effective value with its origin: {"rate":{"value":60,"origin":"default"}, …}.
+Json describe(const Options& options);
+
+}  // namespace zeroth

@@ -1,0 +1,276 @@
+#include "supervisor/reload/handover.h"
+
+#include <utility>
+
+namespace zeroth {
+
+Handover::Handover(Loop& loop, Plan plan, Hooks hooks)
+    : loop_(loop),
+      hooks_(std::move(hooks)),
+      context_(plan.context),
+      receipt_(std::move(plan.receipt)),
+      old_(std::move(plan.old)),
+      last_state_bytes_(plan.last_state_bytes),
+      deadlines_(plan.deadlines),
+      ready_timer_(loop),
+      began_(plan.began),
+      mark_(monotonic_now()) {}
+
+// One event at a time: an action that fails at once queues its event behind the step that is running.
+void Handover::deliver(HandoverEvent event) {
+  events_.push(event);
+  if (stepping_) return;
+  stepping_ = true;
+  const std::weak_ptr<bool> alive = alive_;
+  while (!events_.empty()) {
+    const HandoverEvent next = events_.front();
+    events_.pop();
+    const HandoverState before = state_;
+    HandoverStep result = step(state_, next, context_);
+    state_ = result.next;
+    context_ = result.context;
+    for (const HandoverAction action : result.actions) perform(action);
+    if (result.verdict) give_verdict(*result.verdict);
+    if (before != HandoverState::Done && state_ == HandoverState::Done) {
+      stepping_ = false;
+      hooks_.on_done(std::exchange(follow_ups_, {}));
+      return;
+    }
+  }
+  stepping_ = false;
+}
+
+void Handover::perform(HandoverAction action) {
+  switch (action) {
+    case HandoverAction::SpawnCandidate:
+      return spawn_candidate();
+    case HandoverAction::KillCandidate:
+      return bury_candidate();
+    case HandoverAction::SendDrain:
+      return drain();
+    case HandoverAction::SendCut:
+      return cut();
+    case HandoverAction::WriteCut:
+      return write_cut();
+    case HandoverAction::SendRestore:
+      return restore();
+    case HandoverAction::Commit:
+      return commit();
+    case HandoverAction::SendGo:
+      return go();
+    case HandoverAction::SendResume:
+      return resume();
+    case HandoverAction::StopOld:
+      return old_->stop(deadlines_.stop);
+    case HandoverAction::KillOld:
+      if (old_) old_->kill();
+      return;
+    case HandoverAction::RestartOldFromCut:
+    case HandoverAction::RestartOldFromNewest:
+    case HandoverAction::RestartNew:
+    case HandoverAction::StopOldNow:
+    case HandoverAction::StopOldWithCut:
+    case HandoverAction::StopNew:
+    case HandoverAction::ReloadAgain:
+      follow_ups_.push_back(action);
+      return;
+  }
+}
+
+void Handover::mark(std::optional<double>& step) {
+  const MonotonicTime now = monotonic_now();
+  step = elapsed_ms(mark_, now);
+  mark_ = now;
+}
+
+void Handover::spawn_candidate() {
+  candidate_ = hooks_.make_candidate();
+  restored_ = said_ready_ = loaded_ = false;
+  receipt_.to = candidate_->number();
+  mark_ = monotonic_now();
+  Generation::Hooks hooks;
+  hooks.on_loaded = [this] {
+    loaded_ = true;
+    mark(receipt_.ms.start);
+    deliver(HandoverEvent::CandidateLoaded);
+  };
+  hooks.on_ready = [this] {
+    said_ready_ = true;
+    ready_if_both();
+  };
+  hooks.on_failed = [this](const std::string& reason) { candidate_failed(reason); };
+  hooks.on_gone = [this] {
+    receipt_.diagnostics = candidate_->diagnostics().is_null() ? Json::array() : candidate_->diagnostics();
+    const std::string& told = candidate_->failure();
+    candidate_failed(told.empty() && candidate_->exit() ? candidate_->exit()->meaning : told);
+  };
+  hooks.on_output = [this, of = candidate_.get()](OutputStream stream, std::string_view bytes) { hooks_.on_output(*of, stream, bytes); };
+  candidate_->set_hooks(std::move(hooks));
+  if (Status spawned = candidate_->spawn(); !spawned) candidate_failed(spawned.error().message);
+}
+
+void Handover::candidate_failed(const std::string& reason) {
+  if (receipt_.reason.empty()) receipt_.reason = reason;
+  deliver(HandoverEvent::CandidateFailed);
+}
+
+void Handover::bury_candidate() {
+  ready_timer_.stop();
+  restore_waits_ = false;
+  if (!candidate_) return;
+  candidate_->kill();
+  hooks_.bury(std::exchange(candidate_, nullptr));
+}
+
+void Handover::drain() {
+  mark_ = monotonic_now();
+  const Milliseconds grace(1'000);  // for the answer itself
+  old_->request("drain", {{"deadline_ms", deadlines_.drain.count()}}, deadlines_.drain + grace,
+                [this, alive = std::weak_ptr<bool>(alive_)](const auto& outcome, std::string_view) {
+                  if (alive.expired()) return;
+                  mark(receipt_.ms.drain);
+                  if (outcome && outcome->is_object()) receipt_.closed = outcome->value("closed", std::uint64_t(0));
+                  deliver(HandoverEvent::Drained);
+                });
+}
+
+void Handover::cut() {
+  mark_ = monotonic_now();
+  hooks_.on_cut();
+  checkpoint_ = hooks_.make_checkpoint(old_);
+  checkpoint_->take(true, HandoverDeadlines::for_state(last_state_bytes_), [this](Status taken) {
+    mark(receipt_.ms.checkpoint);
+    if (!taken) {
+      if (receipt_.reason.empty()) receipt_.reason = taken.error().message;
+      return deliver(HandoverEvent::CutFailed);
+    }
+    cut_at_ = checkpoint_->taken_at();
+    receipt_.iteration = checkpoint_->iteration();
+    deliver(HandoverEvent::CutTaken);
+  });
+}
+
+void Handover::write_cut() {
+  checkpoint_->write(true, [this](Status written) {
+    if (!written) {
+      receipt_.reason = written.error().message;
+      return deliver(HandoverEvent::WriteFailed);
+    }
+    source_ = checkpoint_->source();
+    receipt_.snapshot = checkpoint_->sequence();
+    deliver(HandoverEvent::Written);
+  });
+}
+
+void Handover::commit() {
+  checkpoint_->commit([this](Result<SnapshotStore::Committed> committed) {
+    hooks_.on_committed(committed);
+    if (!committed && receipt_.reason.empty()) receipt_.reason = committed.error().message;
+    deliver(committed ? HandoverEvent::Committed : HandoverEvent::CommitFailed);
+  });
+}
+
+void Handover::set_source(RestoreSource source) {
+  source_ = std::move(source);
+  if (std::exchange(restore_waits_, false)) restore();
+}
+
+void Handover::fail_source(const std::string& reason) {
+  state_refused_ = true;
+  candidate_failed(reason);
+}
+
+void Handover::restore() {
+  if (!source_) {
+    restore_waits_ = true;
+    return;
+  }
+  mark_ = monotonic_now();
+  RestoreHead head;
+  head.generation = candidate_->number();
+  head.cause = receipt_.cause;
+  head.schema = source_->schema;
+  head.state_file = source_->file;
+  head.age_s = source_->age_s;
+  head.same_boot = source_->same_boot;
+  head.from_generation = source_->from_generation;
+  receipt_.snapshot = source_->sequence;
+  candidate_->restore(head, source_->state, HandoverDeadlines::for_state(source_->bytes),
+                      [this, alive = std::weak_ptr<bool>(alive_), of = candidate_.get()](const auto& outcome, std::string_view) {
+                        if (!alive.expired() && candidate_.get() == of) on_restored(outcome);
+                      });
+}
+
+void Handover::on_restored(const tl::expected<Json, Refusal>& outcome) {
+  if (!outcome) {
+    state_refused_ = outcome.error().code != ErrorCode::Timeout && outcome.error().code != ErrorCode::Unavailable;
+    if (outcome.error().code == ErrorCode::Unavailable) return;  // its end is reported with more
+    return candidate_failed("restore: " + outcome.error().message);
+  }
+  auto summary = parse_restore_summary(*outcome);
+  if (!summary) return candidate_failed(summary.error().message);
+  receipt_.restored = std::move(*summary);
+  restored_ = true;
+  ready_timer_.start(deadlines_.ready, [this] { candidate_failed("not ready within " + human_duration(deadlines_.ready)); });
+  ready_if_both();
+}
+
+void Handover::ready_if_both() {
+  if (!restored_ || !said_ready_) return;
+  ready_timer_.stop();
+  mark(receipt_.ms.restore);
+  deliver(HandoverEvent::CandidateReady);
+}
+
+void Handover::go() {
+  receipt_.verdict = "ok";
+  receipt_.reason.clear();
+  if (cut_at_) receipt_.ms.pause = elapsed_ms(*cut_at_, monotonic_now());
+  receipt_.ms.total = elapsed_ms(began_, monotonic_now());
+  hooks_.on_go(candidate_, receipt_);
+  candidate_->go([this, alive = std::weak_ptr<bool>(alive_)](const auto& outcome, std::string_view) {
+    if (alive.expired() || !candidate_) return;
+    if (!outcome) return candidate_failed("go: " + outcome.error().message);
+    mark(receipt_.ms.go);
+    hooks_.on_go_answered();
+    deliver(HandoverEvent::GoAnswered);
+  });
+}
+
+void Handover::resume() {
+  // A cut that is still outstanding ends first; what it wrote is dropped.
+  const bool cut_outstanding = checkpoint_ && !context_.cut_taken;
+  const Milliseconds deadline = deadlines_.resume + (cut_outstanding ? HandoverDeadlines::for_state(last_state_bytes_) : Milliseconds(0));
+  if (context_.commit == HandoverContext::Saving::None) checkpoint_.reset();
+  old_->request("resume", Json::object(), deadline, [this, alive = std::weak_ptr<bool>(alive_)](const auto& outcome, std::string_view) {
+    if (alive.expired()) return;
+    if (outcome) hooks_.on_resumed();
+    deliver(outcome ? HandoverEvent::ResumeAnswered : HandoverEvent::ResumeLate);
+  });
+}
+
+void Handover::give_verdict(HandoverVerdict verdict) {
+  switch (verdict) {
+    case HandoverVerdict::Ok:
+      receipt_.verdict = "ok";
+      break;
+    case HandoverVerdict::OkUncommitted:
+      receipt_.verdict = "ok";
+      receipt_.restored.warnings.push_back("the state at the cut could not be made durable: " + receipt_.reason);
+      break;
+    case HandoverVerdict::Rejected:
+      receipt_.verdict = "rejected";
+      break;
+    case HandoverVerdict::Abandoned:
+      receipt_.verdict = "abandoned";
+      break;
+    case HandoverVerdict::Failed:
+      receipt_.verdict = "failed";
+      break;
+  }
+  if (receipt_.verdict != "ok") receipt_.ms.total = elapsed_ms(began_, monotonic_now());
+  receipt_.at = wall_now();
+  hooks_.on_verdict(receipt_);
+}
+
+}  // namespace zeroth

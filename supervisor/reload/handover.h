@@ -1,0 +1,133 @@
+#pragma once
+// One start, reload, crash restart or rollback from its beginning to its verdict: translates what happens into the events
+// of the table in handover_state and performs the actions it names. Owned by Worker, one at a time. Every other file
+// knows one step; this one knows the whole.
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <queue>
+#include <string>
+
+#include "common/clock.h"
+#include "common/loop/loop.h"
+#include "supervisor/reload/handover_state.h"
+#include "supervisor/snapshot/checkpoint.h"
+#include "supervisor/worker/generation.h"
+#include "supervisor/worker/receipt.h"
+
+namespace zeroth {
+
+struct HandoverDeadlines {
+  Milliseconds drain{250};
+  Milliseconds stop{10'000};
+  Milliseconds ready{10'000};
+  Milliseconds resume{2'000};
+  // Checkpoint and restore: 10 s and 1 s for each 10 MB of the last state.
+  static Milliseconds for_state(std::uint64_t bytes) { return Milliseconds(10'000 + static_cast<std::int64_t>(bytes / 10'000)); }
+};
+
+class Handover {
+ public:
+  struct Plan {
+    HandoverContext context;
+    Receipt receipt;  // operation, worker, from, mode, cause, changed and ms.settle are filled in
+    std::shared_ptr<Generation> old;  // null in mode Start
+    MonotonicTime began;              // of the change that caused it
+    std::uint64_t last_state_bytes = 0;
+    HandoverDeadlines deadlines;
+  };
+
+  // What the worker does for it. All are called from the loop; only on_done may destroy the hand-over.
+  struct Hooks {
+    // A generation with the newest content (or the kept copy chosen), not spawned yet.
+    std::function<std::shared_ptr<Generation>()> make_candidate;
+    std::function<std::shared_ptr<Checkpoint>(std::shared_ptr<Generation>)> make_checkpoint;
+    // From here to on_go or on_resumed calls are queued.
+    std::function<void()> on_cut;
+    // What a candidate prints; after on_go the worker's own hooks are in place.
+    std::function<void(const Generation&, OutputStream, std::string_view)> on_output;
+    // Writes the `live` line and takes the candidate's hooks over; the commit point comes right after. From here on the
+    // candidate is what is live, and its end is reported by candidate_lost().
+    std::function<void(const std::shared_ptr<Generation>&, const Receipt&)> on_go;
+    std::function<void()> on_go_answered;
+    std::function<void()> on_resumed;
+    // The cut of this hand-over is durable, or why not.
+    std::function<void(const Result<SnapshotStore::Committed>&)> on_committed;
+    // A process that is to be reaped; kept by the worker until it is gone.
+    std::function<void(std::shared_ptr<Generation>)> bury;
+    std::function<void(const Receipt&)> on_verdict;
+    // Nothing is left to wait for. `actions`: what follows, of the last group of HandoverAction.
+    std::function<void(std::vector<HandoverAction> actions)> on_done;
+  };
+
+  Handover(Loop& loop, Plan plan, Hooks hooks);
+
+  void begin() { deliver(HandoverEvent::Begin); }
+  // Mode Start: what to restore; restore waits for it.
+  void set_source(RestoreSource source);
+  // Mode Start: nothing can be restored; the hand-over fails.
+  void fail_source(const std::string& reason);
+  void content_changed() { deliver(HandoverEvent::ContentChanged); }
+  void stop_requested() { deliver(HandoverEvent::StopRequested); }
+  // The old generation is reaped (its hooks belong to the worker).
+  void old_gone() { deliver(HandoverEvent::OldGone); }
+  // The candidate was sent go and is gone or broken.
+  void candidate_lost(const std::string& reason) { candidate_failed(reason); }
+
+  HandoverState state() const { return state_; }
+  const HandoverContext& context() const { return context_; }
+  const std::shared_ptr<Generation>& candidate() const { return candidate_; }
+  const std::shared_ptr<Checkpoint>& checkpoint() const { return checkpoint_; }
+  const Receipt& receipt() const { return receipt_; }
+  // Why the candidate did not make it: the worker refused the state itself (not: died, late).
+  bool state_refused() const { return state_refused_; }
+  // It got as far as saying loaded.
+  bool loaded() const { return loaded_; }
+
+ private:
+  void deliver(HandoverEvent event);
+  void perform(HandoverAction action);
+  void spawn_candidate();
+  void bury_candidate();
+  void candidate_failed(const std::string& reason);
+  void drain();
+  void cut();
+  void write_cut();
+  void commit();
+  void restore();
+  void on_restored(const tl::expected<Json, Refusal>& outcome);
+  void ready_if_both();
+  void go();
+  void resume();
+  void give_verdict(HandoverVerdict verdict);
+  void mark(std::optional<double>& step);
+
+  Loop& loop_;
+  Hooks hooks_;
+  HandoverState state_ = HandoverState::Idle;
+  HandoverContext context_;
+  std::queue<HandoverEvent> events_;
+  bool stepping_ = false;
+
+  Receipt receipt_;
+  std::shared_ptr<Generation> old_;
+  std::shared_ptr<Generation> candidate_;
+  std::shared_ptr<Checkpoint> checkpoint_;
+  std::optional<RestoreSource> source_;
+  bool restore_waits_ = false;
+  bool restored_ = false;
+  bool said_ready_ = false;
+  bool state_refused_ = false;
+  bool loaded_ = false;
+  std::uint64_t last_state_bytes_;
+  HandoverDeadlines deadlines_;
+  Timer ready_timer_;
+  MonotonicTime began_;
+  MonotonicTime mark_;
+  std::optional<MonotonicTime> cut_at_;
+  std::vector<HandoverAction> follow_ups_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace zeroth

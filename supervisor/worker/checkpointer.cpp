@@ -1,0 +1,120 @@
+#include "supervisor/worker/checkpointer.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+namespace zeroth {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr double kPauseShare = 20;             // at most one part in 20 of the time is spent pausing
+constexpr double kBytesPerSecond = 5'000'000;  // mean rate of periodic snapshots on disk
+constexpr Milliseconds kLongestRetry = 30s;
+
+Milliseconds deadline_for(std::uint64_t bytes) { return Milliseconds(1'000 + static_cast<std::int64_t>(bytes / 10'000)); }
+
+bool is_full(int code) { return code == ENOSPC || code == EDQUOT || code == EFBIG; }
+
+}  // namespace
+
+Checkpointer::Checkpointer(Loop& loop, SnapshotStore& store, Milliseconds interval, Hooks hooks)
+    : loop_(loop), store_(store), interval_(interval), hooks_(std::move(hooks)), timer_(loop) {}
+
+void Checkpointer::begin(bool durable) {
+  live_ = true;
+  if (durable || !durable_at_) durable_at_ = monotonic_now();
+  last_cut_ = monotonic_now();
+  if (!next_waiting_.empty()) return take_next();
+  schedule();
+}
+
+void Checkpointer::pause() {
+  live_ = false;
+  timer_.stop();
+  if (!current_) return;
+  current_.reset();
+  // Those who waited for it share the next one, cut after they asked as well.
+  std::move(current_waiting_.begin(), current_waiting_.end(), std::back_inserter(next_waiting_));
+  current_waiting_.clear();
+}
+
+void Checkpointer::fail_waiting(const std::string& reason) {
+  std::vector<Done> waiting = std::exchange(next_waiting_, {});
+  for (const Done& done : waiting) done(fail(reason));
+}
+
+void Checkpointer::request(const std::string& cause, Done done) {
+  next_waiting_.push_back(std::move(done));
+  next_cause_ = cause;
+  if (live_ && !current_) take_next();
+}
+
+void Checkpointer::take_next() { take(next_cause_, std::exchange(next_waiting_, {})); }
+
+void Checkpointer::take(const std::string& cause, std::vector<Done> waiting) {
+  timer_.stop();
+  last_cut_ = monotonic_now();
+  current_waiting_ = std::move(waiting);
+  current_ = hooks_.make(cause);
+  Checkpoint* current = current_.get();
+  // The callbacks hold nothing: a checkpoint that is dropped calls nobody.
+  current->take(false, deadline_for(last_bytes_), [this, current, cause](Status taken) {
+    if (!taken) return finish(cause, std::exchange(current_waiting_, {}), fail(taken.error()));
+    last_pause_ms_ = current->pause_ms();
+    last_bytes_ = current->bytes();
+    if (current->unchanged()) return finish(cause, std::exchange(current_waiting_, {}), Committed{store_.newest() ? store_.newest()->sequence : 0, 0, 0});
+    current->write(false, [this, current, cause](Status written) {
+      if (!written) return finish(cause, std::exchange(current_waiting_, {}), fail(written.error()));
+      current->commit([this, cause](Result<Committed> committed) { finish(cause, std::exchange(current_waiting_, {}), committed); });
+    });
+  });
+}
+
+void Checkpointer::finish(const std::string& cause, const std::vector<Done>& waiting, const Result<Committed>& committed) {
+  const std::shared_ptr<Checkpoint> finished = std::exchange(current_, nullptr);
+  note(committed, finished->taken_at());
+  if (committed) hooks_.on_committed(*committed, cause);
+  for (const Done& done : waiting) done(committed);
+  if (!live_ || current_) return;
+  if (!next_waiting_.empty()) return take_next();
+  schedule();
+}
+
+void Checkpointer::on_cut_committed(const Result<Committed>& committed, MonotonicTime cut) { note(committed, cut); }
+
+void Checkpointer::note(const Result<Committed>& committed, MonotonicTime cut) {
+  if (committed) {
+    failures_ = 0;
+    shrunk_ = false;
+    if (!durable_at_ || cut > *durable_at_) durable_at_ = cut;
+    if (!std::exchange(degraded_, "").empty()) hooks_.on_health("");
+    return;
+  }
+  if (committed.error().code == EBUSY) return;  // ended for a cut
+  ++failures_;
+  if (is_full(committed.error().code) && !std::exchange(shrunk_, true)) store_.shrink([](const Status&) {});
+  const bool first = degraded_.empty();
+  degraded_ = committed.error().message;
+  if (first) hooks_.on_health(degraded_);
+}
+
+double Checkpointer::loss_window_s() const {
+  if (!live_ || !durable_at_) return 0;
+  return std::chrono::duration<double>(monotonic_now() - *durable_at_).count();
+}
+
+void Checkpointer::schedule() {
+  if (interval_.count() == 0) return;
+  const auto pause = Milliseconds(static_cast<std::int64_t>(last_pause_ms_ * kPauseShare));
+  const auto rate = Milliseconds(static_cast<std::int64_t>(static_cast<double>(last_bytes_) * 1000 / kBytesPerSecond));
+  Milliseconds gap = std::max({interval_, pause, rate});
+  if (failures_ > 0) gap = std::max(gap, std::min<Milliseconds>(kLongestRetry, 1s * (1 << std::min(failures_ - 1, 5))));
+  const auto elapsed = std::chrono::duration_cast<Milliseconds>(monotonic_now() - last_cut_);
+  timer_.start(std::max(Milliseconds(0), gap - elapsed), [this] {
+    if (live_ && !current_) take("periodic", {});
+  });
+}
+
+}  // namespace zeroth

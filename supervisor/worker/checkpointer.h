@@ -1,0 +1,78 @@
+#pragma once
+// When snapshots of the live worker are taken, one at a time: periodically within the limits on pause and disk rate, and
+// on request (checkpoint, save). Knows how old the newest durable state is and whether saving works at all.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/clock.h"
+#include "common/loop/loop.h"
+#include "supervisor/snapshot/checkpoint.h"
+#include "supervisor/snapshot/snapshot_store.h"
+
+namespace zeroth {
+
+class Checkpointer {
+ public:
+  using Committed = SnapshotStore::Committed;
+  using Done = std::function<void(const Result<Committed>&)>;
+
+  struct Hooks {
+    std::function<std::shared_ptr<Checkpoint>(const std::string& cause)> make;
+    std::function<void(const Committed&, const std::string& cause)> on_committed;
+    // Saving began to fail (the reason) or works again ("").
+    std::function<void(const std::string& degraded)> on_health;
+  };
+
+  // `interval`: least time between periodic snapshots, 0 for none.
+  Checkpointer(Loop& loop, SnapshotStore& store, Milliseconds interval, Hooks hooks);
+
+  // A worker is live, from now on or again; its state is durable up to now if `durable`.
+  void begin(bool durable);
+  // It is not (a cut was taken, it ended, it stops). A request in flight fails; waiting ones stay.
+  void pause();
+  // Fails everybody who waits.
+  void fail_waiting(const std::string& reason);
+
+  // Answered after the commit point of a snapshot that is cut after this call. All who wait share one.
+  void request(const std::string& cause, Done done);
+
+  // The cut of a hand-over, taken at `cut`, went this way.
+  void on_cut_committed(const Result<Committed>& committed, MonotonicTime cut);
+
+  const std::string& degraded() const { return degraded_; }
+  // Seconds of the worker's life that would be lost if everything died now.
+  double loss_window_s() const;
+  std::uint64_t last_bytes() const { return last_bytes_; }
+
+ private:
+  void take_next();
+  void take(const std::string& cause, std::vector<Done> waiting);
+  void finish(const std::string& cause, const std::vector<Done>& waiting, const Result<Committed>& committed);
+  void note(const Result<Committed>& committed, MonotonicTime cut);
+  void schedule();
+
+  Loop& loop_;
+  SnapshotStore& store_;
+  const Milliseconds interval_;
+  Hooks hooks_;
+  Timer timer_;
+  bool live_ = false;
+  std::shared_ptr<Checkpoint> current_;
+  std::vector<Done> current_waiting_;
+  std::vector<Done> next_waiting_;
+  std::string next_cause_;
+  std::string degraded_;
+  bool shrunk_ = false;
+  int failures_ = 0;
+  std::optional<MonotonicTime> durable_at_;
+  MonotonicTime last_cut_{};
+  double last_pause_ms_ = 0;
+  std::uint64_t last_bytes_ = 0;
+};
+
+}  // namespace zeroth

@@ -1,0 +1,54 @@
+#include "supervisor/worker/content.h"
+
+#include <optional>
+#include <utility>
+
+#include "common/files.h"
+
+namespace zeroth {
+namespace {
+
+Result<Content> read_program(const std::string& program, const ProgramStore& store) {
+  auto bytes = read_file(program);
+  if (!bytes) return fail(std::move(bytes.error()));
+  auto kept = store.keep(*bytes, program.ends_with(".z") ? ".z" : ".zero");
+  if (!kept) return fail(std::move(kept.error()).in("keeping a copy of " + program));
+  return Content{kept->hash, kept->path};
+}
+
+}  // namespace
+
+ContentReader::ContentReader(Loop& loop, std::string program, std::shared_ptr<const WatchScope> scope, const std::string& worker_folder)
+    : loop_(loop), program_(std::move(program)), scope_(std::move(scope)), store_(worker_folder) {}
+
+void ContentReader::read(Done done) {
+  waiting_.push_back(std::move(done));
+  if (!reading_) start();
+}
+
+void ContentReader::start() {
+  reading_ = true;
+  const auto result = std::make_shared<Result<Content>>();
+  loop_.in_pool(
+      [result, program = program_, scope = scope_, store = store_, cache = cache_] {
+        *result = program.empty() ? Content{hash_targets(*scope, cache.get()).hex, ""} : read_program(program, store);
+      },
+      alive_,
+      [this, result, waiting = std::exchange(waiting_, {})] {
+        reading_ = false;
+        if (!waiting_.empty()) start();
+        for (const Done& done : waiting) done(*result);
+      });
+}
+
+void ContentReader::find_kept(const std::string& hash, Done done) {
+  const auto result = std::make_shared<Result<Content>>();
+  loop_.in_pool(
+      [result, store = store_, hash] {
+        auto kept = store.find(hash);
+        *result = kept ? Result<Content>(Content{kept->hash, kept->path}) : fail(kept.error());
+      },
+      alive_, [result, done = std::move(done)] { done(*result); });
+}
+
+}  // namespace zeroth

@@ -1,0 +1,49 @@
+#pragma once
+// What a worker is to run: reads the program (or hashes the watched files of a command) on the pool, so that what runs is
+// what was hashed. A program file is read once and kept as a copy named by its hash.
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/loop/loop.h"
+#include "common/result.h"
+#include "supervisor/snapshot/program_store.h"
+#include "supervisor/watch/content_hash.h"
+
+namespace zeroth {
+
+struct Content {
+  std::string hash;  // of the program's bytes or of all that is watched; "" where nothing is
+  std::string copy;  // kept file that is run; "" for a command, which runs from disk
+
+  bool operator==(const Content& other) const { return hash == other.hash; }
+};
+
+class ContentReader {
+ public:
+  using Done = std::function<void(Result<Content>)>;
+
+  // `program`: path of a .zero or .z file, or "" for a command, whose `scope` is hashed.
+  ContentReader(Loop& loop, std::string program, std::shared_ptr<const WatchScope> scope, const std::string& worker_folder);
+
+  // As the disk is after this call; an error names the file and carries errno.
+  void read(Done done);
+  // The kept copy of a hash.
+  void find_kept(const std::string& hash, Done done);
+
+ private:
+  void start();
+
+  Loop& loop_;
+  const std::string program_;
+  const std::shared_ptr<const WatchScope> scope_;
+  const ProgramStore store_;
+  std::shared_ptr<HashCache> cache_ = std::make_shared<HashCache>();
+  std::vector<Done> waiting_;
+  bool reading_ = false;
+  std::shared_ptr<void> alive_ = std::make_shared<int>();
+};
+
+}  // namespace zeroth

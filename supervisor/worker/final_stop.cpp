@@ -1,0 +1,80 @@
+#include "supervisor/worker/final_stop.h"
+
+#include <utility>
+
+namespace zeroth {
+
+FinalStop::FinalStop(std::shared_ptr<Generation> worker, bool insist, Milliseconds drain, Milliseconds checkpoint, Milliseconds stop, Hooks hooks)
+    : worker_(std::move(worker)), insist_(insist), drain_(drain), checkpoint_(checkpoint), stop_(stop), hooks_(std::move(hooks)) {}
+
+void FinalStop::begin() {
+  if (!worker_->loaded().capabilities.checkpoint) return stop();
+  if (!worker_->loaded().capabilities.drain) return cut();
+  const Milliseconds grace(1'000);
+  worker_->request("drain", {{"deadline_ms", drain_.count()}}, drain_ + grace, [this, alive = std::weak_ptr<bool>(alive_)](const auto&, std::string_view) {
+    if (!alive.expired() && !gone_) cut();
+  });
+}
+
+void FinalStop::begin_with(std::shared_ptr<Checkpoint> cut, bool committed) {
+  cut_ = std::move(cut);
+  gone_ = !worker_ || worker_->gone();
+  if (committed) return stop();
+  save();
+}
+
+void FinalStop::cut() {
+  cut_ = hooks_.make_checkpoint();
+  cut_->take(true, checkpoint_, [this](Status taken) {
+    if (!taken) return on_failed(taken.error().message);
+    save();
+  });
+}
+
+void FinalStop::save() {
+  saving_ = true;
+  cut_->write(false, [this](Status written) {
+    if (!written) return on_saved(fail(written.error()));
+    cut_->commit([this](Result<SnapshotStore::Committed> committed) { on_saved(committed); });
+  });
+}
+
+void FinalStop::on_saved(const Result<SnapshotStore::Committed>& committed) {
+  saving_ = false;
+  if (!committed) return on_failed(committed.error().message);
+  outcome_.snapshot = *committed;
+  stop();
+}
+
+void FinalStop::on_failed(const std::string& error) {
+  outcome_.error = error;
+  if (insist_ || gone_) return stop();
+  outcome_.given_up = true;
+  worker_->request("resume", Json::object(), checkpoint_, [this, alive = std::weak_ptr<bool>(alive_)](const auto&, std::string_view) {
+    if (!alive.expired()) finish();
+  });
+}
+
+void FinalStop::stop() {
+  if (gone_ || !worker_) return finish();
+  worker_->stop(stop_);
+}
+
+void FinalStop::worker_gone() {
+  gone_ = true;
+  if (saving_) return;  // the cut is the truth: it is still committed
+  if (!outcome_.snapshot && outcome_.error.empty() && worker_->loaded().capabilities.checkpoint) outcome_.error = "the worker ended before its state was saved";
+  finish();
+}
+
+void FinalStop::kill_now() {
+  if (worker_) worker_->kill();
+}
+
+void FinalStop::finish() {
+  if (std::exchange(finished_, true)) return;
+  const auto done = hooks_.on_done;
+  done(outcome_);
+}
+
+}  // namespace zeroth

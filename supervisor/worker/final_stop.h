@@ -1,0 +1,59 @@
+#pragma once
+// The end of a live worker on purpose: drain, checkpoint{hold}, commit, stop, reaped. Owned by Worker while it stops.
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "common/loop/loop.h"
+#include "supervisor/snapshot/checkpoint.h"
+#include "supervisor/worker/generation.h"
+
+namespace zeroth {
+
+class FinalStop {
+ public:
+  struct Outcome {
+    std::optional<SnapshotStore::Committed> snapshot;  // the final one
+    std::string error;                                 // why there is none; "" if there is, or if none was wanted
+    bool given_up = false;                             // it was not stopped: it runs on
+  };
+  struct Hooks {
+    std::function<std::shared_ptr<Checkpoint>()> make_checkpoint;
+    std::function<void(const Outcome&)> on_done;  // may destroy this
+  };
+
+  // `insist`: stop it also if its state cannot be saved; else it is resumed then.
+  FinalStop(std::shared_ptr<Generation> worker, bool insist, Milliseconds drain, Milliseconds checkpoint, Milliseconds stop, Hooks hooks);
+
+  // From the beginning, or with a cut that was taken by a hand-over (the worker may be gone already).
+  void begin();
+  void begin_with(std::shared_ptr<Checkpoint> cut, bool committed);
+
+  // The worker was reaped (its hooks belong to Worker).
+  void worker_gone();
+  // KILL now; the checkpoint is not waited for.
+  void kill_now();
+
+ private:
+  void cut();
+  void save();
+  void on_saved(const Result<SnapshotStore::Committed>& committed);
+  void on_failed(const std::string& error);
+  void stop();
+  void finish();
+
+  std::shared_ptr<Generation> worker_;
+  const bool insist_;
+  const Milliseconds drain_, checkpoint_, stop_;
+  Hooks hooks_;
+  std::shared_ptr<Checkpoint> cut_;
+  Outcome outcome_;
+  bool saving_ = false;
+  bool gone_ = false;
+  bool finished_ = false;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace zeroth

@@ -1,0 +1,228 @@
+#include "supervisor/worker/generation.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <csignal>
+
+#include "common/json_reader.h"
+
+extern char** environ;
+
+namespace zeroth {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Milliseconds kGoDeadline = 2s;
+constexpr Milliseconds kExitAfterChannelEnd = 1s;   // a worker that closed its channel is about to end, or is broken
+constexpr std::size_t kMaxEarlyStderr = 256 * 1024;  // longer is no list of diagnostics
+constexpr std::size_t kMaxChanged = 32 * 1024;       // bytes of $ZEROTH_CHANGED
+
+// Ours, not the worker's.
+constexpr std::array<std::string_view, 12> kHidden = {"ZEROTH_STATE_DIR=", "ZEROTH_RUNTIME_DIR=", "ZEROTH_PID_FILE=", "ZEROTH_FD=",
+                                                      "NOTIFY_SOCKET=",    "WATCHDOG_USEC=",      "WATCHDOG_PID=",    "LISTEN_FDS=",
+                                                      "LISTEN_PID=",       "LISTEN_FDNAMES=",     "ZEROTH_CHANGED=",  "ZEROTH_CHANGED_MORE="};
+
+bool is_hidden(std::string_view assignment) {
+  return std::any_of(kHidden.begin(), kHidden.end(), [&](std::string_view name) { return assignment.starts_with(name); });
+}
+
+void set(std::vector<std::string>& environment, std::string_view name, std::string_view value) {
+  const std::string prefix = std::string(name) + "=";
+  std::erase_if(environment, [&](const std::string& entry) { return entry.starts_with(prefix); });
+  environment.push_back(prefix + std::string(value));
+}
+
+}  // namespace
+
+Generation::Generation(Loop& loop, GenerationPlan plan) : loop_(loop), plan_(std::move(plan)), start_timer_(loop), stop_timer_(loop) {}
+
+std::vector<std::string> Generation::environment() const {
+  std::vector<std::string> all;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    if (!is_hidden(*entry)) all.emplace_back(*entry);
+  }
+  for (const std::string& own : plan_.env) set(all, own.substr(0, own.find('=')), own.substr(own.find('=') + 1));
+  set(all, env::kWorker, plan_.worker);
+  set(all, env::kGeneration, std::to_string(plan_.number));
+  set(all, env::kCause, plan_.cause);
+  set(all, env::kWorkerDir, plan_.worker_dir);
+  set(all, env::kEmergencyFile, plan_.emergency_file);
+  set(all, env::kAlive, plan_.alive_file);
+  std::string changed;
+  std::size_t shown = 0;
+  for (; shown < plan_.changed.size() && changed.size() + plan_.changed[shown].size() < kMaxChanged; ++shown) {
+    changed += (shown == 0 ? "" : "\n") + plan_.changed[shown];
+  }
+  if (shown > 0) set(all, env::kChanged, changed);
+  if (shown < plan_.changed.size()) set(all, env::kChangedMore, std::to_string(plan_.changed.size() - shown));
+  return all;
+}
+
+Status Generation::spawn() {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return zeroth::fail(last_error("socketpair"));
+  UniqueFd ours(ends[0]);
+  const UniqueFd theirs(ends[1]);
+  SpawnRequest request;
+  request.argv = plan_.argv;
+  request.env = environment();
+  request.cwd = plan_.cwd;
+  request.channel = theirs.get();
+  request.alive_file = plan_.alive_file;
+  request.die_with_us = plan_.die_with_us;
+  Child::Hooks hooks;
+  hooks.on_output = [this](OutputStream stream, std::string_view bytes) { on_output(stream, bytes); };
+  hooks.on_exit = [this](const ExitInfo& info) { on_exit(info); };
+  spawned_at_ = monotonic_now();
+  auto child = Child::start(loop_, request, std::move(hooks));
+  if (!child) {
+    gone_ = true;
+    failure_ = child.error().message;
+    return zeroth::fail(child.error());
+  }
+  child_ = std::move(*child);
+  WorkerChannel::Callbacks callbacks;
+  callbacks.on_event = [this](const Event& event) { on_event(event); };
+  callbacks.on_request = [this](const Request& incoming) { on_request(incoming); };
+  callbacks.on_end = [this](const std::string& reason) { on_channel_end(reason); };
+  channel_ = std::make_unique<WorkerChannel>(loop_, std::move(ours), std::move(callbacks));
+  start_timer_.start(plan_.start_timeout, [this] {
+    fail(std::string(hello_ ? "not loaded" : "no hello") + " within " + human_duration(plan_.start_timeout));
+  });
+  return {};
+}
+
+void Generation::fail(const std::string& reason) {
+  if (gone_ || !failure_.empty()) return;
+  failure_ = reason;
+  start_timer_.stop();
+  const auto call = hooks_.on_failed;
+  if (call) call(reason);
+}
+
+void Generation::on_event(const Event& event) {
+  if (event.name == "beat") {
+    beat_ = parse_beat(event.data);
+    last_beat_at_ = monotonic_now();
+    const auto call = hooks_.on_beat;
+    if (call) call();
+    return;
+  }
+  if (event.name == "hello") {
+    if (hello_) return fail("a second hello");
+    auto hello = parse_hello(event.data);
+    if (!hello) return fail(hello.error().message);
+    hello_ = std::move(*hello);
+    return;
+  }
+  if (event.name == "loaded") {
+    if (!hello_ || said_loaded_) return fail(hello_ ? "a second loaded" : "loaded before hello");
+    auto loaded = parse_loaded(event.data);
+    if (!loaded) return fail(loaded.error().message);
+    loaded_ = std::move(*loaded);
+    said_loaded_ = true;
+    start_timer_.stop();
+    const auto call = hooks_.on_loaded;
+    if (call) call();
+    return;
+  }
+  if (event.name == "ready") {
+    if (!said_loaded_ || said_ready_) return fail(said_loaded_ ? "a second ready" : "ready before loaded");
+    auto ready = parse_ready(event.data);
+    if (!ready) return fail(ready.error().message);
+    if (ready->capabilities) loaded_.capabilities = *ready->capabilities;
+    for (CommandInfo& command : ready->commands) loaded_.commands.push_back(std::move(command));
+    said_ready_ = true;
+    const auto call = hooks_.on_ready;
+    if (call) call();
+  }
+}
+
+void Generation::on_request(const Request& request) {
+  if (request.command == "save") {
+    const auto call = hooks_.on_save;
+    if (call) return call(request.id);
+  }
+  const bool known = request.command == "save";
+  respond(encode_refusal(request.id, {known ? ErrorCode::Unavailable : ErrorCode::UnknownCommand,
+                                      known ? "not live" : "a worker may only request save", "", nullptr}));
+}
+
+void Generation::on_channel_end(const std::string& reason) {
+  if (gone_) return;
+  if (!reason.empty()) return fail(reason);
+  start_timer_.start(kExitAfterChannelEnd, [this] { fail("it closed its channel and did not end"); });
+}
+
+void Generation::on_output(OutputStream stream, std::string_view bytes) {
+  const bool may_be_diagnostics = plan_.built_in && !said_loaded_ && stream == OutputStream::Stderr;
+  if (may_be_diagnostics && early_stderr_.size() + bytes.size() <= kMaxEarlyStderr) {
+    early_stderr_.append(bytes);
+    return;
+  }
+  const auto call = hooks_.on_output;
+  if (!call) return;
+  if (!early_stderr_.empty()) {
+    const std::string early = std::exchange(early_stderr_, {});
+    call(OutputStream::Stderr, early);
+  }
+  call(stream, bytes);
+}
+
+void Generation::on_exit(const ExitInfo& info) {
+  exit_ = info;
+  gone_ = true;
+  start_timer_.stop();
+  stop_timer_.stop();
+  if (!early_stderr_.empty()) {
+    auto parsed = parse_json(early_stderr_, {.members = 100'000});
+    if (parsed && parsed->value.is_array()) {
+      diagnostics_ = std::move(parsed->value);
+    } else if (hooks_.on_output) {
+      const auto call = hooks_.on_output;
+      call(OutputStream::Stderr, early_stderr_);
+    }
+    early_stderr_.clear();
+  }
+  const auto call = hooks_.on_gone;
+  if (call) call();
+}
+
+void Generation::restore(const RestoreHead& head, std::string_view state, Milliseconds deadline, Answer on_answer) {
+  const std::uint64_t id = channel_->next_id();
+  channel_->request_line(id, encode_restore(id, head, state), deadline, std::move(on_answer));
+}
+
+void Generation::go(Answer on_answer) {
+  live_since_ = monotonic_now();
+  channel_->request("go", Json::object(), kGoDeadline, std::move(on_answer));
+}
+
+void Generation::request(std::string_view command, const Json& params, Milliseconds deadline, Answer on_answer) {
+  channel_->request(command, params, deadline, std::move(on_answer));
+}
+
+void Generation::respond(std::string line) {
+  if (channel_) channel_->respond(std::move(line));
+}
+
+void Generation::stop(Milliseconds deadline) {
+  if (gone_) return;
+  if (failure_.empty()) failure_ = "stopped";
+  channel_->request("stop", {{"deadline_ms", deadline.count()}}, deadline, [](const auto&, std::string_view) {});
+  stop_timer_.start(deadline, [this, deadline] {
+    (void)child_->signal_group(SIGTERM);
+    stop_timer_.start(deadline, [this] { kill(); });
+  });
+}
+
+void Generation::kill() {
+  if (gone_ || !child_) return;
+  stop_timer_.stop();
+  (void)child_->signal_group(SIGKILL);
+}
+
+}  // namespace zeroth

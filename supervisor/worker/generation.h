@@ -1,0 +1,118 @@
+#pragma once
+// One spawned worker process and the channel to it, from fork to reaping. Handover owns it while it is a candidate and
+// while it retires, Worker while it is live; whoever that is sets the hooks. It keeps the deadlines of single messages;
+// what a missed one means is decided above.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/clock.h"
+#include "common/loop/loop.h"
+#include "common/worker_protocol.h"
+#include "supervisor/process/child.h"
+#include "supervisor/worker/worker_channel.h"
+
+namespace zeroth {
+
+struct GenerationPlan {
+  std::uint64_t number = 0;
+  std::string worker;
+  std::string cause;
+  std::vector<std::string> argv;
+  std::vector<std::string> env;  // NAME=value of the worker's own; the ZEROTH_ variables are added here
+  std::string cwd;
+  std::string worker_dir;      // $ZEROTH_WORKER_DIR
+  std::string emergency_file;  // $ZEROTH_EMERGENCY_FILE
+  std::string alive_file;      // locked for as long as the process lives
+  std::vector<std::string> changed;
+  bool die_with_us = false;
+  bool built_in = false;     // zeroth-worker: its diagnostics come as JSON on stderr
+  std::string program_hash;  // content that it runs
+  std::string program_copy;  // kept file that it runs, "" if it runs from disk
+  Milliseconds start_timeout{60'000};
+};
+
+class Generation {
+ public:
+  struct Hooks {
+    std::function<void()> on_loaded;
+    std::function<void()> on_ready;
+    // It cannot be used any more, though the process may still be there: late with loaded, or the channel broke.
+    std::function<void(const std::string& reason)> on_failed;
+    // Reaped; nothing comes after it.
+    std::function<void()> on_gone;
+    std::function<void(const Json& id)> on_save;
+    std::function<void()> on_beat;
+    // Output it wrote, but for the JSON diagnostics of the built-in worker. Bytes are valid during the call.
+    std::function<void(OutputStream, std::string_view)> on_output;
+  };
+
+  Generation(Loop& loop, GenerationPlan plan);
+
+  void set_hooks(Hooks hooks) { hooks_ = std::move(hooks); }
+  // Fails if the process could not be started; then no hook is called.
+  Status spawn();
+
+  std::uint64_t number() const { return plan_.number; }
+  const GenerationPlan& plan() const { return plan_; }
+  pid_t pid() const { return child_ ? child_->pid() : 0; }
+  bool gone() const { return gone_; }
+  const std::optional<ExitInfo>& exit() const { return exit_; }
+  // What it was told to die of, or what it broke; "" if it ended by itself.
+  const std::string& failure() const { return failure_; }
+  // What it said before it was loaded: diagnostics of the built-in worker, else null.
+  const Json& diagnostics() const { return diagnostics_; }
+
+  bool said_hello() const { return hello_.has_value(); }
+  const Loaded& loaded() const { return loaded_; }
+  const std::optional<Beat>& beat() const { return beat_; }
+  MonotonicTime spawned_at() const { return spawned_at_; }
+  std::optional<MonotonicTime> last_beat_at() const { return last_beat_at_; }
+  std::optional<MonotonicTime> live_since() const { return live_since_; }
+
+  using Answer = WorkerChannel::Answer;
+  void restore(const RestoreHead& head, std::string_view state, Milliseconds deadline, Answer on_answer);
+  void go(Answer on_answer);
+  void request(std::string_view command, const Json& params, Milliseconds deadline, Answer on_answer);
+  void respond(std::string line);
+
+  // Asks it to stop; TERM when `deadline` is over, KILL after the same again.
+  void stop(Milliseconds deadline);
+  // KILL, the whole group.
+  void kill();
+
+ private:
+  std::vector<std::string> environment() const;
+  void on_event(const Event& event);
+  void on_request(const Request& request);
+  void on_channel_end(const std::string& reason);
+  void on_output(OutputStream stream, std::string_view bytes);
+  void on_exit(const ExitInfo& info);
+  void fail(const std::string& reason);
+
+  Loop& loop_;
+  GenerationPlan plan_;
+  Hooks hooks_;
+  std::unique_ptr<Child> child_;
+  std::unique_ptr<WorkerChannel> channel_;
+  Timer start_timer_;
+  Timer stop_timer_;
+  MonotonicTime spawned_at_{};
+  std::optional<MonotonicTime> last_beat_at_, live_since_;
+  std::optional<Hello> hello_;
+  bool said_loaded_ = false;
+  bool said_ready_ = false;
+  Loaded loaded_;
+  std::optional<Beat> beat_;
+  std::string early_stderr_;  // of the built-in worker, until loaded: may be diagnostics
+  Json diagnostics_;
+  std::string failure_;
+  std::optional<ExitInfo> exit_;
+  bool gone_ = false;
+};
+
+}  // namespace zeroth

@@ -1,0 +1,48 @@
+#include "supervisor/worker/receipt.h"
+
+namespace zeroth {
+namespace {
+
+template <class T>
+Json or_null(const std::optional<T>& value) {
+  return value ? Json(*value) : Json();
+}
+
+Json to_json(const StepTimes& ms) {
+  Json times = Json::object();
+  const std::pair<const char*, const std::optional<double>&> steps[] = {
+      {"settle", ms.settle},   {"start", ms.start}, {"drain", ms.drain}, {"checkpoint", ms.checkpoint},
+      {"restore", ms.restore}, {"go", ms.go},       {"total", ms.total}, {"pause", ms.pause}};
+  for (const auto& [name, value] : steps) {
+    if (value) times[name] = *value;
+  }
+  return times;
+}
+
+}  // namespace
+
+Json to_json(const Receipt& receipt) {
+  Json json = {{"operation", receipt.operation},
+               {"worker", receipt.worker},
+               {"from", receipt.from != 0 ? Json(receipt.from) : Json()},
+               {"to", receipt.to != 0 ? Json(receipt.to) : Json()},
+               {"restored_generation", or_null(receipt.restored_generation)},
+               {"mode", receipt.mode},
+               {"cause", receipt.cause},
+               {"changed", receipt.changed},
+               {"verdict", receipt.verdict},
+               {"reason", receipt.reason},
+               {"diagnostics", receipt.diagnostics}};
+  json.update(to_json(receipt.restored));
+  json["iteration"] = or_null(receipt.iteration);
+  json["iteration_lost"] = or_null(receipt.iteration_lost);
+  json["code"] = receipt.code;
+  json["closed"] = receipt.closed;
+  json["env"] = {{"set", Json::array()}, {"unset", Json::array()}};
+  json["snapshot"] = receipt.snapshot != 0 ? Json(receipt.snapshot) : Json();
+  json["ms"] = to_json(receipt.ms);
+  json["at"] = rfc3339(receipt.at);
+  return json;
+}
+
+}  // namespace zeroth

@@ -1,0 +1,46 @@
+#pragma once
+// The record of one operation on a worker: what was asked, what came of it, how long each step took. Shown by status and
+// generations, kept in generations.jsonl, printed by the terminal. Fields as in the control protocol.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/clock.h"
+#include "common/json.h"
+#include "common/worker_protocol.h"
+
+namespace zeroth {
+
+// Durations in milliseconds; a step that was not taken is absent.
+struct StepTimes {
+  std::optional<double> settle, start, drain, checkpoint, restore, go, total;
+  std::optional<double> pause;  // from the old worker's cut to go
+};
+
+struct Receipt {
+  std::string operation;  // start reload crash-restart rollback stop
+  std::string worker;
+  std::uint64_t from = 0;  // 0: none
+  std::uint64_t to = 0;
+  std::optional<std::uint64_t> restored_generation;
+  std::string mode;
+  std::string cause;
+  std::vector<std::string> changed;
+  std::string verdict;  // ok unchanged rejected abandoned rolled_back failed
+  std::string reason;
+  Json diagnostics = Json::array();
+  RestoreSummary restored;
+  std::optional<std::uint64_t> iteration;
+  std::optional<std::uint64_t> iteration_lost;
+  bool code = false;  // other code than before
+  std::uint64_t closed = 0;
+  StepTimes ms;
+  std::uint64_t snapshot = 0;  // sequence restored from, 0: none
+  WallTime at = wall_now();
+};
+
+Json to_json(const Receipt& receipt);
+
+}  // namespace zeroth

@@ -1,0 +1,142 @@
+#include "supervisor/worker/recovery.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+
+#include "common/files.h"
+#include "common/json.h"
+
+namespace zeroth {
+namespace {
+
+constexpr Milliseconds kPatience{10'000};  // and a second for each 10 MB of the newest snapshot
+
+std::uint64_t newest_snapshot_bytes(const std::string& folder) {
+  std::uint64_t largest = 0;
+  if (auto opened = SnapshotFolder::open(folder + "/snapshots")) {
+    if (auto listing = (*opened)->list(false)) {
+      for (const std::uint64_t sequence : listing->sequences) {
+        struct stat info {};
+        if (::stat((*opened)->path_of(snapshot_name(sequence)).c_str(), &info) == 0) largest = std::max(largest, static_cast<std::uint64_t>(info.st_size));
+      }
+    }
+  }
+  return largest;
+}
+
+// Streams the file through nlohmann's checker: no value is built, so size does not matter.
+bool is_json_file(const std::string& path) {
+  struct Close {
+    void operator()(std::FILE* file) const { std::fclose(file); }
+  };
+  const std::unique_ptr<std::FILE, Close> file(std::fopen(path.c_str(), "rbe"));
+  return file && Json::accept(file.get());
+}
+
+// Bytes of `path` to `offset` of the draft's file.
+Result<std::uint64_t> copy_into(const std::string& path, const StateFile& target) {
+  const UniqueFd from(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!from) return fail(last_error(path));
+  const UniqueFd to(::open(target.path.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!to) return fail(last_error(target.path));
+  if (::lseek(to.get(), static_cast<off_t>(target.offset), SEEK_SET) < 0) return fail(last_error("lseek"));
+  std::string buffer(1 << 20, '\0');
+  std::uint64_t copied = 0;
+  for (;;) {
+    const ssize_t got = ::read(from.get(), buffer.data(), buffer.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return fail(last_error(path));
+    if (got == 0) return copied;
+    if (Status written = write_all(to.get(), std::string_view(buffer.data(), static_cast<std::size_t>(got))); !written) {
+      return fail(written.error());
+    }
+    copied += static_cast<std::uint64_t>(got);
+  }
+}
+
+}  // namespace
+
+Recovery::Recovery(Loop& loop, std::string worker_folder, SnapshotStore& store, const GenerationLog& log, SnapshotEnvelope head, Hooks hooks)
+    : loop_(loop), folder_(std::move(worker_folder)), store_(store), log_(log), head_(std::move(head)), hooks_(std::move(hooks)) {
+  const Milliseconds patience = kPatience + Milliseconds(newest_snapshot_bytes(folder_) / 10'000);
+  sweep_ = std::make_unique<AliveSweep>(loop_, folder_, patience, AliveSweep::Hooks{hooks_.on_note, [this] { open_store(); }});
+}
+
+void Recovery::open_store() {
+  store_.open([this](Status opened) {
+    if (!opened) return finish(std::move(opened));
+    store_.note_sequence(log_.highest_sequence());
+    find_newest();
+  });
+}
+
+void Recovery::find_newest() {
+  store_.search({}, [this](Result<SearchResult> searched) {
+    if (!searched) return finish(fail(std::move(searched.error())));
+    std::uint64_t generation = 0;
+    if (searched->found) {
+      generation = searched->found->envelope.generation;
+      if (searched->found->file) store_.drop_link(*searched->found->file);
+    }
+    choose(generation);
+  });
+}
+
+void Recovery::choose(std::uint64_t newest_generation) {
+  const auto choice = std::make_shared<Result<EmergencyChoice>>();
+  loop_.in_pool([choice, folder = folder_, newest_generation] { *choice = choose_emergency_file(folder, newest_generation, is_json_file); },
+                alive_,
+                [this, choice] {
+                  if (!*choice) return finish(fail(choice->error()));
+                  for (const std::string& stale : (*choice)->stale) hooks_.on_note("set aside as older than what is kept: " + stale);
+                  if (!(*choice)->adopted) return finish({});
+                  adopt(*(*choice)->adopted);
+                });
+}
+
+void Recovery::adopt(const EmergencyFile& file) {
+  SnapshotEnvelope head = head_;
+  head.generation = file.generation;
+  head.cause = "emergency";
+  head.created_at = wall_now();
+  if (const auto& live = log_.last_live(); live && live->generation == file.generation) {
+    head.schema = live->schema;
+    head.program_hash = live->program_hash;
+  } else if (store_.newest()) {
+    head.schema = store_.newest()->schema;
+    head.program_hash = store_.newest()->program_hash;
+  }
+  store_.begin(head, [this, file](Result<SnapshotStore::Draft> draft) {
+    if (!draft) return finish(fail(std::move(draft.error())));
+    const auto copied = std::make_shared<Result<std::uint64_t>>();
+    loop_.in_pool([copied, path = file.path, target = draft->file] { *copied = copy_into(path, target); }, alive_,
+                  [this, copied, file, draft = *draft] {
+                    if (!*copied) return finish(fail(copied->error()));
+                    commit(file, draft, DraftState(**copied));
+                  });
+  });
+}
+
+void Recovery::commit(const EmergencyFile& file, const SnapshotStore::Draft& draft, DraftState state) {
+  store_.write(draft, std::move(state), [this, file, draft](Status written) {
+    if (!written) return finish(std::move(written));
+    store_.commit(draft, [this, file](Result<SnapshotStore::Committed> committed) {
+      if (!committed) return finish(fail(std::move(committed.error())));
+      ::unlink(file.path.c_str());
+      hooks_.on_note("generation " + std::to_string(file.generation) + " had saved itself when its supervisor died; its state is snapshot " +
+                     std::to_string(committed->sequence));
+      finish({});
+    });
+  });
+}
+
+void Recovery::finish(Status status) {
+  const auto done = hooks_.on_done;
+  done(std::move(status));
+}
+
+}  // namespace zeroth
