@@ -33,7 +33,7 @@ Result<Call> parse_call(std::span<char* const> words, std::size_t max_positional
   const auto& paths = arguments->positionals();
   if (paths.empty()) return fail("no file is given");
   const std::string_view form = arguments->value("--diagnostics").value_or("text");
-  if (form != "text" && form != "json") return fail("--diagnostics is text or json, not " + quoted(form));
+  if (form != "text" && form != "json") return fail("--diagnostics is text or json, not " + in_quotes(form));
   return Call{std::string(paths[0]), paths.size() > 1 ? std::string(paths[1]) : "", form == "json"};
 }
 

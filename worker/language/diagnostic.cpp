@@ -91,7 +91,7 @@ Diagnostic diagnostic_of_file(std::string message) {
   return d;
 }
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   if (text.size() <= kQuotedSize) return "'" + escape_control(text) + "'";
   std::size_t cut = kQuotedSize;
   while (cut > 0 && !begins_character(text[cut])) --cut;

@@ -31,7 +31,7 @@ Diagnostic diagnostic_at(std::string_view source, std::uint32_t line, std::strin
 Diagnostic diagnostic_of_file(std::string message);
 
 // `text` in single quotes, fit for a message: clipped if long, control characters escaped.
-std::string quoted(std::string_view text);
+std::string in_quotes(std::string_view text);
 
 // file:line:col: error: message, the source line, a caret line, and the help; each line ends in a line feed.
 std::string render_text(std::string_view file, std::span<const Diagnostic> diagnostics);

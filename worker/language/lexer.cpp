@@ -70,7 +70,7 @@ const char* skip_number(const char* begin, const char* end) {
 
 std::string name_of_character(std::string_view text) {
   const char32_t code = decode_utf8(text, 0).code;
-  if (code > 0x20 && code < 0x7f) return quoted(text);
+  if (code > 0x20 && code < 0x7f) return in_quotes(text);
   char name[16];
   std::snprintf(name, sizeof name, "U+%04X", static_cast<unsigned>(code));
   return name;

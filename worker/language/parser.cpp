@@ -32,7 +32,7 @@ bool is_keyword(std::string_view word) {
 }
 
 std::string did_you_mean(std::string_view word) {
-  return "did you mean " + quoted(word) + "?";
+  return "did you mean " + in_quotes(word) + "?";
 }
 std::string in_line(std::uint32_t line) {
   return "line " + std::to_string(line);
@@ -145,7 +145,7 @@ std::string_view Parser::statement_keyword() {
     Diagnostic* d = token_error();
     if (d == nullptr) return {};
     meant = nearest(token_.text, kStatements);
-    d->message = "unknown statement " + quoted(token_.text);
+    d->message = "unknown statement " + in_quotes(token_.text);
     d->help = meant.empty() ? "a line begins with 'state', 'align' or 'observe'" : did_you_mean(meant);
   }
   advance();
@@ -174,14 +174,14 @@ bool Parser::align() {
   if (a->symbol != b->symbol) {
     use(*b);
   } else if (Diagnostic* d = error(b->text)) {
-    d->message = "state " + quoted(b->text) + " is aligned with itself";
+    d->message = "state " + in_quotes(b->text) + " is aligned with itself";
   }
   if (!keyword("strength")) return false;
   const std::string_view text = token_.text;
   const auto strength = number();
   if (!strength) return false;
   if (!(*strength >= 0 && *strength <= 1)) {
-    if (Diagnostic* d = error(text)) d->message = "strength " + quoted(text) + " is not between 0 and 1";
+    if (Diagnostic* d = error(text)) d->message = "strength " + in_quotes(text) + " is not between 0 and 1";
   }
   alignments_.push_back({a->symbol, b->symbol, *strength});
   return true;
@@ -200,7 +200,7 @@ bool Parser::observe(std::string_view keyword_at) {
   const auto epsilon = number();
   if (!epsilon) return false;
   if (!(*epsilon > 0)) {
-    if (Diagnostic* d = error(text)) d->message = "epsilon " + quoted(text) + " is not greater than 0";
+    if (Diagnostic* d = error(text)) d->message = "epsilon " + in_quotes(text) + " is not greater than 0";
   }
   epsilon_ = *epsilon;
   return true;
@@ -210,7 +210,7 @@ void Parser::declare(Name name) {
   Symbol& symbol = symbols_[name.symbol];
   if (symbol.declared_line != 0) {
     if (Diagnostic* d = error(name.text)) {
-      d->message = "state " + quoted(name.text) + " is already declared in " + in_line(symbol.declared_line);
+      d->message = "state " + in_quotes(name.text) + " is already declared in " + in_line(symbol.declared_line);
     }
     return;
   }
@@ -223,7 +223,7 @@ void Parser::claim(Name state, Name old) {
   Symbol& symbol = symbols_[old.symbol];
   if (symbol.claimed_line != 0) {
     if (Diagnostic* d = error(old.text)) {
-      d->message = "former name " + quoted(old.text) + " is already claimed in " + in_line(symbol.claimed_line);
+      d->message = "former name " + in_quotes(old.text) + " is already claimed in " + in_line(symbol.claimed_line);
     }
     return;
   }
@@ -260,7 +260,7 @@ void Parser::check_ends() {
 void Parser::unknown_state(const Use& use) {
   Diagnostic* d = errors_.add(use.line, use.name.text);
   if (d == nullptr) return;
-  d->message = "unknown state " + quoted(use.name.text);
+  d->message = "unknown state " + in_quotes(use.name.text);
   if (use.name.text.size() > kSuggestedSize) return;
   std::vector<std::string_view> candidates;
   for (std::size_t i = 0; i < std::min(states_.size(), kSuggestedStates); ++i)
@@ -268,7 +268,7 @@ void Parser::unknown_state(const Use& use) {
   const std::string_view meant = nearest(use.name.text, candidates);
   if (meant.empty()) return;
   const Symbol& state = symbols_[names_.intern(meant)];
-  d->help = "did you mean " + quoted(meant) + " (" + in_line(state.declared_line) + ")?";
+  d->help = "did you mean " + in_quotes(meant) + " (" + in_line(state.declared_line) + ")?";
 }
 
 void Parser::check_former_names() {
@@ -276,7 +276,7 @@ void Parser::check_former_names() {
     const Symbol& old = symbols_[former.old.name.symbol];
     if (old.declared_line == 0) continue;
     if (Diagnostic* d = errors_.add(former.old.line, former.old.name.text)) {
-      d->message = "former name " + quoted(former.old.name.text) + " is still a state, declared in " +
+      d->message = "former name " + in_quotes(former.old.name.text) + " is still a state, declared in " +
                    in_line(old.declared_line);
     }
   }
@@ -300,7 +300,7 @@ Program Parser::program() const {
 // Consumes the keyword, or reports what is there instead; a misspelt one is taken for it.
 bool Parser::keyword(std::string_view word) {
   if (token_.kind != TokenKind::Word || token_.text != word) {
-    Diagnostic* d = expected(quoted(word));
+    Diagnostic* d = expected(in_quotes(word));
     if (d == nullptr || nearest(token_.text, {&word, 1}).empty()) return false;
     d->help = did_you_mean(word);
   }
@@ -313,7 +313,7 @@ std::optional<Parser::Name> Parser::name() {
   if (token_.kind != TokenKind::Word || is_keyword(text)) {
     Diagnostic* d = expected("a name");
     if (d == nullptr || token_.kind == TokenKind::EndOfLine) return std::nullopt;
-    d->help = token_.kind == TokenKind::Word ? quoted(text) + " is a keyword" : "a name begins with a letter or '_'";
+    d->help = token_.kind == TokenKind::Word ? in_quotes(text) + " is a keyword" : "a name begins with a letter or '_'";
     return std::nullopt;
   }
   const std::uint32_t symbol = names_.intern(text);
@@ -330,7 +330,7 @@ std::optional<double> Parser::number() {
   }
   const double value = value_of(token_.text);
   if (!std::isfinite(value)) {
-    if (Diagnostic* d = error(token_.text)) d->message = "number " + quoted(token_.text) + " is too large";
+    if (Diagnostic* d = error(token_.text)) d->message = "number " + in_quotes(token_.text) + " is too large";
     return std::nullopt;
   }
   advance();
@@ -349,7 +349,7 @@ Diagnostic* Parser::expected(std::string_view what) {
   Diagnostic* d = token_error();
   if (d == nullptr) return nullptr;
   const bool ends = token_.kind == TokenKind::EndOfLine;
-  d->message = "expected " + std::string(what) + ", " + (ends ? "the line ends" : "found " + quoted(token_.text));
+  d->message = "expected " + std::string(what) + ", " + (ends ? "the line ends" : "found " + in_quotes(token_.text));
   return d;
 }
 
