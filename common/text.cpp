@@ -96,7 +96,7 @@ std::string_view nearest(std::string_view word, std::span<const std::string_view
   for (std::string_view candidate : candidates) {
     const std::size_t longer = std::max(word.size(), candidate.size());
     const std::size_t shorter = std::min(word.size(), candidate.size());
-    const std::size_t allowed = std::max<std::size_t>(1, longer / 3);
+    const std::size_t allowed = std::max<std::size_t>(1, (longer + 1) / 3);
     if (longer - shorter > allowed || longer - shorter >= best_distance) continue;
     const std::size_t distance = edit_distance(word, candidate);
     if (distance <= allowed && distance < best_distance && distance < longer) {

@@ -25,7 +25,7 @@ std::size_t find_invalid_utf8(std::string_view text);
 std::string escape_control(std::string_view text);
 
 // The candidate nearest to `word` by Damerau-Levenshtein distance (characters as bytes, case ignored), or "" if none is
-// near enough to be what was meant (distance at most a third of the longer length, at least 1).
+// near enough to be what was meant (distance at most a third of the longer length, rounded, at least 1).
 std::string_view nearest(std::string_view word, std::span<const std::string_view> candidates);
 
 // 18204 -> "18,204".

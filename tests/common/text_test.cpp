@@ -27,6 +27,7 @@ TEST_CASE("text: the nearest word is what was meant, or nothing") {
   CHECK(nearest("statsu", verbs) == "status");
   CHECK(nearest("STOP", verbs) == "stop");
   CHECK(nearest("sotp", verbs) == "stop");
+  CHECK(nearest("strto", verbs) == "start");
   CHECK(nearest("observe", verbs) == "");
   CHECK(nearest("x", verbs) == "");
 }

@@ -1,0 +1,20 @@
+#include "common/signals.h"
+
+#include <csignal>
+
+namespace zeroth {
+
+void reset_signals() {
+  // Only "ignored" survives exec; a handler found here belongs to a sanitizer and stays.
+  for (int number = 1; number < NSIG; ++number) {
+    struct sigaction action = {};
+    if (sigaction(number, nullptr, &action) == 0 && action.sa_handler == SIG_IGN) std::signal(number, SIG_DFL);
+  }
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+}  // namespace zeroth

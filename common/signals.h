@@ -1,0 +1,11 @@
+#pragma once
+// The first statement of every main of ours.
+
+namespace zeroth {
+
+// Makes the process independent of what its parent did with signals, which survives exec: nothing is blocked, what was
+// ignored has its default action again, and SIGPIPE and SIGXFSZ are ignored so that a write fails instead of killing
+// us.
+void reset_signals();
+
+}  // namespace zeroth
