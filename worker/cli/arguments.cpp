@@ -9,7 +9,9 @@
 namespace zeroth {
 namespace {
 
-std::string quoted(std::string_view word) { return "'" + escape_control(word) + "'"; }
+std::string quoted(std::string_view word) {
+  return "'" + escape_control(word) + "'";
+}
 
 tl::unexpected<Error> unknown_option(std::string_view name, std::span<const Option> options) {
   std::vector<std::string_view> names;
@@ -20,7 +22,8 @@ tl::unexpected<Error> unknown_option(std::string_view name, std::span<const Opti
 
 }  // namespace
 
-Result<Arguments> Arguments::parse(std::span<char* const> words, std::span<const Option> options, std::size_t max_positionals) {
+Result<Arguments> Arguments::parse(std::span<char* const> words, std::span<const Option> options,
+                                   std::size_t max_positionals) {
   Arguments parsed;
   bool only_positionals = false;
   for (std::size_t i = 0; i < words.size(); ++i) {
@@ -46,7 +49,8 @@ Result<Arguments> Arguments::parse(std::span<char* const> words, std::span<const
     } else if (i + 1 < words.size()) {
       value = words[++i];
     } else {
-      return fail("option " + quoted(name) + " needs a value: " + std::string(option->name) + " " + std::string(option->value_name));
+      return fail("option " + quoted(name) + " needs a value: " + std::string(option->name) + " " +
+                  std::string(option->value_name));
     }
     if (!parsed.values_.emplace(option->name, value).second) return fail("option " + quoted(name) + " is given twice");
   }
