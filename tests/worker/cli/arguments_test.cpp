@@ -42,7 +42,8 @@ TEST_CASE("arguments: mistakes are named, with the nearest option") {
 
 TEST_CASE("arguments: numbers are whole, finite and nothing else") {
   CHECK(parse_count("--n", "18446744073709551615").value() == UINT64_MAX);
-  for (const char* bad : {"", "-1", "1.5", "1x", "18446744073709551616"}) CHECK_FALSE(parse_count("--n", bad).has_value());
+  for (const char* bad : {"", "-1", "1.5", "1x", "18446744073709551616"})
+    CHECK_FALSE(parse_count("--n", bad).has_value());
   CHECK(parse_real("--h", "1e2").value() == 100.0);
   for (const char* bad : {"", "nan", "inf", "1e999", "1,5"}) CHECK_FALSE(parse_real("--h", bad).has_value());
 }
