@@ -1,0 +1,183 @@
+#include "supervisor/instance/identity.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+
+#include "common/files.h"
+#include "common/hash.h"
+#include "common/json.h"
+#include "supervisor/instance/instance_record.h"
+
+namespace zeroth {
+namespace {
+
+constexpr std::size_t kMaxName = 64;
+constexpr std::size_t kMaxSocketPath = 107;  // sun_path without its NUL
+constexpr std::size_t kTagDigits = 6;
+
+bool is_name_char(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-';
+}
+
+// `name` with "-<6 hex>" of what it stands for, no longer than a name may be.
+std::string tagged(std::string_view name, std::string_view of) {
+  return std::string(name.substr(0, kMaxName - kTagDigits - 1)) + "-" + xxh3_hex(of).substr(0, kTagDigits);
+}
+
+std::string stem_of(const std::string& path) {
+  return std::filesystem::path(path).stem().string();
+}
+
+bool is_regular_file(const std::string& path) {
+  struct stat info {};
+  return ::stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);
+}
+
+std::string absolute(const std::string& path) {
+  std::error_code error;
+  std::string made = std::filesystem::absolute(path, error).lexically_normal().string();
+  while (made.size() > 1 && made.back() == '/') made.pop_back();
+  return made;
+}
+
+// The first of systemd's colon-separated folders.
+std::string first_folder(const std::string& list) {
+  return list.substr(0, list.find(':'));
+}
+
+// XDG variables count only if absolute (their specification).
+std::string xdg(const Environment& environment, const char* name) {
+  std::string value = environment(name);
+  return value.starts_with('/') ? value : "";
+}
+
+Result<std::string> state_home(const Environment& environment) {
+  if (std::string home = xdg(environment, "XDG_STATE_HOME"); !home.empty()) return home + "/zeroth";
+  const std::string home = environment("HOME");
+  if (!home.starts_with('/')) return fail("neither XDG_STATE_HOME nor HOME is set; give --state-dir");
+  return home + "/.local/state/zeroth";
+}
+
+std::string first_given(const std::vector<std::string>& candidates) {
+  for (const std::string& candidate : candidates) {
+    if (!candidate.empty()) return candidate;
+  }
+  return "";
+}
+
+// The key of the program whose state lies in `folder`, "" if nobody's.
+Result<std::string> owner_of(const std::string& folder) {
+  auto record = read_instance_record(folder);
+  if (record) return record->identity;
+  if (record.error().code == EACCES) return fail(std::move(record.error()));
+  return std::string();
+}
+
+Status check_owner(const std::string& folder, const Identity& identity, bool adopt) {
+  const auto owner = owner_of(folder);
+  if (!owner) return fail(owner.error());
+  if (adopt || owner->empty() || *owner == identity.key) return {};
+  return fail(folder + " belongs to " + *owner + ", not to " + identity.key + "; --adopt takes it over");
+}
+
+// <home>/<stem>, or the tagged one if that is another's or if it is where this program has been before.
+Result<std::string> name_in(const std::string& home, const Identity& identity, bool adopt) {
+  const std::string plain = name_from_stem(identity.stem);
+  const std::string unique = tagged(plain, identity.key);
+  const auto owner = owner_of(home + "/" + plain);
+  if (!owner) return fail(owner.error());
+  if (*owner == identity.key || adopt) return plain;
+  const auto other = owner_of(home + "/" + unique);
+  if (!other) return fail(other.error());
+  return owner->empty() && *other != identity.key ? plain : unique;
+}
+
+std::string runtime_folder(const Folders& folders, const FolderOptions& options, const Environment& environment) {
+  const std::string given = first_given(
+      {options.runtime_dir, environment("ZEROTH_RUNTIME_DIR"), first_folder(environment("RUNTIME_DIRECTORY"))});
+  if (!given.empty()) return absolute(given);
+  const std::string xdg_runtime = xdg(environment, "XDG_RUNTIME_DIR");
+  return xdg_runtime.empty() ? folders.state + "/run" : xdg_runtime + "/zeroth/" + folders.name;
+}
+
+}  // namespace
+
+Result<Identity> identify_program(const std::string& path) {
+  char real[PATH_MAX];
+  if (::realpath(path.c_str(), real) == nullptr) return fail(last_error(path));
+  std::string key = real;
+  if (key.ends_with(".z")) key += "ero";
+  return Identity{key, stem_of(key)};
+}
+
+Identity identify_command(const std::string& cwd, const std::vector<std::string>& argv) {
+  // "python3 -u app.py" is called app: the first argument that is a file here, if the command itself is not one.
+  std::string called = argv.empty() ? "" : argv[0];
+  if (called.find('/') == std::string::npos) {
+    const auto script = std::find_if(argv.begin(), argv.end(), [&](const std::string& argument) {
+      return is_regular_file((std::filesystem::path(cwd) / argument).string());
+    });
+    if (script != argv.end()) called = *script;
+  }
+  return {cwd + ": " + dump(Json(argv)), stem_of(called)};
+}
+
+bool is_valid_name(std::string_view name) {
+  return !name.empty() && name.size() <= kMaxName && name != "." && name != ".." &&
+         std::all_of(name.begin(), name.end(), is_name_char);
+}
+
+std::string name_from_stem(std::string_view stem) {
+  if (is_valid_name(stem)) return std::string(stem);
+  std::string mapped(stem.substr(0, kMaxName));
+  std::replace_if(
+      mapped.begin(), mapped.end(), [](char c) { return !is_name_char(c); }, '_');
+  return tagged(mapped, stem);
+}
+
+std::string process_environment(const char* name) {
+  const char* value = ::getenv(name);
+  return value != nullptr ? value : "";
+}
+
+Result<Folders> choose_folders(const Identity& identity, const FolderOptions& options, const Environment& environment) {
+  if (!options.name.empty() && !is_valid_name(options.name))
+    return fail("--name: expected 1 to 64 letters, digits, '_', '.' or '-'");
+  Folders folders;
+  folders.name = options.name.empty() ? name_from_stem(identity.stem) : options.name;
+  const std::string given =
+      first_given({options.state_dir, environment("ZEROTH_STATE_DIR"), first_folder(environment("STATE_DIRECTORY"))});
+  if (!given.empty()) {
+    folders.state = absolute(given);
+  } else {
+    const auto home = state_home(environment);
+    if (!home) return fail(home.error());
+    if (options.name.empty()) {
+      auto name = name_in(*home, identity, options.adopt);
+      if (!name) return fail(std::move(name.error()));
+      folders.name = std::move(*name);
+    }
+    folders.state = *home + "/" + folders.name;
+  }
+  if (const Status ours = check_owner(folders.state, identity, options.adopt); !ours) return fail(ours.error());
+  folders.runtime = runtime_folder(folders, options, environment);
+  folders.socket = socket_path(folders.runtime, environment);
+  return folders;
+}
+
+std::string socket_path(const std::string& runtime, const Environment& environment) {
+  std::string path = runtime + "/control.sock";
+  if (path.size() <= kMaxSocketPath) return path;
+  const std::string name = "/" + xxh3_hex(path).substr(0, 16) + ".sock";
+  const std::string home = xdg(environment, "XDG_RUNTIME_DIR");
+  if (!home.empty() && (home + "/zeroth" + name).size() <= kMaxSocketPath) return home + "/zeroth" + name;
+  return "/tmp/zeroth-" + std::to_string(::getuid()) + name;
+}
+
+}  // namespace zeroth

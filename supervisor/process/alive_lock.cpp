@@ -1,0 +1,156 @@
+#include "supervisor/process/alive_lock.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include <charconv>
+#include <filesystem>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "common/files.h"
+#include "common/json_reader.h"
+#include "supervisor/process/emergency_files.h"
+
+namespace zeroth {
+namespace {
+
+constexpr Milliseconds kPoll(20);
+constexpr Milliseconds kKillTime(5000);  // a process that KILL does not end in this time hangs in the kernel
+constexpr Milliseconds kLinger(1000);    // after the process is gone, for a lock that passes through a dying group
+constexpr Milliseconds kStill(1000);     // an emergency file that has not grown for this long is not being written
+constexpr std::string_view kPrefix = "alive-";
+
+std::optional<ProcessIdentity> read_record(const std::string& path) {
+  const auto text = read_file(path, 4096);
+  if (!text) return std::nullopt;
+  const auto parsed = parse_json(*text);
+  if (!parsed) return std::nullopt;
+  const auto identity = parse_identity(parsed->value);
+  return identity ? std::optional(*identity) : std::nullopt;
+}
+
+}  // namespace
+
+std::string alive_file_of(const std::string& folder, std::uint64_t generation) {
+  return folder + "/" + std::string(kPrefix) + std::to_string(generation);
+}
+
+AliveSweep::AliveSweep(Loop& loop, std::string folder, Milliseconds patience, Hooks hooks)
+    : folder_(std::move(folder)), patience_(patience), hooks_(std::move(hooks)), timer_(loop) {
+  open_all();
+  timer_.start(Milliseconds(0), [this] {
+    timer_.start_repeating(kPoll, [this] { poll(); });
+    poll();
+  });
+}
+
+void AliveSweep::open_all() {
+  std::error_code error;
+  const MonotonicTime now = monotonic_now();
+  for (std::filesystem::directory_iterator it(folder_, error), end; !error && it != end; it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    if (!name.starts_with(kPrefix)) continue;
+    Held held;
+    const char* digits = name.data() + kPrefix.size();
+    const auto parsed = std::from_chars(digits, name.data() + name.size(), held.generation);
+    if (parsed.ec != std::errc() || parsed.ptr != name.data() + name.size()) continue;
+    held.path = it->path().string();
+    held.fd.reset(::open(held.path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    if (!held.fd) continue;
+    held.owner = read_record(held.path);
+    held.until = now + patience_;
+    held.last_growth = now - kStill;
+    held_.push_back(std::move(held));
+  }
+}
+
+void AliveSweep::poll() {
+  std::erase_if(held_, [this](Held& held) { return step(held); });
+  if (!held_.empty()) return;
+  timer_.stop();
+  const auto call = hooks_.on_done;
+  call();
+}
+
+bool AliveSweep::step(Held& held) {
+  if (::flock(held.fd.get(), LOCK_EX | LOCK_NB) == 0) {
+    ::unlink(held.path.c_str());
+    return true;
+  }
+  const MonotonicTime now = monotonic_now();
+  const bool writing = being_written(held);
+  const bool owner_lives = held.owner && is_alive(*held.owner);
+  switch (held.state) {
+    case State::Waiting:
+      if (held.owner && !owner_lives) {
+        held.state = State::Lingering;
+        held.until = now + kLinger;
+        note(held, "its worker is gone, another process still holds " + name_of(held.path));
+        return false;
+      }
+      if (now < held.until || writing) return false;
+      held.state = owner_lives ? State::Killed : State::Lingering;
+      held.until = now + (owner_lives ? kKillTime : kLinger);
+      if (!owner_lives) return false;
+      note(held, "killing " + describe_process(held.owner->pid) + ", which did not end by itself");
+      (void)signal_process(*held.owner, SIGKILL);
+      return false;
+    case State::Killed:
+      if (owner_lives && now < held.until) return false;
+      held.state = State::Lingering;
+      held.until = now + kLinger;
+      return false;
+    case State::Lingering:
+      if (now < held.until || writing) return false;
+      give_up_on(held);
+      return true;
+  }
+  return false;
+}
+
+void AliveSweep::give_up_on(const Held& held) const {
+  std::string names;
+  for (const pid_t pid : holders_of(held.fd.get())) names += (names.empty() ? "" : ", ") + describe_process(pid);
+  note(held,
+       "going on although " + name_of(held.path) + " is held by " + (names.empty() ? "an unseen process" : names));
+}
+
+bool AliveSweep::being_written(Held& held) const {
+  const std::uint64_t written = emergency_bytes_under_way(folder_, held.generation);
+  const MonotonicTime now = monotonic_now();
+  if (written > held.written) held.last_growth = now;
+  held.written = written;
+  return now - held.last_growth < kStill;
+}
+
+void AliveSweep::note(const Held& held, const std::string& text) const {
+  if (hooks_.on_note) hooks_.on_note("generation " + std::to_string(held.generation) + ": " + text);
+}
+
+std::vector<pid_t> holders_of(int fd) {
+  std::vector<pid_t> found;
+  struct stat wanted {};
+  if (::fstat(fd, &wanted) != 0) return found;
+  std::error_code error;
+  for (std::filesystem::directory_iterator it("/proc", error), end; !error && it != end; it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    pid_t pid = 0;
+    if (std::from_chars(name.data(), name.data() + name.size(), pid).ec != std::errc() || pid == ::getpid()) continue;
+    std::error_code refused;
+    for (std::filesystem::directory_iterator open(it->path() / "fd", refused), none; !refused && open != none;
+         open.increment(refused)) {
+      struct stat info {};
+      if (::stat(open->path().c_str(), &info) != 0) continue;
+      if (info.st_dev != wanted.st_dev || info.st_ino != wanted.st_ino) continue;
+      found.push_back(pid);
+      break;
+    }
+  }
+  return found;
+}
+
+}  // namespace zeroth

@@ -1,0 +1,71 @@
+#pragma once
+// What a supervisor does first after its predecessor died: makes sure that no worker of that one runs any more before
+// states are read. Every worker holds a shared lock on its alive-<generation>; here these are taken exclusively.
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/clock.h"
+#include "common/loop/loop.h"
+#include "common/unique_fd.h"
+#include "supervisor/process/process_identity.h"
+
+namespace zeroth {
+
+// "<folder>/alive-<generation>", for SpawnRequest::alive_file.
+std::string alive_file_of(const std::string& folder, std::uint64_t generation);
+
+class AliveSweep {
+ public:
+  struct Hooks {
+    std::function<void(const std::string&)> on_note;  // why it takes long, in words
+    std::function<void()> on_done;                    // may destroy the sweep
+  };
+
+  // Looks at every alive file in `folder` (a worker's). A lock that is free means nobody lives: the file is removed. A
+  // held one is waited for: `patience` from now, and longer for as long as an emergency file is being written; then
+  // the recorded process is killed if it is exactly that one; a second after it is gone the holders are named and the
+  // sweep goes on without them. on_done comes later than the constructor in every case.
+  AliveSweep(Loop& loop, std::string folder, Milliseconds patience, Hooks hooks);
+
+ private:
+  enum class State {
+    Waiting,   // for the worker to write its state and to end
+    Killed,    // the recorded process got KILL and is not gone yet
+    Lingering  // the recorded process is gone (or unknown), somebody else holds the lock
+  };
+  struct Held {
+    std::uint64_t generation = 0;
+    std::string path;
+    UniqueFd fd;
+    std::optional<ProcessIdentity> owner;  // none if the record is torn
+    State state = State::Waiting;
+    MonotonicTime until;
+    std::uint64_t written = 0;  // bytes of its emergency file under way, when last looked at
+    MonotonicTime last_growth;
+  };
+
+  void open_all();
+  void poll();
+  // True when the file needs no more attention.
+  bool step(Held& held);
+  void give_up_on(const Held& held) const;
+  bool being_written(Held& held) const;
+  void note(const Held& held, const std::string& text) const;
+
+  std::string folder_;
+  Milliseconds patience_;
+  Hooks hooks_;
+  std::vector<Held> held_;
+  Timer timer_;
+};
+
+// Processes with this open file, by device and inode; for messages.
+std::vector<pid_t> holders_of(int fd);
+
+}  // namespace zeroth

@@ -1,0 +1,137 @@
+#include "supervisor/process/child.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+
+namespace zeroth {
+namespace {
+
+constexpr int kKillWaitMs = 1000;  // a killed process that is longer in the kernel is left to the reaper of orphans
+
+std::chrono::microseconds to_duration(const timeval& time) {
+  return std::chrono::seconds(time.tv_sec) + std::chrono::microseconds(time.tv_usec);
+}
+
+}  // namespace
+
+std::string exit_meaning(std::optional<int> code, int signal, bool core) {
+  if (code) return "exited with code " + std::to_string(*code);
+  const char* name = ::sigabbrev_np(signal);
+  const std::string shown = name != nullptr ? std::string("SIG") + name : "signal " + std::to_string(signal);
+  return "killed by " + shown + (core ? " (core dumped)" : "");
+}
+
+Result<std::unique_ptr<Child>> Child::start(Loop& loop, const SpawnRequest& request, Hooks hooks) {
+  auto spawned = spawn(request);
+  if (!spawned) return fail(std::move(spawned.error()));
+  return std::unique_ptr<Child>(new Child(loop, std::move(*spawned), std::move(hooks), request.alive_file));
+}
+
+Child::Child(Loop& loop, Spawned spawned, Hooks hooks, std::string alive_file)
+    : pid_(spawned.pid),
+      pidfd_(std::move(spawned.pidfd)),
+      watch_(loop, pidfd_.get()),
+      out_(loop, std::move(spawned.out)),
+      err_(loop, std::move(spawned.err)),
+      hooks_(std::move(hooks)),
+      alive_file_(std::move(alive_file)) {
+  watch_.start(FdWatch::kReadable, [this](int) { on_dead(); });
+  const auto reader = [this](OutputStream which) {
+    return [this, which](std::string_view bytes) {
+      const auto call = hooks_.on_output;
+      if (call) call(which, bytes);
+    };
+  };
+  out_.start(reader(OutputStream::Stdout), [] {});
+  err_.start(reader(OutputStream::Stderr), [] {});
+}
+
+Child::~Child() {
+  if (reaped_) return;
+  (void)signal_group(SIGKILL);
+  pollfd wait{pidfd_.get(), POLLIN, 0};
+  ::poll(&wait, 1, kKillWaitMs);
+  (void)reap();
+}
+
+bool Child::is_ours() const {
+  siginfo_t info{};
+  return !reaped_ && ::waitid(P_PIDFD, static_cast<id_t>(pidfd_.get()), &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
+Status Child::signal(int number) {
+  if (reaped_) return fail(system_error("signal", ESRCH));
+  if (::syscall(SYS_pidfd_send_signal, pidfd_.get(), number, nullptr, 0) != 0) return fail(last_error("signal"));
+  sent_.set(static_cast<std::size_t>(number));
+  return {};
+}
+
+Status Child::signal_group(int number) {
+  // While the leader is unreaped, even as a zombie, its number can be no other group's.
+  if (!is_ours()) return fail(system_error("signal group", ESRCH));
+  if (::kill(-pid_, number) != 0) return fail(last_error("signal group"));
+  sent_.set(static_cast<std::size_t>(number));
+  return {};
+}
+
+void Child::on_dead() {
+  watch_.stop();
+  if (hooks_.kill_group_at_exit && is_ours()) ::kill(-pid_, SIGKILL);
+  if (!drain(out_, OutputStream::Stdout) || !drain(err_, OutputStream::Stderr)) return;
+  const ExitInfo info = reap();
+  const auto call = hooks_.on_exit;
+  if (call) call(info);
+}
+
+// At most what the pipe holds: a process that outlived this one may go on writing for ever.
+bool Child::drain(Stream& stream, OutputStream which) {
+  const std::weak_ptr<bool> alive = alive_;
+  std::array<char, 16 * 1024> buffer;
+  for (long left = ::fcntl(stream.fd(), F_GETPIPE_SZ); left > 0;) {
+    const ssize_t got = ::read(stream.fd(), buffer.data(), buffer.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return true;
+    const auto call = hooks_.on_output;
+    if (call) call(which, {buffer.data(), static_cast<std::size_t>(got)});
+    if (alive.expired()) return false;
+    left -= got;
+  }
+  return true;
+}
+
+ExitInfo Child::reap() {
+  siginfo_t end{};
+  rusage used{};
+  ExitInfo info;
+  // libuv has made the pidfd non-blocking, so this never waits.
+  const long waited = ::syscall(SYS_waitid, P_PIDFD, pidfd_.get(), &end, WEXITED | WNOHANG, &used);
+  reaped_ = true;
+  if (waited != 0 || end.si_pid == 0) {
+    info.meaning = "ended, how is not known";
+    return info;
+  }
+  if (!alive_file_.empty()) ::unlink(alive_file_.c_str());
+  if (end.si_code == CLD_EXITED) {
+    info.code = end.si_status;
+  } else {
+    info.signal = end.si_status;
+  }
+  info.core = end.si_code == CLD_DUMPED;
+  info.by_us = info.signal > 0 && sent_[static_cast<std::size_t>(info.signal)];
+  info.meaning = exit_meaning(info.code, info.signal, info.core);
+  info.user_time = to_duration(used.ru_utime);
+  info.system_time = to_duration(used.ru_stime);
+  info.max_rss_kib = static_cast<std::uint64_t>(used.ru_maxrss);
+  return info;
+}
+
+}  // namespace zeroth

@@ -1,0 +1,80 @@
+#pragma once
+// One process of ours from spawn to reaping: its output, its signals, its end. Owned by whoever runs a generation (or a
+// health probe); lives on the loop's thread.
+
+#include <sys/types.h>
+
+#include <bitset>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "common/loop/loop.h"
+#include "common/loop/stream.h"
+#include "supervisor/process/output_stream.h"
+#include "supervisor/process/spawn.h"
+
+namespace zeroth {
+
+struct ExitInfo {
+  std::optional<int> code;  // if it exited
+  int signal = 0;           // if it was killed
+  bool core = false;
+  bool by_us = false;   // killed by a signal that we had sent it
+  std::string meaning;  // "exited with code 3", "killed by SIGSEGV (core dumped)"
+  std::chrono::microseconds user_time{}, system_time{};
+  std::uint64_t max_rss_kib = 0;
+};
+
+class Child {
+ public:
+  struct Hooks {
+    // Bytes are valid during the call.
+    std::function<void(OutputStream, std::string_view)> on_output;
+    // Once, after the process is reaped and all output it left in the pipes has been delivered.
+    std::function<void(const ExitInfo&)> on_exit;
+    bool kill_group_at_exit = true;  // what is left of its process group when it ends
+  };
+
+  // Every hook may destroy the Child. Fails as spawn() does; then no hook is called.
+  static Result<std::unique_ptr<Child>> start(Loop& loop, const SpawnRequest& request, Hooks hooks);
+  // Kills and reaps a process that still runs, with its group; on_exit is not called.
+  ~Child();
+  Child(const Child&) = delete;
+  Child& operator=(const Child&) = delete;
+
+  pid_t pid() const { return pid_; }
+  // Not reaped yet: the pid is certainly its.
+  bool running() const { return !reaped_; }
+
+  // To the process alone. ESRCH if it is gone.
+  Status signal(int number);
+  // To its process group. ESRCH once it is reaped: the number might be another's by then.
+  Status signal_group(int number);
+
+ private:
+  Child(Loop& loop, Spawned spawned, Hooks hooks, std::string alive_file);
+  void on_dead();
+  bool drain(Stream& stream, OutputStream which);
+  ExitInfo reap();
+  bool is_ours() const;
+
+  pid_t pid_;
+  UniqueFd pidfd_;
+  FdWatch watch_;
+  Stream out_, err_;
+  Hooks hooks_;
+  std::string alive_file_;
+  std::bitset<65> sent_;
+  bool reaped_ = false;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+// "killed by SIGKILL", "exited with code 3".
+std::string exit_meaning(std::optional<int> code, int signal, bool core);
+
+}  // namespace zeroth

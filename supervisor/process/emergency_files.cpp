@@ -1,0 +1,77 @@
+#include "supervisor/process/emergency_files.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <filesystem>
+#include <string_view>
+#include <system_error>
+
+namespace zeroth {
+namespace {
+
+constexpr std::string_view kPrefix = "emergency-", kSuffix = ".json", kStale = ".stale";
+
+std::optional<std::uint64_t> generation_of(std::string_view name) {
+  if (!name.starts_with(kPrefix) || !name.ends_with(kSuffix)) return std::nullopt;
+  name.remove_prefix(kPrefix.size());
+  name.remove_suffix(kSuffix.size());
+  std::uint64_t generation = 0;
+  const auto parsed = std::from_chars(name.data(), name.data() + name.size(), generation);
+  if (parsed.ec != std::errc() || parsed.ptr != name.data() + name.size()) return std::nullopt;
+  return generation;
+}
+
+std::string file_name(std::uint64_t generation) {
+  return std::string(kPrefix) + std::to_string(generation) + std::string(kSuffix);
+}
+
+void for_each_name(const std::string& folder, const std::function<void(const std::string&)>& call) {
+  std::error_code error;
+  for (std::filesystem::directory_iterator it(folder, error), end; !error && it != end; it.increment(error))
+    call(it->path().filename().string());
+}
+
+}  // namespace
+
+std::string emergency_file_of(const std::string& folder, std::uint64_t generation) {
+  return folder + "/" + file_name(generation);
+}
+
+std::vector<EmergencyFile> find_emergency_files(const std::string& folder) {
+  std::vector<EmergencyFile> files;
+  for_each_name(folder, [&](const std::string& name) {
+    if (const auto generation = generation_of(name)) files.push_back({*generation, folder + "/" + name});
+  });
+  std::sort(files.begin(), files.end(), [](const auto& a, const auto& b) { return a.generation > b.generation; });
+  return files;
+}
+
+std::uint64_t emergency_bytes_under_way(const std::string& folder, std::uint64_t generation) {
+  const std::string final_name = file_name(generation);
+  std::uint64_t bytes = 0;
+  for_each_name(folder, [&](const std::string& name) {
+    if (name == final_name || name.ends_with(kStale) || name.find(final_name) == std::string::npos) return;
+    std::error_code gone;
+    const auto size = std::filesystem::file_size(folder + "/" + name, gone);
+    if (!gone) bytes += size;
+  });
+  return bytes;
+}
+
+Result<EmergencyChoice> choose_emergency_file(const std::string& folder, std::uint64_t newest_snapshot,
+                                              const std::function<bool(const std::string& path)>& parses) {
+  EmergencyChoice choice;
+  for (EmergencyFile& file : find_emergency_files(folder)) {
+    if (!choice.adopted && file.generation >= newest_snapshot && parses(file.path)) {
+      choice.adopted = std::move(file);
+      continue;
+    }
+    const std::string stale = file.path + std::string(kStale);
+    if (std::rename(file.path.c_str(), stale.c_str()) != 0) return fail(last_error("rename " + file.path));
+    choice.stale.push_back(stale);
+  }
+  return choice;
+}
+
+}  // namespace zeroth

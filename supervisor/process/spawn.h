@@ -1,0 +1,60 @@
+#pragma once
+// Starts one program: fork, prepare, exec. Called by Child, on the loop's thread only (PDEATHSIG follows the thread).
+// The child has a group of its own, an empty signal mask, default dispositions, no descriptor but those named here, and
+// is known by a pidfd from birth.
+
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/result.h"
+#include "common/unique_fd.h"
+
+namespace zeroth {
+
+enum class StdinMode {
+  Null,     // /dev/null
+  Inherit,  // ours
+};
+
+struct RunAs {
+  uid_t user = 0;
+  gid_t group = 0;
+  std::vector<gid_t> groups;  // supplementary
+};
+
+struct ResourceLimit {
+  int resource = 0;  // RLIMIT_…
+  rlimit limit{};
+};
+
+struct SpawnRequest {
+  std::vector<std::string> argv;  // argv[0] without a slash is looked up in the PATH of `env`; never through a shell
+  std::vector<std::string> env;   // "NAME=value", all of it; ZEROTH_FD, LISTEN_FDS and LISTEN_PID are added here
+  std::string cwd;                // "" = ours
+  int channel = -1;               // the child's end; stays the caller's to close. -1 = none
+  std::vector<int> lent;          // listening sockets, become 3, 4, … in this order
+  StdinMode stdin_mode = StdinMode::Null;
+  std::string alive_file;    // locked shared for as long as the child or one of its children lives; "" = none
+  bool new_session = true;   // else only a new process group (a child that is given the terminal)
+  bool die_with_us = false;  // SIGTERM when the supervisor dies
+  std::optional<mode_t> umask;
+  std::optional<RunAs> run_as;
+  std::vector<ResourceLimit> limits;
+};
+
+struct Spawned {
+  pid_t pid = 0;  // also its process group
+  UniqueFd pidfd;
+  UniqueFd out, err;  // read ends of the pipes behind its stdout and stderr
+};
+
+// Returns when the child has become the program. A program that cannot be executed is an Error ("exec failed: NAME: No
+// such file or directory"), and so never mistaken for one that exits with 127; so is everything else that fails before
+// exec. Nothing is left behind then.
+Result<Spawned> spawn(const SpawnRequest& request);
+
+}  // namespace zeroth
