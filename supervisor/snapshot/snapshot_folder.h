@@ -38,6 +38,9 @@ class SnapshotFolder {
   // openat with O_NOFOLLOW, O_CLOEXEC; without a free descriptor the spare one is given up for it.
   Result<UniqueFd> open_file(const std::string& name, int flags, mode_t mode = 0);
 
+  // Takes the spare descriptor back if there is room again; called where a file of this folder was closed.
+  void keep_spare();
+
   // Without replacing (EEXIST).
   Status rename(const std::string& from, const std::string& to) const;
   Status link(const std::string& from, const std::string& to) const;
@@ -50,9 +53,6 @@ class SnapshotFolder {
 
  private:
   SnapshotFolder(std::string path, UniqueFd fd);
-  // Takes the spare descriptor back once there is room again.
-  void keep_spare();
-
   std::string path_;
   UniqueFd fd_;
   std::mutex spare_mutex_;
