@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -18,6 +19,11 @@ Result<std::string> read_file(const std::string& path, std::size_t max_bytes = s
 
 // Writes all bytes, continuing short writes and EINTR.
 Status write_all(int fd, std::string_view bytes);
+// The same at an offset; the descriptor's own position stays.
+Status write_all_at(int fd, std::string_view bytes, std::uint64_t offset);
+
+// Reads until `size` bytes have come or the file ends; says how many there were.
+Result<std::size_t> read_at(int fd, char* to, std::size_t size, std::uint64_t offset);
 
 // Replaces `path` atomically and durably: temporary file in the same folder (".<name>.<pid>.tmp"), write, fsync,
 // rename, fsync of the folder. On failure the temporary file is removed and the old content stands.

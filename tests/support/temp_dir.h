@@ -1,4 +1,5 @@
 #pragma once
+<<<<<<< HEAD
 // A folder for one test case, gone with everything in it when the case ends.
 
 #include <filesystem>
@@ -26,3 +27,24 @@ class TempDir {
 };
 
 }  // namespace zeroth::test
+=======
+// A folder of its own for one test (0700), removed with everything in it.
+
+#include <string>
+
+namespace zeroth {
+
+class TempDir {
+ public:
+  explicit TempDir();
+  ~TempDir();
+  TempDir(const TempDir&) = delete;
+  TempDir& operator=(const TempDir&) = delete;
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+}  // namespace zeroth
+>>>>>>> snap

@@ -1,0 +1,78 @@
+#pragma once
+// `<state>/<worker>/generations.jsonl`: one line for each spawn, each go and each receipt, so that generation numbers
+// never repeat and the next supervisor knows what was live when this one was killed.
+//
+//   {"event":"spawned","generation":7,"program_hash":"…","cause":"edit"}
+//   {"event":"live","generation":7,"pid":4711,"schema":"zeroth-vm/1","identity":"…"}
+//   {"event":"receipt","receipt":{…}}
+//   {"event":"rotated","generation":7,"sequence":12}     first line of a new file, so that it can stand alone
+//
+// A line is one write(2) with O_APPEND: it survives the death of this process, not a power cut, unless `sync_job` ran.
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "common/json.h"
+#include "common/result.h"
+#include "common/unique_fd.h"
+
+namespace zeroth {
+
+struct LiveGeneration {
+  std::uint64_t generation = 0;
+  std::int64_t pid = 0;
+  std::string schema;
+  std::string identity;
+};
+
+class GenerationLog {
+ public:
+  // Reads what is there (up to 20 MB) and opens it for appending; lines that cannot be read are passed over. Blocks:
+  // call it before the loop runs, or on the pool.
+  static Result<GenerationLog> open(const std::string& worker_folder);
+
+  // Takes the next number. It is used up, whether or not its line can be written.
+  std::uint64_t next_generation() { return ++generation_; }
+
+  // Each appends one line; an error leaves the log as it was, but for what counts in memory.
+  Status spawned(std::uint64_t generation, const std::string& program_hash, std::string_view cause);
+  Status live(const LiveGeneration& live);
+  // A receipt with the same whole number in "to" as an earlier one amends it: it takes its place in receipts().
+  Status receipt(const Json& receipt);
+
+  // Makes everything appended so far durable; run it on the pool.
+  std::function<Status()> sync_job() const;
+
+  std::uint64_t highest_generation() const { return generation_; }
+  std::uint64_t highest_sequence() const { return sequence_; }
+  const std::optional<LiveGeneration>& last_live() const { return live_; }
+  // The newest 1,000, newest first.
+  const std::deque<Json>& receipts() const { return receipts_; }
+
+ private:
+  explicit GenerationLog(std::string path) : path_(std::move(path)) {}
+  Status open_file();
+  void load(const std::string& text);
+  void take(const Json& line);
+  void take_receipt(const Json& receipt);
+  Status append(const Json& line);
+  Status write_line(std::string text);
+  Status rotate();
+
+  std::string path_;
+  std::shared_ptr<UniqueFd> file_;
+  std::uint64_t size_ = 0;
+  bool torn_ = false;  // the last line lacks its end
+  std::uint64_t generation_ = 0;
+  std::uint64_t sequence_ = 0;
+  std::optional<LiveGeneration> live_;
+  std::deque<Json> receipts_;
+};
+
+}  // namespace zeroth

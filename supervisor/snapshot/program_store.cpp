@@ -1,0 +1,51 @@
+#include "supervisor/snapshot/program_store.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "common/files.h"
+#include "common/hash.h"
+
+namespace zeroth {
+namespace {
+
+constexpr std::array<std::string_view, 2> kSuffixes = {".zero", ".z"};
+
+// Hashes come from snapshots and receipts, and become part of a path here.
+bool is_hash(std::string_view text) {
+  return text.size() == 32 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+Status check_content(const std::string& path, const std::string& hash) {
+  auto bytes = read_file(path);
+  if (!bytes) return fail(std::move(bytes.error()));
+  if (xxh3_hex(*bytes) != hash) return fail(path + ": no longer has the content it is named after", EBADMSG);
+  return {};
+}
+
+}  // namespace
+
+Result<KeptProgram> ProgramStore::keep(std::string_view bytes, std::string_view suffix) const {
+  if (std::find(kSuffixes.begin(), kSuffixes.end(), suffix) == kSuffixes.end())
+    return fail("no program ends in " + std::string(suffix), EINVAL);
+  const std::string hash = xxh3_hex(bytes);
+  KeptProgram kept{folder_ + "/" + hash + std::string(suffix), hash};
+  if (check_content(kept.path, hash)) return kept;
+  if (Status made = make_folders(folder_); !made) return fail(std::move(made.error()));
+  if (Status written = write_file_atomically(kept.path, bytes); !written) return fail(std::move(written.error()));
+  return kept;
+}
+
+Result<KeptProgram> ProgramStore::find(const std::string& hash) const {
+  if (!is_hash(hash)) return fail(hash + ": not a program hash", EINVAL);
+  for (const std::string_view suffix : kSuffixes) {
+    const std::string path = folder_ + "/" + hash + std::string(suffix);
+    const Status right = check_content(path, hash);
+    if (right) return KeptProgram{path, hash};
+    if (right.error().code != ENOENT) return fail(right.error());
+  }
+  return fail("no program text was kept for " + hash, ENOENT);
+}
+
+}  // namespace zeroth

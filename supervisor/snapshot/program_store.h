@@ -1,0 +1,34 @@
+#pragma once
+// `<state>/<worker>/programs`: the text of each program that ran, named by its hash, so that crash restarts and
+// rollbacks run what was live and not what the disk holds by now. Blocks (reads, fsyncs): call it on the pool, one call
+// at a time.
+
+#include <string>
+#include <string_view>
+
+#include "common/result.h"
+
+namespace zeroth {
+
+struct KeptProgram {
+  std::string path;
+  std::string hash;  // XXH3-128 of the bytes
+};
+
+class ProgramStore {
+ public:
+  // `worker_folder`: `<state>/<worker>`; `programs` is made in it when it is needed.
+  explicit ProgramStore(const std::string& worker_folder) : folder_(worker_folder + "/programs") {}
+
+  // Keeps `bytes` as <hash><suffix>, durably; the same bytes again cost one read. A copy that no longer has its content
+  // is replaced. `suffix`: ".zero" or ".z".
+  Result<KeptProgram> keep(std::string_view bytes, std::string_view suffix) const;
+
+  // The copy with this hash, its content verified. ENOENT if none was kept, EBADMSG if it was altered.
+  Result<KeptProgram> find(const std::string& hash) const;
+
+ private:
+  const std::string folder_;
+};
+
+}  // namespace zeroth

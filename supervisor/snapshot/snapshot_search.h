@@ -1,0 +1,63 @@
+#pragma once
+// Finds the state to go on from: the newest snapshot that is whole, ours and not in quarantine. Blocks: the store calls
+// it on the pool.
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/snapshot_format.h"
+#include "common/worker_protocol.h"
+#include "supervisor/snapshot/quarantine_file.h"
+#include "supervisor/snapshot/snapshot_folder.h"
+
+namespace zeroth {
+
+struct SearchOptions {
+  std::uint64_t before = kMaxSequence + 1;  // only sequences below
+  bool adopt = false;                       // take those of another identity too
+  std::optional<Milliseconds> max_age;      // counted back from `now`
+  WallTime now{};
+};
+
+enum class SkipReason {
+  Corrupt,      // renamed to *.corrupt
+  Newer,        // of a later format version
+  Foreign,      // of another identity
+  Quarantined,  // refused or failed on earlier
+  TooOld,       // beyond max_age; ends the search
+  Unreadable,   // the system did not let us
+};
+std::string_view to_string(SkipReason reason);
+
+struct Skipped {
+  std::uint64_t sequence = 0;
+  SkipReason reason = SkipReason::Unreadable;
+  std::string file;     // its name now, for people
+  std::string message;  // one line
+};
+
+// A state that fits into a message comes as its text, every other as a file: a hard link that the caller drops.
+struct Restorable {
+  SnapshotEnvelope envelope;
+  std::string state;
+  std::optional<StateFile> file;
+};
+
+struct SearchResult {
+  std::optional<Restorable> found;
+  std::vector<Skipped> skipped;  // newest first: all that came before `found`
+};
+
+// `newest_first`: what is in the folder; `link_name`: for the hard link, if one is needed.
+SearchResult search_snapshots(SnapshotFolder& folder, const std::vector<std::uint64_t>& newest_first,
+                              const std::string& identity, const Quarantine& quarantine, const SearchOptions& options,
+                              const std::string& link_name);
+
+// Removes an expired snapshot, unless it is not ours to remove: of another identity or a newer version (left
+// untouched), or corrupt (set aside, never deleted). Says so then.
+std::optional<Skipped> remove_expired(SnapshotFolder& folder, std::uint64_t sequence, const std::string& identity);
+
+}  // namespace zeroth

@@ -1,0 +1,255 @@
+#include "supervisor/snapshot/snapshot_store.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "common/clock.h"
+#include "common/files.h"
+#include "supervisor/snapshot/retention.h"
+
+namespace zeroth {
+namespace {
+
+constexpr std::uint64_t kShownState = 512 * 1024;  // bytes of a state that `snapshot` shows; half a control message
+constexpr std::string_view kLinkPrefix = ".restore-";
+
+Result<SnapshotStore::Detail> read_detail(SnapshotFolder& folder, std::uint64_t sequence) {
+  const std::string name = snapshot_name(sequence);
+  auto fd = folder.open_file(name, O_RDONLY);
+  if (!fd) return fail(std::move(fd.error()));
+  auto envelope = verify_snapshot(fd->get(), sequence);
+  if (!envelope) return fail(std::move(envelope.error().error).in(name));
+  SnapshotStore::Detail detail{std::move(*envelope), folder.path_of(name), std::nullopt};
+  if (detail.envelope.length > kShownState) return detail;
+  std::string state(static_cast<std::size_t>(detail.envelope.length), '\0');
+  auto got = read_at(fd->get(), state.data(), state.size(), detail.envelope.state_offset);
+  if (!got) return fail(std::move(got.error()).in(name));
+  detail.state = std::move(state);
+  return detail;
+}
+
+}  // namespace
+
+struct SnapshotStore::Opened {
+  std::shared_ptr<SnapshotFolder> folder;
+  SnapshotFolder::Listing listing;
+  Result<Quarantine> quarantine;
+};
+
+SnapshotStore::SnapshotStore(Loop& loop, std::string worker_folder, std::string identity)
+    : loop_(loop),
+      worker_folder_(std::move(worker_folder)),
+      identity_(std::move(identity)),
+      quarantine_file_(std::make_shared<QuarantineFile>(worker_folder_ + "/quarantine.json")) {}
+
+template <class T>
+void SnapshotStore::run(std::function<Result<T>(SnapshotFolder&)> work, Done<Result<T>> done) const {
+  auto result = std::make_shared<Result<T>>(fail("the snapshot folder is not open", ENOENT));
+  loop_.in_pool(
+      [folder = folder_, work = std::move(work), result] {
+        if (folder) *result = work(*folder);
+      },
+      alive_, [done = std::move(done), result] { done(std::move(*result)); });
+}
+
+void SnapshotStore::open(Done<Status> done) {
+  auto result = std::make_shared<Result<Opened>>(fail(""));
+  const bool first = folder_ == nullptr;
+  const auto work = [path = worker_folder_ + "/snapshots", quarantine = quarantine_file_, first,
+                     result]() -> Result<Opened> {
+    auto folder = SnapshotFolder::open(path);
+    if (!folder) return fail(std::move(folder.error()));
+    auto listing = (*folder)->list(first);
+    if (!listing) return fail(std::move(listing.error()));
+    return Opened{std::move(*folder), std::move(*listing), quarantine->read()};
+  };
+  loop_.in_pool([work, result] { *result = work(); }, alive_,
+                [this, known = index_, result, done = std::move(done)] {
+                  if (!*result) return done(fail(std::move(result->error()).in("opening the snapshot folder")));
+                  on_opened(std::move(**result), known);
+                  done({});
+                });
+}
+
+void SnapshotStore::on_opened(Opened opened, const std::map<std::uint64_t, bool>& known) {
+  folder_ = std::move(opened.folder);
+  note_sequence(opened.listing.highest);
+  std::map<std::uint64_t, bool> index;
+  for (const std::uint64_t sequence : opened.listing.sequences) index.emplace(sequence, false);
+  for (const auto& [sequence, valid] : index_) {
+    if (const auto found = index.find(sequence); found != index.end()) {
+      found->second = valid;
+    } else if (!known.contains(sequence)) {
+      index.emplace(sequence, valid);
+    }
+  }
+  index_ = std::move(index);
+  if (newest_ && !index_.contains(newest_->sequence)) newest_.reset();
+
+  rejected_.clear();
+  for (std::string& file : opened.listing.set_aside) rejected_.push_back({std::move(file), "set aside earlier"});
+  if (!opened.quarantine) {
+    rejected_.push_back({"quarantine.json", opened.quarantine.error().message});
+    return;
+  }
+  quarantine_.merge(*opened.quarantine);
+  if (!quarantine_.empty()) note_sequence(quarantine_.rbegin()->first);
+}
+
+void SnapshotStore::note_sequence(std::uint64_t sequence) {
+  next_ = std::max(next_, std::min(sequence, kMaxSequence) + 1);
+}
+
+void SnapshotStore::begin(SnapshotEnvelope head, Done<Result<Draft>> done) {
+  head.sequence = next_;
+  if (next_ <= kMaxSequence) ++next_;
+  run<Draft>(
+      [head = std::move(head), folder = folder_](SnapshotFolder&) -> Result<Draft> {
+        if (head.sequence > kMaxSequence) return fail("sequence numbers are used up");
+        auto file = DraftFile::create(folder, head);
+        if (!file) return fail(std::move(file.error()));
+        return Draft{head.sequence, {(*file)->path(), (*file)->envelope().state_offset, 0}, std::move(*file)};
+      },
+      std::move(done));
+}
+
+void SnapshotStore::write(const Draft& draft, DraftState state, Done<Status> done) {
+  auto text = std::make_shared<const DraftState>(std::move(state));
+  run<void>([file = draft.handle, text](SnapshotFolder&) { return file->write(*text); }, std::move(done));
+}
+
+void SnapshotStore::commit(const Draft& draft, Done<Result<Committed>> done) {
+  run<Committed>(
+      [file = draft.handle, began = monotonic_now()](SnapshotFolder&) -> Result<Committed> {
+        if (Status committed = file->commit(); !committed) return fail(std::move(committed.error()));
+        return Committed{file->envelope().sequence, file->envelope().length, elapsed_ms(began, monotonic_now())};
+      },
+      [this, file = draft.handle, done = std::move(done)](Result<Committed> committed) {
+        if (file->renamed()) on_committed(*file, committed.has_value());
+        done(std::move(committed));
+      });
+}
+
+// After a failed fsync of the folder the file is there, but nobody may count on it.
+void SnapshotStore::on_committed(const DraftFile& file, bool durable) {
+  if (!durable) {
+    index_.emplace(file.envelope().sequence, false);
+    return;
+  }
+  note_valid(file.envelope());
+  prune(kKeepNewest, [](Status) {});
+}
+
+void SnapshotStore::note_valid(const SnapshotEnvelope& envelope) {
+  index_[envelope.sequence] = true;
+  if (!newest_ || newest_->sequence < envelope.sequence) newest_ = envelope;
+}
+
+void SnapshotStore::abandon(Draft draft) {
+  loop_.in_pool([file = std::move(draft.handle)] { file->give_up(); }, [] {});
+}
+
+void SnapshotStore::link_for_restore(const Draft& draft, Done<Result<StateFile>> done) {
+  run<StateFile>([file = draft.handle, name = next_link_name(draft.sequence)](
+                     SnapshotFolder&) -> Result<StateFile> { return file->link(name); },
+                 std::move(done));
+}
+
+std::string SnapshotStore::next_link_name(std::uint64_t sequence) {
+  return std::string(kLinkPrefix) + std::to_string(sequence) + "." + std::to_string(++links_);
+}
+
+void SnapshotStore::drop_link(const StateFile& file) {
+  const std::string name = name_of(file.path);
+  if (!folder_ || !name.starts_with(kLinkPrefix)) return;
+  loop_.in_pool([folder = folder_, name] { (void)folder->remove(name); }, [] {});
+}
+
+std::vector<std::uint64_t> SnapshotStore::newest_first() const {
+  std::vector<std::uint64_t> sequences;
+  for (auto entry = index_.rbegin(); entry != index_.rend(); ++entry) sequences.push_back(entry->first);
+  return sequences;
+}
+
+void SnapshotStore::search(const SearchOptions& options, Done<Result<SearchResult>> done) {
+  const std::string link = next_link_name(next_ - 1);
+  run<SearchResult>(
+      [sequences = newest_first(), identity = identity_, quarantine = quarantine_, options,
+       link](SnapshotFolder& folder) -> Result<SearchResult> {
+        return search_snapshots(folder, sequences, identity, quarantine, options, link);
+      },
+      [this, done = std::move(done)](Result<SearchResult> result) {
+        if (result) {
+          note_rejected(result->skipped);
+          if (result->found) note_valid(result->found->envelope);
+        }
+        done(std::move(result));
+      });
+}
+
+void SnapshotStore::note_rejected(const std::vector<Skipped>& skipped) {
+  for (const Skipped& one : skipped) {
+    if (one.reason != SkipReason::Corrupt) continue;
+    index_.erase(one.sequence);
+    if (newest_ && newest_->sequence == one.sequence) newest_.reset();
+    rejected_.push_back({one.file, one.message});
+  }
+}
+
+void SnapshotStore::quarantine(std::uint64_t sequence, std::string reason, Done<Status> done) {
+  note_sequence(sequence);
+  quarantine_[sequence] = std::move(reason);
+  if (const auto entry = index_.find(sequence); entry != index_.end()) entry->second = false;
+  if (newest_ && newest_->sequence == sequence) newest_.reset();
+  run<void>([file = quarantine_file_, all = quarantine_](SnapshotFolder&) { return file->write(all); },
+            std::move(done));
+}
+
+void SnapshotStore::list(std::size_t offset, std::size_t limit, Done<Result<Page>> done) const {
+  std::vector<std::uint64_t> wanted = newest_first();
+  wanted.erase(wanted.begin(), wanted.begin() + static_cast<std::ptrdiff_t>(std::min(offset, wanted.size())));
+  wanted.resize(std::min(limit, wanted.size()));
+  run<Page>(
+      [wanted, total = index_.size()](SnapshotFolder& folder) -> Result<Page> {
+        Page page{total, {}};
+        for (const std::uint64_t sequence : wanted) {
+          auto fd = folder.open_file(snapshot_name(sequence), O_RDONLY);
+          if (!fd) continue;
+          if (auto envelope = read_snapshot_envelope(fd->get(), sequence)) page.envelopes.push_back(*envelope);
+        }
+        return page;
+      },
+      std::move(done));
+}
+
+void SnapshotStore::read(std::uint64_t sequence, Done<Result<Detail>> done) const {
+  run<Detail>([sequence](SnapshotFolder& folder) { return read_detail(folder, sequence); }, std::move(done));
+}
+
+void SnapshotStore::shrink(Done<Status> done) {
+  prune(0, std::move(done));
+}
+
+void SnapshotStore::prune(std::size_t keep, Done<Status> done) {
+  std::vector<RetentionEntry> entries;
+  for (const std::uint64_t sequence : newest_first()) entries.push_back({sequence, index_[sequence]});
+  const std::vector<std::uint64_t> expired = expired_snapshots(entries, keep);
+  for (const std::uint64_t sequence : expired) index_.erase(sequence);
+  run<std::vector<Skipped>>(
+      [expired, identity = identity_](SnapshotFolder& folder) -> Result<std::vector<Skipped>> {
+        std::vector<Skipped> left;
+        for (const std::uint64_t sequence : expired) {
+          if (auto skipped = remove_expired(folder, sequence, identity)) left.push_back(std::move(*skipped));
+        }
+        return left;
+      },
+      [this, done = std::move(done)](Result<std::vector<Skipped>> left) {
+        if (!left) return done(fail(std::move(left.error())));
+        note_rejected(*left);
+        done({});
+      });
+}
+
+}  // namespace zeroth

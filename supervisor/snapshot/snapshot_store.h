@@ -1,0 +1,124 @@
+#pragma once
+// The only writer of `<state>/<worker>/snapshots/`, under the instance lock. Used on the loop's thread; all file work
+// runs on the pool and every callback comes on the loop, never from inside the call. If the store is destroyed first,
+// work in flight is finished and its callback dropped.
+//
+// One snapshot: begin → (the worker writes its state) → write → link_for_restore, if somebody reads it meanwhile →
+// commit. Several drafts may be under way; calls on one draft come one at a time, but abandon, which may come always.
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/loop/loop.h"
+#include "supervisor/snapshot/draft_file.h"
+#include "supervisor/snapshot/snapshot_search.h"
+
+namespace zeroth {
+
+class SnapshotStore {
+ public:
+  template <class T>
+  using Done = std::function<void(T)>;
+
+  // A snapshot under way. Dropping the last copy abandons it.
+  struct Draft {
+    std::uint64_t sequence = 0;
+    StateFile file;  // offered to the worker; length 0
+    std::shared_ptr<DraftFile> handle;
+  };
+  struct Committed {
+    std::uint64_t sequence = 0;
+    std::uint64_t bytes = 0;  // of the state
+    double ms = 0;            // from the call of commit to the commit point
+  };
+  struct Rejected {
+    std::string file;
+    std::string reason;
+  };
+  struct Page {
+    std::size_t total = 0;
+    std::vector<SnapshotEnvelope> envelopes;  // newest first; files with a broken frame are left out
+  };
+  struct Detail {
+    SnapshotEnvelope envelope;
+    std::string path;
+    std::optional<std::string> state;  // up to 512 KiB
+  };
+
+  // `worker_folder`: `<state>/<worker>`; `identity`: what the states belong to.
+  SnapshotStore(Loop& loop, std::string worker_folder, std::string identity);
+
+  // Makes and checks the folder, clears what dead processes left, learns names and quarantine. Again after the folder
+  // was lost. Every other call fails before it has succeeded once.
+  void open(Done<Status> done);
+
+  // A sequence that a receipt mentions: never given out again.
+  void note_sequence(std::uint64_t sequence);
+  std::uint64_t next_sequence() const { return next_; }
+
+  // `head`: all but sequence, length and state_offset. The sequence is used up even if this fails.
+  void begin(SnapshotEnvelope head, Done<Result<Draft>> done);
+  // Afterwards all bytes are allocated and written. An error (with its errno) gives the draft up; so for commit.
+  void write(const Draft& draft, DraftState state, Done<Status> done);
+  void commit(const Draft& draft, Done<Result<Committed>> done);
+  void abandon(Draft draft);
+
+  // A second name for a written draft, which the rename leaves alone; drop_link removes it (any path it did not make is
+  // ignored).
+  void link_for_restore(const Draft& draft, Done<Result<StateFile>> done);
+  void drop_link(const StateFile& file);
+
+  // What to go on from. Corrupt ones are renamed and land in rejected().
+  void search(const SearchOptions& options, Done<Result<SearchResult>> done);
+  // Never restored again; the file stays. Holds in this process even if the entry could not be written.
+  void quarantine(std::uint64_t sequence, std::string reason, Done<Status> done);
+
+  void list(std::size_t offset, std::size_t limit, Done<Result<Page>> done) const;
+  void read(std::uint64_t sequence, Done<Result<Detail>> done) const;
+
+  // Removes all but the two newest valid ones, to make room on a full disk.
+  void shrink(Done<Status> done);
+
+  // The newest that is committed, or was verified by a search.
+  const std::optional<SnapshotEnvelope>& newest() const { return newest_; }
+  std::size_t count() const { return index_.size(); }
+  const std::vector<Rejected>& rejected() const { return rejected_; }
+
+ private:
+  struct Opened;
+
+  // Runs `work` on the pool with the open folder, then `done` on the loop; fails without a folder.
+  template <class T>
+  void run(std::function<Result<T>(SnapshotFolder&)> work, Done<Result<T>> done) const;
+
+  // `known`: the index when the folder was asked for; what has come since is kept.
+  void on_opened(Opened opened, const std::map<std::uint64_t, bool>& known);
+  void on_committed(const DraftFile& file, bool durable);
+  void note_rejected(const std::vector<Skipped>& skipped);
+  void note_valid(const SnapshotEnvelope& envelope);
+  std::vector<std::uint64_t> newest_first() const;
+  // Forgets what is expired and removes it on the pool.
+  void prune(std::size_t keep, Done<Status> done);
+  std::string next_link_name(std::uint64_t sequence);
+
+  Loop& loop_;
+  const std::string worker_folder_;
+  const std::string identity_;
+  std::shared_ptr<SnapshotFolder> folder_;
+  std::uint64_t next_ = 1;
+  std::uint64_t links_ = 0;
+  std::map<std::uint64_t, bool> index_;  // sequence → known to be valid
+  std::optional<SnapshotEnvelope> newest_;
+  std::vector<Rejected> rejected_;
+  Quarantine quarantine_;
+  std::shared_ptr<QuarantineFile> quarantine_file_;
+  std::shared_ptr<void> alive_ = std::make_shared<int>();
+};
+
+}  // namespace zeroth

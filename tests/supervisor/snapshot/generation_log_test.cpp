@@ -1,0 +1,123 @@
+#include "supervisor/snapshot/generation_log.h"
+
+#include <doctest/doctest.h>
+#include <sys/stat.h>
+
+#include "common/files.h"
+#include "tests/support/temp_dir.h"
+
+namespace zeroth {
+namespace {
+
+GenerationLog open_log(const TempDir& folder) {
+  auto log = GenerationLog::open(folder.path());
+  REQUIRE(log);
+  return std::move(*log);
+}
+
+void append_raw(const TempDir& folder, std::string_view bytes) {
+  auto text = read_file(folder.path() + "/generations.jsonl");
+  REQUIRE(write_file_atomically(folder.path() + "/generations.jsonl", (text ? *text : "") + std::string(bytes)));
+}
+
+}  // namespace
+
+TEST_CASE("generation log: numbers, the live line and sequences survive the process") {
+  const TempDir folder;
+  {
+    GenerationLog log = open_log(folder);
+    CHECK(log.highest_generation() == 0);
+    CHECK_FALSE(log.last_live());
+    CHECK(log.next_generation() == 1);
+    REQUIRE(log.spawned(1, "abc", "start"));
+    REQUIRE(log.live({1, 4711, "zeroth-vm/1", "/srv/a.zero"}));
+    CHECK(log.next_generation() == 2);
+    REQUIRE(log.spawned(2, "def", "edit"));
+    REQUIRE(log.receipt({{"operation", "reload"}, {"to", 2}, {"verdict", "rejected"}, {"sequence", 31}}));
+    REQUIRE(log.sync_job()());
+  }
+  GenerationLog log = open_log(folder);
+  CHECK(log.next_generation() == 3);
+  CHECK(log.highest_sequence() == 31);
+  REQUIRE(log.last_live());
+  CHECK(log.last_live()->generation == 1);
+  CHECK(log.last_live()->pid == 4711);
+  CHECK(log.last_live()->schema == "zeroth-vm/1");
+  CHECK(log.last_live()->identity == "/srv/a.zero");
+  REQUIRE(log.receipts().size() == 1);
+  CHECK(log.receipts()[0]["verdict"] == "rejected");
+}
+
+TEST_CASE("generation log: a torn last line is passed over and does not swallow the next") {
+  const TempDir folder;
+  REQUIRE(open_log(folder).spawned(7, "abc", "start"));
+  append_raw(folder, R"({"event":"spawned","generation":8)");
+  {
+    GenerationLog log = open_log(folder);
+    CHECK(log.highest_generation() == 7);
+    REQUIRE(log.spawned(log.next_generation(), "abc", "crash"));
+    REQUIRE(log.spawned(log.next_generation(), "abc", "crash"));
+  }
+  CHECK(open_log(folder).highest_generation() == 9);
+}
+
+TEST_CASE("generation log: lines that are not ours are passed over") {
+  const TempDir folder;
+  append_raw(folder, "\n[1]\nnull\n{\"event\":7,\"generation\":\"x\"}\n{\"event\":\"live\"}\n\xff\xfe\n");
+  GenerationLog log = open_log(folder);
+  CHECK(log.next_generation() == 1);
+}
+
+TEST_CASE("generation log: receipts come newest first, at most 1,000, and can be amended") {
+  const TempDir folder;
+  {
+    GenerationLog log = open_log(folder);
+    for (int to = 1; to <= 1'100; ++to) REQUIRE(log.receipt({{"to", to}, {"verdict", "ok"}}));
+    REQUIRE(log.receipt({{"to", 1'099}, {"verdict", "rolled_back"}}));
+    REQUIRE(log.receipt({{"to", nullptr}, {"operation", "stop"}}));
+    REQUIRE(log.receipt({{"to", nullptr}, {"operation", "stop"}}));
+  }
+  const GenerationLog log = open_log(folder);
+  REQUIRE(log.receipts().size() == 1'000);
+  CHECK(log.receipts()[0]["operation"] == "stop");
+  CHECK(log.receipts()[1]["operation"] == "stop");
+  CHECK(log.receipts()[2]["to"] == 1'100);
+  CHECK(log.receipts()[3]["verdict"] == "rolled_back");
+  CHECK(log.highest_generation() == 1'100);
+}
+
+TEST_CASE("generation log: two files of 10 MB at most, and what counts is carried over") {
+  const TempDir folder;
+  {
+    GenerationLog log = open_log(folder);
+    REQUIRE(log.spawned(5, "abc", "start"));
+    REQUIRE(log.live({5, 1, "s", "i"}));
+    REQUIRE(log.receipt({{"to", 5}, {"sequence", 99}}));
+    const std::string diagnostics(900'000, 'd');
+    for (int i = 0; i < 30; ++i) REQUIRE(log.receipt({{"verdict", "rejected"}, {"reason", diagnostics}}));
+  }
+  struct stat newer {
+  }, older{};
+  const std::string path = folder.path() + "/generations.jsonl";
+  REQUIRE(::stat(path.c_str(), &newer) == 0);
+  REQUIRE(::stat((path + ".1").c_str(), &older) == 0);
+  CHECK(newer.st_size <= 10'000'000);
+  CHECK(older.st_size <= 10'000'000);
+  CHECK(older.st_size > 9'000'000);
+  const GenerationLog log = open_log(folder);
+  CHECK(log.highest_generation() == 5);
+  CHECK(log.highest_sequence() == 99);
+  REQUIRE(log.last_live());
+  CHECK(log.last_live()->generation == 5);
+}
+
+TEST_CASE("generation log: a symbolic link or a folder in its place is refused") {
+  const TempDir folder;
+  REQUIRE(make_folders(folder.path() + "/a/generations.jsonl"));
+  CHECK_FALSE(GenerationLog::open(folder.path() + "/a"));
+  REQUIRE(make_folders(folder.path() + "/b"));
+  REQUIRE(::symlink("/dev/null", (folder.path() + "/b/generations.jsonl").c_str()) == 0);
+  CHECK_FALSE(GenerationLog::open(folder.path() + "/b"));
+}
+
+}  // namespace zeroth

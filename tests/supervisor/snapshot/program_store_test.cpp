@@ -1,0 +1,54 @@
+#include "supervisor/snapshot/program_store.h"
+
+#include <doctest/doctest.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+
+#include "common/files.h"
+#include "common/hash.h"
+#include "tests/support/temp_dir.h"
+
+namespace zeroth {
+
+TEST_CASE("program store: what was kept is found by its hash") {
+  const TempDir folder;
+  const ProgramStore store(folder.path());
+  const auto kept = store.keep("0", ".zero");
+  REQUIRE(kept);
+  CHECK(kept->hash == xxh3_hex("0"));
+  CHECK(kept->path == folder.path() + "/programs/" + kept->hash + ".zero");
+  CHECK(*read_file(kept->path) == "0");
+  CHECK(store.find(kept->hash)->path == kept->path);
+  CHECK(store.keep("1", ".z")->path.ends_with(".z"));
+}
+
+TEST_CASE("program store: keeping the same again leaves the file alone") {
+  const TempDir folder;
+  const ProgramStore store(folder.path());
+  struct stat first {
+  }, second{};
+  REQUIRE(::stat(store.keep("0", ".zero")->path.c_str(), &first) == 0);
+  REQUIRE(::stat(store.keep("0", ".zero")->path.c_str(), &second) == 0);
+  CHECK(first.st_ino == second.st_ino);
+}
+
+TEST_CASE("program store: an altered copy is not handed out, and keeping again repairs it") {
+  const TempDir folder;
+  const ProgramStore store(folder.path());
+  const auto kept = store.keep("0", ".zero");
+  REQUIRE(write_file_atomically(kept->path, "1"));
+  CHECK(store.find(kept->hash).error().code == EBADMSG);
+  REQUIRE(store.keep("0", ".zero"));
+  CHECK(store.find(kept->hash));
+}
+
+TEST_CASE("program store: nothing kept, no hash, no program suffix") {
+  const TempDir folder;
+  const ProgramStore store(folder.path());
+  CHECK(store.find(std::string(32, 'a')).error().code == ENOENT);
+  CHECK(store.find("../../etc/passwd").error().code == EINVAL);
+  CHECK(store.keep("0", ".sh").error().code == EINVAL);
+}
+
+}  // namespace zeroth

@@ -1,0 +1,628 @@
+#include "supervisor/snapshot/snapshot_store.h"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "common/files.h"
+#include "common/json_reader.h"
+#include "tests/support/temp_dir.h"
+
+namespace zeroth {
+namespace {
+
+using Store = SnapshotStore;
+
+// A store in a folder of its own, used as if it did not run on a loop: each call waits for its answer.
+struct Fixture {
+  explicit Fixture(std::string identity_given = "/srv/a.zero", std::string within = "")
+      : worker(within.empty() ? folder.path() + "/worker" : std::move(within)), identity(std::move(identity_given)) {
+    reset();
+  }
+
+  void reset() { store = std::make_unique<Store>(loop, worker, identity); }
+  void reopen() {
+    reset();
+    REQUIRE(open());
+  }
+
+  // Calls `start` with a callback and runs the loop until all is done.
+  template <class T, class Start>
+  T wait(Start start) {
+    std::optional<T> answer;
+    start([&answer](T value) { answer.emplace(std::move(value)); });
+    CHECK_FALSE(answer);  // never from inside the call
+    loop.run();
+    REQUIRE(answer);
+    return std::move(*answer);
+  }
+
+  Status open() {
+    return wait<Status>([&](auto done) { store->open(done); });
+  }
+  SnapshotEnvelope head() const {
+    SnapshotEnvelope envelope;
+    envelope.generation = 3;
+    envelope.worker = "a";
+    envelope.identity = envelope.program_path = identity;
+    envelope.schema = "test/1";
+    envelope.program_hash = std::string(32, 'a');
+    envelope.cause = "manual";
+    envelope.created_at = *parse_rfc3339("2026-01-31T10:02:11.123Z");
+    return envelope;
+  }
+  Result<Store::Draft> begin() {
+    return wait<Result<Store::Draft>>([&](auto done) { store->begin(head(), done); });
+  }
+  Status write(const Store::Draft& draft, DraftState state) {
+    return wait<Status>([&](auto done) { store->write(draft, std::move(state), done); });
+  }
+  Result<Store::Committed> commit(const Store::Draft& draft) {
+    return wait<Result<Store::Committed>>([&](auto done) { store->commit(draft, done); });
+  }
+  Result<Store::Committed> save(std::string state) {
+    auto draft = begin();
+    if (!draft) return fail(draft.error());
+    if (Status written = write(*draft, std::move(state)); !written) return fail(written.error());
+    return commit(*draft);
+  }
+  SearchResult search(SearchOptions options = {}) {
+    auto result = wait<Result<SearchResult>>([&](auto done) { store->search(options, done); });
+    REQUIRE(result);
+    return std::move(*result);
+  }
+
+  std::string snapshots() const { return worker + "/snapshots"; }
+  std::string path(std::uint64_t sequence) const { return snapshots() + "/" + snapshot_name(sequence); }
+  std::vector<std::string> names() const {
+    std::vector<std::string> found;
+    for (const auto& entry : std::filesystem::directory_iterator(snapshots())) found.push_back(entry.path().filename());
+    std::sort(found.begin(), found.end());
+    return found;
+  }
+  // Changes one byte of the state.
+  void damage(std::uint64_t sequence) const {
+    const UniqueFd fd(::open(path(sequence).c_str(), O_WRONLY));
+    REQUIRE(write_all_at(fd.get(), "X", 4096));
+  }
+
+  TempDir folder;
+  Loop loop;
+  std::string worker;
+  std::string identity;
+  std::unique_ptr<Store> store;
+};
+
+struct Opened : Fixture {
+  explicit Opened(std::string identity_given = "/srv/a.zero", std::string within = "")
+      : Fixture(std::move(identity_given), std::move(within)) {
+    REQUIRE(open());
+  }
+};
+
+bool is_root(const char* what) {
+  if (::geteuid() == 0) return true;
+  MESSAGE("skipped, needs root: ", what);
+  return false;
+}
+
+// A small file system, unmounted with its end.
+struct SmallDisk {
+  explicit SmallDisk(const char* options) : mounted(::mount("tmpfs", folder.path().c_str(), "tmpfs", 0, options) == 0) {
+    if (!mounted) MESSAGE("skipped, mount: ", std::strerror(errno));
+  }
+  ~SmallDisk() {
+    if (mounted) ::umount2(folder.path().c_str(), MNT_DETACH);
+  }
+  TempDir folder;
+  bool mounted;
+};
+
+}  // namespace
+
+TEST_CASE("store: what was committed is found, whole, by the next store") {
+  Opened at;
+  const auto committed = at.save(R"({"n":1})");
+  REQUIRE(committed);
+  CHECK(committed->sequence == 1);
+  CHECK(committed->bytes == 7);
+  CHECK(at.store->newest()->sequence == 1);
+  CHECK(at.store->count() == 1);
+  at.reopen();
+  CHECK_FALSE(at.store->newest());
+  const SearchResult result = at.search();
+  REQUIRE(result.found);
+  CHECK(result.skipped.empty());
+  CHECK(result.found->state == R"({"n":1})");
+  CHECK_FALSE(result.found->file);
+  CHECK(result.found->envelope.generation == 3);
+  CHECK(at.store->newest()->sequence == 1);
+  CHECK(parse_json(*read_file(at.path(1))));
+}
+
+TEST_CASE("store: the folder is made for us alone, and a stranger's is refused") {
+  Fixture at;
+  REQUIRE(at.open());
+  struct stat info {};
+  REQUIRE(::stat(at.snapshots().c_str(), &info) == 0);
+  CHECK((info.st_mode & 0777) == 0700);
+  REQUIRE(at.save("1"));
+  REQUIRE(::stat(at.path(1).c_str(), &info) == 0);
+  CHECK((info.st_mode & 0777) == 0600);
+  REQUIRE(::chmod(at.snapshots().c_str(), 0750) == 0);
+  at.reset();
+  CHECK(at.open().error().code == EPERM);
+  REQUIRE(::chmod(at.snapshots().c_str(), 0700) == 0);
+  if (is_root("a folder of another user")) {
+    REQUIRE(::chown(at.snapshots().c_str(), 12345, 12345) == 0);
+    CHECK(at.open().error().code == EPERM);
+  }
+}
+
+TEST_CASE("store: a symbolic link instead of the folder is refused") {
+  Fixture at;
+  REQUIRE(make_folders(at.worker));
+  REQUIRE(make_folders(at.folder.path() + "/elsewhere"));
+  REQUIRE(::symlink((at.folder.path() + "/elsewhere").c_str(), at.snapshots().c_str()) == 0);
+  CHECK_FALSE(at.open());
+}
+
+TEST_CASE("store: before it is open every call fails, on the loop") {
+  Fixture at;
+  CHECK_FALSE(at.begin());
+  CHECK_FALSE(at.wait<Result<SearchResult>>([&](auto done) { at.store->search({}, done); }));
+}
+
+TEST_CASE("store: a worker writes a large state into its place itself") {
+  Opened at;
+  const auto draft = at.begin();
+  REQUIRE(draft);
+  CHECK(draft->file.offset % 4096 == 0);
+  const std::string state = "[" + std::string(200'000, ' ') + "1]";
+  {
+    const UniqueFd worker(::open(draft->file.path.c_str(), O_WRONLY | O_CLOEXEC));
+    REQUIRE(write_all_at(worker.get(), state + "beyond what it announces", draft->file.offset));
+  }
+  REQUIRE(at.write(*draft, state.size()));
+  REQUIRE(at.commit(*draft));
+  const SearchResult result = at.search();
+  REQUIRE(result.found);
+  REQUIRE(result.found->file);
+  CHECK(result.found->file->length == state.size());
+  CHECK(read_file(result.found->file->path)->substr(result.found->file->offset, state.size()) == state);
+  at.store->drop_link(*result.found->file);
+  at.loop.run();
+  CHECK(at.names() == std::vector{snapshot_name(1)});
+  CHECK(parse_json(*read_file(at.path(1))));
+}
+
+TEST_CASE("store: a worker that announces more than it wrote, or nothing, gets no snapshot") {
+  Opened at;
+  for (const std::uint64_t announced : {11, 0}) {
+    const auto draft = at.begin();
+    REQUIRE(draft);
+    const UniqueFd worker(::open(draft->file.path.c_str(), O_WRONLY | O_CLOEXEC));
+    REQUIRE(write_all_at(worker.get(), "[1,2,3,4]", draft->file.offset));
+    CHECK_FALSE(at.write(*draft, announced));
+    CHECK_FALSE(at.commit(*draft));
+  }
+  CHECK(at.names().empty());
+}
+
+TEST_CASE("store: a state with line feeds does not go into a message") {
+  Opened at;
+  REQUIRE(at.save("[\n1\n]"));
+  const SearchResult result = at.search();
+  REQUIRE(result.found);
+  CHECK(result.found->state.empty());
+  REQUIRE(result.found->file);
+  CHECK(result.found->file->length == 5);
+}
+
+TEST_CASE("store: sequences are never used twice") {
+  Opened at;
+  REQUIRE(at.save("1"));
+  auto draft = at.begin();
+  CHECK(draft->sequence == 2);
+  at.store->abandon(std::move(*draft));
+  draft = fail("");
+  at.loop.run();
+  CHECK(at.save("1")->sequence == 3);
+  at.store->note_sequence(10);
+  at.store->note_sequence(4);
+  CHECK(at.save("1")->sequence == 11);
+
+  SUBCASE("counted from the names of snapshots") {}
+  SUBCASE("of corrupt ones") {
+    std::filesystem::rename(at.path(11), at.path(11) + ".corrupt");
+  }
+  SUBCASE("of temporary files") {
+    std::filesystem::remove(at.path(11));
+    REQUIRE(write_file_atomically(at.snapshots() + "/.snapshot-11.4711.tmp", "x"));
+  }
+  SUBCASE("and of the quarantine") {
+    REQUIRE(at.wait<Status>([&](auto done) { at.store->quarantine(11, "x", done); }));
+    std::filesystem::remove(at.path(11));
+  }
+  at.reopen();
+  CHECK(at.store->next_sequence() == 12);
+}
+
+TEST_CASE("store: when the numbers are used up it says so") {
+  Opened at;
+  at.store->note_sequence(UINT64_MAX);
+  CHECK_FALSE(at.begin());
+  CHECK_FALSE(at.begin());
+}
+
+TEST_CASE("store: what dead processes left is removed, everything else stays") {
+  Opened at;
+  for (const char* name : {".snapshot-7.99.tmp", ".restore-7.1", "notes.txt", ".snapshotrc"})
+    REQUIRE(write_file_atomically(at.snapshots() + "/" + name, "x"));
+  at.reopen();
+  CHECK(at.names() == std::vector<std::string>{".snapshotrc", "notes.txt"});
+}
+
+TEST_CASE("store: opening again leaves what is under way alone") {
+  Opened at;
+  const auto draft = at.begin();
+  REQUIRE(at.open());
+  REQUIRE(at.write(*draft, "1"));
+  REQUIRE(at.commit(*draft));
+  REQUIRE(at.open());
+  CHECK(at.store->count() == 1);
+  CHECK(at.store->newest()->sequence == 1);
+}
+
+TEST_CASE("store: a corrupt snapshot is set aside, named, and the one before is used") {
+  Opened at;
+  REQUIRE(at.save("1"));
+  REQUIRE(at.save("2"));
+  at.damage(2);
+  const SearchResult result = at.search();
+  REQUIRE(result.found);
+  CHECK(result.found->state == "1");
+  REQUIRE(result.skipped.size() == 1);
+  CHECK(result.skipped[0].reason == SkipReason::Corrupt);
+  REQUIRE(at.store->rejected().size() == 1);
+  CHECK(at.store->rejected()[0].file == snapshot_name(2) + ".corrupt");
+  CHECK(at.store->rejected()[0].reason == "checksum differs");
+  CHECK(at.store->count() == 1);
+  CHECK(at.store->newest()->sequence == 1);
+  at.reopen();
+  CHECK(at.store->rejected().size() == 1);
+  CHECK(at.store->next_sequence() == 3);
+}
+
+TEST_CASE("store: a snapshot under another's name is corrupt") {
+  Opened at;
+  REQUIRE(at.save("1"));
+  std::filesystem::rename(at.path(1), at.path(5));
+  at.reopen();
+  CHECK_FALSE(at.search().found);
+  CHECK(at.names() == std::vector{snapshot_name(5) + ".corrupt"});
+}
+
+TEST_CASE("store: a FIFO under a snapshot's name blocks nothing") {
+  Opened at;
+  REQUIRE(at.save("1"));
+  REQUIRE(::mkfifo(at.path(2).c_str(), 0600) == 0);
+  at.reopen();
+  CHECK(at.search().found->state == "1");
+}
+
+TEST_CASE("store: a newer version is passed over and never touched, not even by pruning") {
+  Opened at;
+  const std::string newer = R"({"format":"zeroth-snapshot","version":2,"length":"0")" + std::string(5000, ' ');
+  REQUIRE(write_file_atomically(at.path(1), newer));
+  at.reopen();
+  const SearchResult result = at.search();
+  CHECK_FALSE(result.found);
+  REQUIRE(result.skipped.size() == 1);
+  CHECK(result.skipped[0].reason == SkipReason::Newer);
+  for (int i = 0; i < 8; ++i) REQUIRE(at.save("1"));
+  CHECK(*read_file(at.path(1)) == newer);
+  CHECK(at.names().size() == 6);
+}
+
+TEST_CASE("store: another identity is refused, and taken when it is to be adopted") {
+  Opened at("/srv/a.zero");
+  REQUIRE(at.save("1"));
+  at.identity = "/srv/moved.zero";
+  at.reopen();
+  const SearchResult refused = at.search();
+  CHECK_FALSE(refused.found);
+  REQUIRE(refused.skipped.size() == 1);
+  CHECK(refused.skipped[0].reason == SkipReason::Foreign);
+  CHECK(refused.skipped[0].message == "belongs to /srv/a.zero");
+  SearchOptions adopt;
+  adopt.adopt = true;
+  CHECK(at.search(adopt).found);
+}
+
+TEST_CASE("store: a snapshot older than allowed ends the search") {
+  Opened at;
+  REQUIRE(at.save("1"));
+  REQUIRE(at.save("2"));
+  SearchOptions options;
+  options.max_age = Milliseconds(30'000);
+  options.now = at.head().created_at + Milliseconds(30'000);
+  CHECK(at.search(options).found);
+  options.now += Milliseconds(1);
+  const SearchResult result = at.search(options);
+  CHECK_FALSE(result.found);
+  REQUIRE(result.skipped.size() == 1);
+  CHECK(result.skipped[0].reason == SkipReason::TooOld);
+}
+
+TEST_CASE("store: only below a given sequence") {
+  Opened at;
+  REQUIRE(at.save("1"));
+  REQUIRE(at.save("2"));
+  SearchOptions options;
+  options.before = 2;
+  CHECK(at.search(options).found->state == "1");
+}
+
+TEST_CASE("store: a quarantined snapshot stays on disk but is never restored, also after a restart") {
+  Opened at;
+  REQUIRE(at.save("1"));
+  REQUIRE(at.save("2"));
+  REQUIRE(at.wait<Status>([&](auto done) { at.store->quarantine(2, "refused twice", done); }));
+  CHECK_FALSE(at.store->newest());
+  at.reopen();
+  const SearchResult result = at.search();
+  CHECK(result.found->state == "1");
+  REQUIRE(result.skipped.size() == 1);
+  CHECK(result.skipped[0].message == "refused twice");
+  CHECK(at.store->count() == 2);
+  CHECK(read_file(at.path(2)));
+}
+
+TEST_CASE("store: a quarantine that cannot be understood is set aside and named") {
+  Opened at;
+  REQUIRE(write_file_atomically(at.worker + "/quarantine.json", "{"));
+  at.reopen();
+  REQUIRE(at.store->rejected().size() == 1);
+  CHECK(at.store->rejected()[0].file == "quarantine.json");
+  CHECK(read_file(at.worker + "/quarantine.json.corrupt"));
+}
+
+TEST_CASE("store: five are kept; a corrupt one is never deleted; making room keeps two") {
+  Opened at;
+  for (int i = 0; i < 3; ++i) REQUIRE(at.save("1"));
+  const UniqueFd fd(::open(at.path(1).c_str(), O_WRONLY));
+  REQUIRE(::ftruncate(fd.get(), 5000) == 0);
+  for (int i = 0; i < 5; ++i) REQUIRE(at.save("1"));
+  CHECK(at.store->count() == 5);
+  CHECK(at.names().size() == 6);
+  CHECK(read_file(at.path(1) + ".corrupt"));
+  CHECK(at.store->rejected().size() == 1);
+  REQUIRE(at.wait<Status>([&](auto done) { at.store->shrink(done); }));
+  CHECK(at.store->count() == 2);
+  CHECK(read_file(at.path(8)));
+  CHECK(read_file(at.path(7)));
+}
+
+TEST_CASE("store: listing and reading") {
+  Opened at;
+  const std::string large = "[" + std::string(600'000, ' ') + "1]";
+  REQUIRE(at.save("1"));
+  REQUIRE(at.save(large));
+  REQUIRE(at.save("3"));
+  const auto list = [&](std::size_t offset, std::size_t limit) {
+    return at.wait<Result<Store::Page>>([&](auto done) { at.store->list(offset, limit, done); });
+  };
+  const auto page = list(1, 1);
+  REQUIRE(page);
+  CHECK(page->total == 3);
+  REQUIRE(page->envelopes.size() == 1);
+  CHECK(page->envelopes[0].sequence == 2);
+  CHECK(page->envelopes[0].length == large.size());
+  CHECK(list(7, 7)->envelopes.empty());
+  const auto read = [&](std::uint64_t sequence) {
+    return at.wait<Result<Store::Detail>>([&](auto done) { at.store->read(sequence, done); });
+  };
+  CHECK(read(3)->state == "3");
+  CHECK_FALSE(read(2)->state);
+  CHECK(read(2)->path == at.path(2));
+  CHECK(read(9).error().code == ENOENT);
+}
+
+TEST_CASE("store: the newest changes at the commit and not before") {
+  Opened at;
+  const auto draft = at.begin();
+  REQUIRE(at.write(*draft, "1"));
+  CHECK_FALSE(at.store->newest());
+  CHECK(at.store->count() == 0);
+  CHECK(at.names().size() == 1);
+  CHECK_FALSE(parse_snapshot_name(at.names()[0]));
+  REQUIRE(at.commit(*draft));
+  CHECK(at.store->newest()->sequence == 1);
+  CHECK_FALSE(at.commit(*draft));
+  CHECK_FALSE(at.write(*draft, "2"));
+}
+
+TEST_CASE("store: a reader's link survives the rename and the pruning") {
+  Opened at;
+  const auto draft = at.begin();
+  const auto link = [&] {
+    return at.wait<Result<StateFile>>([&](auto done) { at.store->link_for_restore(*draft, done); });
+  };
+  CHECK_FALSE(link());  // nothing to read yet
+  REQUIRE(at.write(*draft, R"("first")"));
+  const auto file = link();
+  REQUIRE(file);
+  REQUIRE(at.commit(*draft));
+  for (int i = 0; i < 6; ++i) REQUIRE(at.save("1"));
+  CHECK_FALSE(read_file(at.path(1)));
+  CHECK(read_file(file->path)->substr(file->offset, file->length) == R"("first")");
+  at.store->drop_link(*file);
+  at.store->drop_link({at.path(7), 0, 0});
+  at.loop.run();
+  CHECK_FALSE(read_file(file->path));
+  CHECK(read_file(at.path(7)));
+}
+
+TEST_CASE("store: several drafts at once end well in any order") {
+  Opened at;
+  int committed = 0;
+  for (int i = 0; i < 12; ++i) {
+    at.store->begin(at.head(), [&](Result<Store::Draft> draft) {
+      REQUIRE(draft);
+      at.store->write(*draft, "[" + std::to_string(draft->sequence) + "]", [&, draft](Status written) {
+        REQUIRE(written);
+        at.store->commit(*draft, [&](Result<Store::Committed> done) { committed += done.has_value(); });
+      });
+    });
+  }
+  at.loop.run();
+  CHECK(committed == 12);
+  CHECK(at.store->newest()->sequence == 12);
+  CHECK(at.search().found->state == "[12]");
+  CHECK(at.store->count() == at.names().size());
+}
+
+TEST_CASE("store: destroyed while a commit is in flight, the commit ends and nobody is called") {
+  Opened at;
+  auto draft = at.begin();
+  REQUIRE(at.write(*draft, "1"));
+  bool called = false;
+  at.store->commit(*draft, [&](Result<Store::Committed>) { called = true; });
+  at.store.reset();
+  draft = fail("");
+  at.loop.run();
+  CHECK_FALSE(called);
+  CHECK(at.names() == std::vector{snapshot_name(1)});
+}
+
+TEST_CASE("store: destroyed with drafts under way, no temporary file stays") {
+  Opened at;
+  auto draft = at.begin();
+  at.store->begin(at.head(), [](Result<Store::Draft>) {});
+  at.store.reset();
+  at.loop.run();
+  draft = fail("");
+  CHECK(at.names().empty());
+}
+
+TEST_CASE("store: a callback may destroy the store") {
+  Opened at;
+  const auto draft = at.begin();
+  REQUIRE(at.write(*draft, "1"));
+  at.store->commit(*draft, [&](Result<Store::Committed> done) {
+    CHECK(done);
+    at.store.reset();
+  });
+  at.loop.run();
+  CHECK_FALSE(at.store);
+}
+
+TEST_CASE("store: a removed or replaced folder is an error, and opening again mends it") {
+  Opened at;
+  REQUIRE(at.save("1"));
+  const auto draft = at.begin();
+  REQUIRE(at.write(*draft, "2"));
+  std::filesystem::remove_all(at.snapshots());
+  CHECK(at.commit(*draft).error().code == ENOENT);
+  CHECK(at.begin().error().code == ENOENT);
+  REQUIRE(::mkdir(at.snapshots().c_str(), 0700) == 0);
+  CHECK(at.begin().error().code == ESTALE);
+  REQUIRE(at.open());
+  CHECK(at.store->count() == 0);
+  CHECK_FALSE(at.store->newest());
+  CHECK(at.save("3")->sequence == 5);
+}
+
+TEST_CASE("store: a name that is taken is not replaced") {
+  Opened at;
+  const auto draft = at.begin();
+  REQUIRE(at.write(*draft, "1"));
+  REQUIRE(write_file_atomically(at.path(1), "somebody's"));
+  CHECK(at.commit(*draft).error().code == EEXIST);
+  CHECK(*read_file(at.path(1)) == "somebody's");
+  CHECK(at.names().size() == 1);
+}
+
+TEST_CASE("store: a file size limit leaves no temporary file and older snapshots alone") {
+  Opened at;
+  REQUIRE(at.save("1"));
+  const auto old = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+  const rlimit small{1 << 16, before.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
+  const auto saved = at.save(std::string(1 << 17, ' ') + "1");
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
+  std::signal(SIGXFSZ, old);
+  REQUIRE_FALSE(saved);
+  CHECK(saved.error().code == EFBIG);
+  CHECK(at.names() == std::vector{snapshot_name(1)});
+  CHECK(at.save("3")->sequence == 3);
+}
+
+TEST_CASE("store: without a free descriptor the spare one is used") {
+  Opened at;
+  REQUIRE(at.save("1"));
+  std::vector<UniqueFd> hogs;
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const rlimit small{64, before.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &small) == 0);
+  while (hogs.empty() || hogs.back()) hogs.emplace_back(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  const auto second = at.save("2");
+  const auto third = at.save("3");
+  hogs.clear();
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+  CHECK(second);
+  CHECK(third);
+}
+
+TEST_CASE("store: a full disk leaves no temporary file and older snapshots alone") {
+  if (!is_root("a small tmpfs")) return;
+  const SmallDisk disk("size=256k");
+  if (!disk.mounted) return;
+  Opened at("/srv/a.zero", disk.folder.path() + "/worker");
+  REQUIRE(at.save("1"));
+  const auto full = at.save(std::string(1 << 20, ' ') + "1");
+  REQUIRE_FALSE(full);
+  CHECK(full.error().code == ENOSPC);
+  CHECK(at.names() == std::vector{snapshot_name(1)});
+  CHECK(at.store->newest()->sequence == 1);
+  const auto draft = at.begin();
+  REQUIRE(draft);
+  {
+    const UniqueFd hog(::open((disk.folder.path() + "/hog").c_str(), O_WRONLY | O_CREAT, 0600));
+    CHECK_FALSE(write_all(hog.get(), std::string(1 << 20, 'h')));
+  }
+  CHECK(at.write(*draft, "2").error().code == ENOSPC);
+  std::filesystem::remove(disk.folder.path() + "/hog");
+  CHECK(at.save("4")->sequence == 4);
+}
+
+TEST_CASE("store: a disk that becomes read-only fails a save with EROFS and is still read") {
+  if (!is_root("a small tmpfs")) return;
+  const SmallDisk disk("size=256k");
+  if (!disk.mounted) return;
+  Opened at("/srv/a.zero", disk.folder.path() + "/worker");
+  REQUIRE(at.save("1"));
+  REQUIRE(at.save("2"));
+  at.damage(2);
+  REQUIRE(::mount("", disk.folder.path().c_str(), "", MS_REMOUNT | MS_RDONLY, "size=256k") == 0);
+  CHECK(at.begin().error().code == EROFS);
+  at.reopen();
+  CHECK(at.search().found->state == "1");
+  CHECK(at.store->rejected()[0].file == snapshot_name(2));
+}
+
+}  // namespace zeroth
