@@ -75,9 +75,7 @@ bool Stream::read_some() {
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
   if (got <= 0) {
     reading_ = false;
-    broken_ = true;
-    queue_.clear();
-    queued_ = 0;
+    if (got < 0) break_off();
     update_events();
     const auto call = on_end_;
     call();
@@ -89,6 +87,13 @@ bool Stream::read_some() {
   return !alive.expired();
 }
 
+void Stream::break_off() {
+  broken_ = true;
+  queue_.clear();
+  queued_ = 0;
+  front_written_ = 0;
+}
+
 void Stream::write_some() {
   while (!queue_.empty()) {
     const std::string& front = queue_.front();
@@ -98,13 +103,7 @@ void Stream::write_some() {
       written = ::write(fd_.get(), front.data() + front_written_, front.size() - front_written_);
     if (written < 0 && errno == EINTR) continue;
     if (written < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
-    if (written < 0) {
-      broken_ = true;
-      queue_.clear();
-      queued_ = 0;
-      front_written_ = 0;
-      return;
-    }
+    if (written < 0) return break_off();
     front_written_ += static_cast<std::size_t>(written);
     queued_ -= static_cast<std::size_t>(written);
     if (front_written_ < front.size()) continue;

@@ -25,14 +25,16 @@ class Stream {
   // an error, after everything that could be read was delivered. Either may destroy the stream.
   void start(std::function<void(std::string_view)> on_data, std::function<void()> on_end);
 
-  // Writes now what the descriptor takes and queues the rest. After an error of the other side bytes are dropped; the
-  // end is reported by reading.
+  // Writes now what the descriptor takes and queues the rest, also after the other side has ended its half. After an
+  // error bytes are dropped; the end is reported by reading.
   void write(std::string bytes);
 
-  // Called when the queue has become empty; for "say this, then close".
+  // Called when the queue has become empty after it was not (or broke); for "say this, then close".
   void on_drained(std::function<void()> call) { on_drained_ = std::move(call); }
 
   std::size_t queued() const { return queued_; }
+  // A write failed: nobody reads any more.
+  bool broken() const { return broken_; }
   int fd() const { return fd_.get(); }
   void pause();
   void resume();
@@ -42,6 +44,7 @@ class Stream {
   // False if the stream was destroyed by a callback or has ended.
   bool read_some();
   void write_some();
+  void break_off();
   void update_events();
 
   UniqueFd fd_;

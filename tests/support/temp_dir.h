@@ -1,5 +1,6 @@
 #pragma once
 <<<<<<< HEAD
+<<<<<<< HEAD
 // A folder for one test case, gone with everything in it when the case ends.
 
 #include <filesystem>
@@ -31,15 +32,36 @@ class TempDir {
 // A folder of its own for one test (0700), removed with everything in it.
 
 #include <string>
+=======
+// A fresh folder for one test, removed with all that is in it at the end.
+
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+>>>>>>> ctl
 
 namespace zeroth {
 
 class TempDir {
  public:
+<<<<<<< HEAD
   explicit TempDir();
   ~TempDir();
   TempDir(const TempDir&) = delete;
   TempDir& operator=(const TempDir&) = delete;
+=======
+  TempDir() {
+    char pattern[] = "/tmp/zeroth-test-XXXXXX";
+    path_ = ::mkdtemp(pattern);
+  }
+  ~TempDir() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  TempDir(const TempDir&) = delete;
+  TempDir& operator=(const TempDir&) = delete;
+
+>>>>>>> ctl
   const std::string& path() const { return path_; }
 
  private:
@@ -47,4 +69,7 @@ class TempDir {
 };
 
 }  // namespace zeroth
+<<<<<<< HEAD
 >>>>>>> snap
+=======
+>>>>>>> ctl

@@ -1,0 +1,47 @@
+#include "common/control_protocol.h"
+
+#include <unistd.h>
+
+#include "common/hash.h"
+
+namespace zeroth {
+namespace {
+
+constexpr SupervisorCommand kCommands[] = {
+    {"ping", "{}", "answer, and nothing else"},
+    {"version", "{}", "versions of zerothctl and of the running supervisor"},
+    {"status", "{worker?}", "what runs, since when, and how it last went"},
+    {"config", "{}", "every setting with its origin"},
+    {"start", "{worker?, wait?}", "start a worker that is stopped"},
+    {"stop", "{worker?, wait?}", "checkpoint and stop; with a single program, the supervisor too"},
+    {"restart", "{worker?, wait?}", "a fresh process with the living state, also if nothing changed"},
+    {"reload", "{worker?, wait?}", "the same, but only if the watched content changed"},
+    {"checkpoint", "{worker?}", "save the living state now; answered when it is durable"},
+    {"snapshots", "{worker?, limit?, offset?}", "the kept snapshots, newest first"},
+    {"snapshot", "{sequence}", "one snapshot, with its state if it is small"},
+    {"generations", "{worker?, limit?, offset?}", "every spawned process and how it went, newest first"},
+    {"logs", "{worker?, lines?, follow?}", "the last lines of output; may follow"},
+    {"events", "{types?}", "what happens, as it happens"},
+    {"shutdown", "{}", "checkpoint, stop everything and end"},
+};
+
+}  // namespace
+
+std::span<const SupervisorCommand> supervisor_commands() {
+  return kCommands;
+}
+
+const SupervisorCommand* find_supervisor_command(std::string_view name) {
+  for (const SupervisorCommand& command : kCommands) {
+    if (command.name == name) return &command;
+  }
+  return nullptr;
+}
+
+std::string control_socket_path(const std::string& runtime_dir) {
+  std::string path = runtime_dir + "/control.sock";
+  if (path.size() <= kMaxSocketPath) return path;
+  return "/tmp/zeroth-" + std::to_string(::getuid()) + "/" + xxh3_hex(path).substr(0, 16) + ".sock";
+}
+
+}  // namespace zeroth

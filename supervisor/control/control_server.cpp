@@ -1,0 +1,163 @@
+#include "supervisor/control/control_server.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "common/control_protocol.h"
+#include "common/files.h"
+
+namespace zeroth {
+namespace {
+
+constexpr int kBacklog = 128;
+constexpr int kAcceptsPerTurn = 16;
+constexpr Milliseconds kRest{100};  // without accepting, when not even a client can be turned away
+
+Status check_folder(const std::string& folder) {
+  if (Status made = make_folders(folder); !made) return made;
+  struct stat info {};
+  if (::lstat(folder.c_str(), &info) != 0) return fail(last_error(folder));
+  if (!S_ISDIR(info.st_mode)) return fail(folder + ": not a folder", ENOTDIR);
+  if (info.st_uid != ::geteuid()) return fail(folder + ": belongs to another user", EPERM);
+  if ((info.st_mode & 022) != 0) return fail(folder + ": others may write there", EPERM);
+  return {};
+}
+
+Status check_free(const std::string& path, bool lock_held) {
+  struct stat info {};
+  if (::lstat(path.c_str(), &info) != 0) return errno == ENOENT ? Status() : Status(fail(last_error(path)));
+  if (!S_ISSOCK(info.st_mode)) return fail(path + ": there is a file that is no socket", EEXIST);
+  if (!lock_held) return fail(path + ": a socket is there already", EADDRINUSE);
+  return {};
+}
+
+// Nobody can connect before listen(), and the mode is right by then; the name appears last.
+Result<UniqueFd> bind_privately(const std::string& path) {
+  const std::string temporary = folder_of(path) + "/." + std::to_string(::getpid());
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() > kMaxSocketPath || temporary.size() > kMaxSocketPath) return fail(path + ": too long", ENAMETOOLONG);
+  std::memcpy(address.sun_path, temporary.c_str(), temporary.size() + 1);
+  UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket) return fail(last_error("socket"));
+  ::unlink(temporary.c_str());  // left behind by a dead process of the same number
+  if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    return fail(last_error("bind " + temporary));
+  if (::chmod(temporary.c_str(), 0600) != 0 || ::listen(socket.get(), kBacklog) != 0 ||
+      ::rename(temporary.c_str(), path.c_str()) != 0) {
+    const Error error = last_error(path);
+    ::unlink(temporary.c_str());
+    return fail(error);
+  }
+  return socket;
+}
+
+bool is_ours(int client) {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(client, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return false;
+  return peer.uid == 0 || peer.uid == ::geteuid();
+}
+
+// One line and the door closes; what does not fit into the socket's buffer is not worth waiting for.
+void turn_away(const UniqueFd& client, ErrorCode code, std::string message) {
+  const std::string line = encode_refusal(nullptr, {code, std::move(message), "", nullptr});
+  [[maybe_unused]] const ssize_t sent = ::send(client.get(), line.data(), line.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+UniqueFd open_spare() {
+  return UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+}
+
+// device and inode, to recognise a file by
+std::pair<dev_t, ino_t> identity(const std::string& path) {
+  struct stat info {};
+  if (::lstat(path.c_str(), &info) != 0) return {};
+  return {info.st_dev, info.st_ino};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ControlServer>> ControlServer::listen(Loop& loop, const std::string& path, bool lock_held,
+                                                             Connection::Handler handler, ControlLimits limits) {
+  if (Status folder = check_folder(folder_of(path)); !folder)
+    return fail(std::move(folder.error()).in("control socket"));
+  if (Status free = check_free(path, lock_held); !free) return fail(std::move(free.error()).in("control socket"));
+  auto socket = bind_privately(path);
+  if (!socket) return fail(std::move(socket.error()).in("control socket"));
+  return std::unique_ptr<ControlServer>(new ControlServer(loop, path, std::move(*socket), std::move(handler), limits));
+}
+
+ControlServer::ControlServer(Loop& loop, std::string path, UniqueFd socket, Connection::Handler handler,
+                             ControlLimits limits)
+    : loop_(loop),
+      path_(std::move(path)),
+      inode_(identity(path_)),
+      socket_(std::move(socket)),
+      spare_(open_spare()),
+      handler_(std::move(handler)),
+      limits_(limits),
+      watch_(loop, socket_.get()),
+      rest_(loop) {
+  watch();
+}
+
+ControlServer::~ControlServer() {
+  const auto connections = std::exchange(connections_, {});
+  for (const auto& [key, connection] : connections) connection->close();
+  if (identity(path_) == inode_) ::unlink(path_.c_str());
+}
+
+void ControlServer::watch() {
+  watch_.start(FdWatch::kReadable, [this](int) { on_incoming(); });
+}
+
+void ControlServer::on_incoming() {
+  for (int i = 0; i < kAcceptsPerTurn; ++i) {
+    if (!accept_one()) return;
+  }
+}
+
+// False when nobody is left in the queue, or nobody can be taken from it now.
+bool ControlServer::accept_one() {
+  UniqueFd client(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  if (client) {
+    admit(std::move(client));
+    return true;
+  }
+  if (errno == EINTR || errno == ECONNABORTED) return true;
+  if (errno == EMFILE || errno == ENFILE) shed();
+  return false;
+}
+
+void ControlServer::shed() {
+  spare_.reset();
+  {
+    const UniqueFd client(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (client) turn_away(client, ErrorCode::Busy, "out of file descriptors");
+  }
+  spare_ = open_spare();
+  if (spare_) return;
+  watch_.stop();
+  rest_.start(kRest, [this] { watch(); });
+}
+
+void ControlServer::admit(UniqueFd client) {
+  if (!is_ours(client.get())) return turn_away(client, ErrorCode::Unauthorized, "this socket is another user's");
+  if (connections_.size() >= limits_.connections) {
+    return turn_away(client, ErrorCode::Busy, std::to_string(limits_.connections) + " connections are open already");
+  }
+  auto connection = std::make_shared<Connection>(loop_, std::move(client), limits_, handler_,
+                                                 [this](Connection* closed) { connections_.erase(closed); });
+  connections_.emplace(connection.get(), connection);
+  connection->start();
+}
+
+}  // namespace zeroth
