@@ -65,15 +65,8 @@ void base64_append(std::string& out, std::string_view bytes) {
   for (; left >= 3; left -= 3, from += 3, to += 4) {
     const std::uint32_t group =
         static_cast<std::uint32_t>(from[0]) << 16 | static_cast<std::uint32_t>(from[1]) << 8 | from[2];
-<<<<<<< HEAD
-    to[0] = kAlphabet[group >> 18];
-    to[1] = kAlphabet[group >> 12 & 63];
-    to[2] = kAlphabet[group >> 6 & 63];
-    to[3] = kAlphabet[group & 63];
-=======
     std::memcpy(to, kPairs[group >> 12].data(), 2);
     std::memcpy(to + 2, kPairs[group & 4095].data(), 2);
->>>>>>> vm
   }
   if (left == 0) return;
   const std::uint32_t group =

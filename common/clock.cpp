@@ -55,7 +55,8 @@ std::string human_duration(std::chrono::nanoseconds duration) {
 }
 
 Result<Milliseconds> parse_duration(std::string_view text) {
-  constexpr std::pair<std::string_view, double> kUnits[] = {{"", 1e3}, {"ms", 1}, {"s", 1e3}, {"m", 6e4}, {"min", 6e4}, {"h", 3.6e6}};
+  constexpr std::pair<std::string_view, double> kUnits[] = {{"", 1e3},  {"ms", 1},    {"s", 1e3},
+                                                            {"m", 6e4}, {"min", 6e4}, {"h", 3.6e6}};
   constexpr double kLongest = 10.0 * 365 * 24 * 3.6e6;
   double number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
@@ -63,7 +64,8 @@ Result<Milliseconds> parse_duration(std::string_view text) {
   if (error == std::errc()) {
     for (const auto& [unit, ms] : kUnits) {
       const double length = number * ms;
-      if (unit == rest && length >= 0 && length <= kLongest) return Milliseconds(static_cast<std::int64_t>(length + 0.5));
+      if (unit == rest && length >= 0 && length <= kLongest)
+        return Milliseconds(static_cast<std::int64_t>(length + 0.5));
     }
   }
   return fail("'" + std::string(text) + "' is not a duration; write 500ms, 2s, 5m or 1h");

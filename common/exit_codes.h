@@ -2,7 +2,6 @@
 // What the exit status of every program of ours means. Scripts, units and the supervisor itself decide by these
 // numbers.
 
-<<<<<<< HEAD
 #include <cerrno>
 
 namespace zeroth {
@@ -10,6 +9,8 @@ namespace zeroth {
 inline constexpr int kExitOk = 0;
 inline constexpr int kExitFailed = 1;          // anything not named below
 inline constexpr int kExitUsage = 2;           // the command line makes no sense
+inline constexpr int kExitNotRunning = 3;      // zerothctl: no supervisor runs
+inline constexpr int kExitNoSuchWorker = 4;    // zerothctl: a supervisor runs, but not that worker
 inline constexpr int kExitCompile = 65;        // the program does not compile, or the .z file is damaged
 inline constexpr int kExitNotFound = 66;       // a file is missing or not a regular file
 inline constexpr int kExitTaken = 69;          // instance, port or socket belongs to somebody else
@@ -36,21 +37,11 @@ constexpr int exit_code_for(int error) {
   }
 }
 
+namespace exit_code {
+inline constexpr int kOk = kExitOk, kFailed = kExitFailed, kUsage = kExitUsage, kNotRunning = kExitNotRunning,
+                     kNoSuchWorker = kExitNoSuchWorker, kDataError = kExitCompile, kNoInput = kExitNotFound,
+                     kUnavailable = kExitTaken, kTimedOut = kExitTimedOut, kNoPermission = kExitPermission,
+                     kConfig = kExitConfiguration;
+}
+
 }  // namespace zeroth
-=======
-namespace zeroth::exit_code {
-
-inline constexpr int kOk = 0;            // done; for `zerothctl status`: every worker is ready or reloading
-inline constexpr int kFailed = 1;        // refused or failed, and nothing below says it better
-inline constexpr int kUsage = 2;         // the command line makes no sense
-inline constexpr int kNotRunning = 3;    // zerothctl: no supervisor runs
-inline constexpr int kNoSuchWorker = 4;  // zerothctl: a supervisor runs, but not that worker
-inline constexpr int kDataError = 65;    // the program does not compile, or a file is damaged
-inline constexpr int kNoInput = 66;      // a file is missing or not a regular file
-inline constexpr int kUnavailable = 69;  // instance, port or socket is somebody else's, or does not answer as it should
-inline constexpr int kTimedOut = 75;     // no answer in time; trying again may help
-inline constexpr int kNoPermission = 77;
-inline constexpr int kConfig = 78;  // the configuration is wrong, or belongs to another program
-
-}  // namespace zeroth::exit_code
->>>>>>> ctl

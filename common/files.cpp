@@ -80,12 +80,12 @@ Status sync_folder(const std::string& folder) {
   return {};
 }
 
-Status write_file_atomically(const std::string& path, std::string_view bytes, mode_t mode) {
+Status replace_file(const std::string& path, mode_t mode, const std::function<Status(int fd)>& write) {
   const std::string temporary = folder_of(path) + "/." + name_of(path) + "." + std::to_string(::getpid()) + ".tmp";
   ::unlink(temporary.c_str());  // left behind by a dead process of the same number
   UniqueFd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
   if (!fd) return fail(last_error(temporary));
-  Status done = write_all(fd.get(), bytes);
+  Status done = write(fd.get());
   if (done && ::fsync(fd.get()) != 0) done = fail(last_error("fsync"));
   if (done && ::close(fd.release()) != 0) done = fail(last_error("close"));
   if (done && ::rename(temporary.c_str(), path.c_str()) != 0) done = fail(last_error("rename"));
@@ -94,6 +94,10 @@ Status write_file_atomically(const std::string& path, std::string_view bytes, mo
     return fail(std::move(done.error()).in(path));
   }
   return sync_folder(folder_of(path));
+}
+
+Status write_file_atomically(const std::string& path, std::string_view bytes, mode_t mode) {
+  return replace_file(path, mode, [&](int fd) { return write_all(fd, bytes); });
 }
 
 Status make_folders(const std::string& path) {

@@ -194,9 +194,9 @@ Json to_json(const RestoreSummary& report) {
 Result<RestoreSummary> parse_restore_summary(const Json& result) {
   RestoreSummary report;
   const std::pair<const char*, NameCount RestoreSummary::*> members[] = {{"kept", &RestoreSummary::kept},
-                                                                        {"added", &RestoreSummary::added},
-                                                                        {"removed", &RestoreSummary::removed},
-                                                                        {"renamed", &RestoreSummary::renamed}};
+                                                                         {"added", &RestoreSummary::added},
+                                                                         {"removed", &RestoreSummary::removed},
+                                                                         {"renamed", &RestoreSummary::renamed}};
   for (const auto& [name, member] : members) {
     auto parsed = parse_name_count(result, name);
     if (!parsed) return fail(std::move(parsed.error()).in("restore"));

@@ -11,7 +11,8 @@
 namespace zeroth {
 namespace {
 
-const std::map<std::string, ReloadMode> kReloadModes = {{"overlap", ReloadMode::Overlap}, {"recreate", ReloadMode::Recreate}};
+const std::map<std::string, ReloadMode> kReloadModes = {{"overlap", ReloadMode::Overlap},
+                                                        {"recreate", ReloadMode::Recreate}};
 const std::map<std::string, RestartOn> kRestartOn = {
     {"on-failure", RestartOn::OnFailure}, {"always", RestartOn::Always}, {"never", RestartOn::Never}};
 const std::map<std::string, LogFormat> kLogFormats = {{"text", LogFormat::Text}, {"json", LogFormat::Json}};
@@ -40,7 +41,8 @@ CLI::Option* add_duration(CLI::App& app, const std::string& name, Target& target
 }
 
 template <class T>
-CLI::Option* add_choice(CLI::App& app, const std::string& name, T& target, const std::map<std::string, T>& names, const std::string& help) {
+CLI::Option* add_choice(CLI::App& app, const std::string& name, T& target, const std::map<std::string, T>& names,
+                        const std::string& help) {
   std::string list;
   for (const auto& [choice, value] : names) list += (list.empty() ? "" : "|") + choice;
   return app
@@ -48,7 +50,8 @@ CLI::Option* add_choice(CLI::App& app, const std::string& name, T& target, const
           name,
           [&target, &names, name, list](const std::string& text) {
             const auto found = names.find(text);
-            if (found == names.end()) throw CLI::ValidationError(name, "'" + escape_control(text) + "' is none of " + list);
+            if (found == names.end())
+              throw CLI::ValidationError(name, "'" + escape_control(text) + "' is none of " + list);
             target = found->second;
           },
           help)
@@ -57,49 +60,73 @@ CLI::Option* add_choice(CLI::App& app, const std::string& name, T& target, const
 
 void add_what_runs(CLI::App& app, Options& o, bool& protocol) {
   const std::string group = "What runs";
-  app.add_option("--name", o.name, "name of the worker and of its state folder (default: the program's stem)")->group(group);
+  app.add_option("--name", o.name, "name of the worker and of its state folder (default: the program's stem)")
+      ->group(group);
   app.add_flag("--protocol", protocol, "the command after -- speaks the worker protocol")->group(group);
   app.add_option("--cwd", o.cwd, "working folder of the worker")->type_name("DIR")->group(group);
-  app.add_option("--env", o.env, "set a variable for the worker; may be given several times")->type_name("K=V")->allow_extra_args(false)->group(group);
+  app.add_option("--env", o.env, "set a variable for the worker; may be given several times")
+      ->type_name("K=V")
+      ->allow_extra_args(false)
+      ->group(group);
   app.add_option("--rate", o.rate, "iterations per second of a Zero program, 0 for as fast as possible (default 60)")
       ->check(CLI::Range(0.0, 1e6))
       ->group(group);
-  app.add_option("--halflife", o.halflife, "iterations after which a divergence has halved (default 100)")->check(CLI::PositiveNumber)->group(group);
+  app.add_option("--halflife", o.halflife, "iterations after which a divergence has halved (default 100)")
+      ->check(CLI::PositiveNumber)
+      ->group(group);
 }
 
 void add_watching(CLI::App& app, Options& o) {
   const std::string group = "Watching";
-  app.add_option("--watch", o.watch, "file or folder to watch; may be given several times")->type_name("PATH")->allow_extra_args(false)->group(group);
-  app.add_option("--ignore", o.ignore, "names that are no change; may be given several times")->type_name("GLOB")->allow_extra_args(false)->group(group);
-  add_duration(app, "--debounce", o.debounce, "quiet time before a change counts (default: at once for one file)")->group(group);
-  app.add_flag("--poll", o.poll, "look at the files regularly instead of being told (network file systems)")->group(group);
+  app.add_option("--watch", o.watch, "file or folder to watch; may be given several times")
+      ->type_name("PATH")
+      ->allow_extra_args(false)
+      ->group(group);
+  app.add_option("--ignore", o.ignore, "names that are no change; may be given several times")
+      ->type_name("GLOB")
+      ->allow_extra_args(false)
+      ->group(group);
+  add_duration(app, "--debounce", o.debounce, "quiet time before a change counts (default: at once for one file)")
+      ->group(group);
+  app.add_flag("--poll", o.poll, "look at the files regularly instead of being told (network file systems)")
+      ->group(group);
   app.add_flag("--no-watch", o.no_watch, "reload on command only")->group(group);
 }
 
 void add_restarting(CLI::App& app, Options& o, std::string& on_failure) {
   const std::string group = "Restarting";
-  add_choice(app, "--reload", o.reload, kReloadModes, "how a new generation takes over (default: what the worker can)")->group(group);
-  add_choice(app, "--restart", o.restart, kRestartOn, "when an ended worker is started again (default on-failure)")->group(group);
-  add_duration(app, "--min-uptime", o.min_uptime, "an exit within this time counts as a failure (default 10s)")->group(group);
+  add_choice(app, "--reload", o.reload, kReloadModes, "how a new generation takes over (default: what the worker can)")
+      ->group(group);
+  add_choice(app, "--restart", o.restart, kRestartOn, "when an ended worker is started again (default on-failure)")
+      ->group(group);
+  add_duration(app, "--min-uptime", o.min_uptime, "an exit within this time counts as a failure (default 10s)")
+      ->group(group);
   app.add_option("--max-failures", o.max_failures, "failures in a row before giving up, 0 for never (default 10)")
       ->check(CLI::Range(0, 1'000'000))
       ->group(group);
   add_duration(app, "--backoff-max", o.backoff_max, "longest wait between restarts (default 30s)")->group(group);
-  add_duration(app, "--retry-failed", o.retry_failed, "how often a failed worker is tried again, 0 for never (default 60s)")->group(group);
+  add_duration(app, "--retry-failed", o.retry_failed,
+               "how often a failed worker is tried again, 0 for never (default 60s)")
+      ->group(group);
   app.add_option("--on-failure", on_failure, "what giving up means (default retry)")
       ->type_name("retry|exit")
       ->check(CLI::IsMember({"retry", "exit"}))
       ->group(group);
   add_duration(app, "--start-timeout", o.start_timeout, "time for new code to load (default 60s)")->group(group);
-  add_duration(app, "--drain-timeout", o.drain_timeout, "time to finish open requests before the cut (default 250ms)")->group(group);
-  add_duration(app, "--stop-timeout", o.stop_timeout, "time to stop by itself before it is killed (default 3s)")->group(group);
+  add_duration(app, "--drain-timeout", o.drain_timeout, "time to finish open requests before the cut (default 250ms)")
+      ->group(group);
+  add_duration(app, "--stop-timeout", o.stop_timeout, "time to stop by itself before it is killed (default 3s)")
+      ->group(group);
 }
 
 void add_state(CLI::App& app, Options& o) {
   const std::string group = "State";
   app.add_option("--state-dir", o.state_dir, "folder of the state")->type_name("DIR")->group(group);
-  add_duration(app, "--checkpoint-interval", o.checkpoint_interval, "least time between snapshots, 0 for none (default 1s)")->group(group);
-  add_duration(app, "--max-snapshot-age", o.max_snapshot_age, "start fresh from older snapshots (default: never)")->group(group);
+  add_duration(app, "--checkpoint-interval", o.checkpoint_interval,
+               "least time between snapshots, 0 for none (default 1s)")
+      ->group(group);
+  add_duration(app, "--max-snapshot-age", o.max_snapshot_age, "start fresh from older snapshots (default: never)")
+      ->group(group);
   app.add_flag("--fresh", o.fresh, "start without the kept state (it stays in its folder)")->group(group);
   app.add_flag("--adopt", o.adopt, "take over the state folder of a program that was moved")->group(group);
   app.add_flag("--strict", o.strict, "do not start the kept copy when the program does not compile")->group(group);
@@ -133,7 +160,8 @@ constexpr EnvironmentValue kEnvironment[] = {
 Status apply_environment(const CLI::App& app, Options& o) {
   for (const CLI::Option* option : app.get_options()) {
     const std::string name = option->get_name();
-    if (name.starts_with("-") && name != "--help") o.origins[name.substr(name.find_first_not_of('-'))] = option->count() > 0 ? "flag" : "default";
+    if (name.starts_with("-") && name != "--help")
+      o.origins[name.substr(name.find_first_not_of('-'))] = option->count() > 0 ? "flag" : "default";
   }
   for (const EnvironmentValue& value : kEnvironment) {
     const char* text = std::getenv(value.variable);
@@ -145,7 +173,8 @@ Status apply_environment(const CLI::App& app, Options& o) {
   o.origins["watch-interval"] = "default";
   if (const char* text = std::getenv("ZEROTH_WATCH_INTERVAL"); text != nullptr && *text != '\0') {
     auto interval = parse_duration(text);
-    if (!interval || interval->count() == 0) return fail("ZEROTH_WATCH_INTERVAL: '" + escape_control(text) + "' is not a time above 0");
+    if (!interval || interval->count() == 0)
+      return fail("ZEROTH_WATCH_INTERVAL: '" + escape_control(text) + "' is not a time above 0");
     o.watch_interval = *interval;
     o.origins["watch-interval"] = "environment";
   }
@@ -158,7 +187,8 @@ std::string unknown_option(const CLI::App& app, const std::string& word) {
   const std::vector<std::string_view> views(names.begin(), names.end());
   const std::string name = word.substr(0, word.find('='));
   const std::string_view meant = nearest(name, views);
-  return "unknown option '" + escape_control(name) + "'" + (meant.empty() ? "" : ", did you mean '" + std::string(meant) + "'?");
+  return "unknown option '" + escape_control(name) + "'" +
+         (meant.empty() ? "" : ", did you mean '" + std::string(meant) + "'?");
 }
 
 Status check_together(const CLI::App& app, Options& o, bool protocol) {
@@ -169,7 +199,8 @@ Status check_together(const CLI::App& app, Options& o, bool protocol) {
   }
   if (o.program.empty() && o.command.empty()) return fail("no program: give a .zero or .z file, or -- and a command");
   if (!o.program.empty() && !o.command.empty()) return fail("give a program file or a command after --, not both");
-  if (!o.command.empty() && !protocol) return fail("-- needs --protocol: only commands that speak the worker protocol can be run so far");
+  if (!o.command.empty() && !protocol)
+    return fail("-- needs --protocol: only commands that speak the worker protocol can be run so far");
   if (o.command.empty() && protocol) return fail("--protocol needs a command after --");
   if (!o.command.empty() && o.watch.empty() && !o.no_watch) return fail("a command needs --watch PATH (or --no-watch)");
   if (!o.command.empty() && (app.count("--rate") > 0 || app.count("--halflife") > 0)) {
@@ -185,12 +216,15 @@ ParsedOptions usage_error(const std::string& message) {
 }  // namespace
 
 ParsedOptions parse_options(int argc, const char* const* argv) {
-  CLI::App app("Runs a program and keeps its living state while its code changes, it crashes, or the machine restarts.", "zeroth-supervise");
+  CLI::App app("Runs a program and keeps its living state while its code changes, it crashes, or the machine restarts.",
+               "zeroth-supervise");
   Options o;
   bool protocol = false, quiet = false, version = false;
   int verbose = 0;
   std::string on_failure = "retry";
-  app.usage("Usage: zeroth-supervise [options] program.zero|program.z\n       zeroth-supervise [options] --protocol --watch PATH -- command args...");
+  app.usage(
+      "Usage: zeroth-supervise [options] program.zero|program.z\n       zeroth-supervise [options] --protocol --watch "
+      "PATH -- command args...");
   app.add_flag("--version", version, "print the version");
   add_what_runs(app, o, protocol);
   add_watching(app, o);
@@ -198,7 +232,8 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
   add_state(app, o);
   add_control_and_output(app, o, verbose, quiet);
   // Everything behind "--" is the command, whatever it looks like.
-  const char* const* separator = std::find_if(argv + 1, argv + argc, [](const char* word) { return std::string_view(word) == "--"; });
+  const char* const* separator =
+      std::find_if(argv + 1, argv + argc, [](const char* word) { return std::string_view(word) == "--"; });
   const bool has_command = separator != argv + argc;
   if (has_command) o.command.assign(separator + 1, argv + argc);
   app.add_option("program", o.program, "program to run")->type_name("FILE");
@@ -209,7 +244,8 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
   } catch (const CLI::ExtrasError&) {
     const std::vector<std::string> rest = app.remaining();
     const std::string word = rest.empty() ? "" : rest.front();
-    return usage_error(word.starts_with("-") ? unknown_option(app, word) : "unexpected argument '" + escape_control(word) + "'");
+    return usage_error(word.starts_with("-") ? unknown_option(app, word)
+                                             : "unexpected argument '" + escape_control(word) + "'");
   } catch (const CLI::ParseError& error) {
     return usage_error(escape_control(error.what()));
   }

@@ -8,6 +8,8 @@
 #include "common/signals.h"
 #include "common/text.h"
 #include "worker/cli/compile_command.h"
+#include "worker/cli/run_command.h"
+#include "worker/cli/serve_command.h"
 
 namespace zeroth {
 namespace {
@@ -20,6 +22,10 @@ struct Verb {
 constexpr Verb kVerbs[] = {
     {"compile", "IN.zero [OUT.z] [--diagnostics=text|json]", "write a program in its compiled form", compile_command},
     {"check", "FILE [--diagnostics=text|json]", "say whether a program compiles", check_command},
+    {"run", "FILE --iterations N [--state-in F] [--state-out F] [--halflife H] [--observe-at 5,9,100]",
+     "run a program without a supervisor, as fast as possible", run_command},
+    {"serve", "FILE [--rate R] [--halflife H] [--path SHOWN] [--diagnostics=text|json]",
+     "run a program under a supervisor, which sets ZEROTH_FD", serve_command},
 };
 
 std::string usage_line(const Verb& verb) {

@@ -104,7 +104,9 @@ void Handover::spawn_candidate() {
     const std::string& told = candidate_->failure();
     candidate_failed(told.empty() && candidate_->exit() ? candidate_->exit()->meaning : told);
   };
-  hooks.on_output = [this, of = candidate_.get()](OutputStream stream, std::string_view bytes) { hooks_.on_output(*of, stream, bytes); };
+  hooks.on_output = [this, of = candidate_.get()](OutputStream stream, std::string_view bytes) {
+    hooks_.on_output(*of, stream, bytes);
+  };
   candidate_->set_hooks(std::move(hooks));
   if (Status spawned = candidate_->spawn(); !spawned) candidate_failed(spawned.error().message);
 }
@@ -195,10 +197,11 @@ void Handover::restore() {
   head.same_boot = source_->same_boot;
   head.from_generation = source_->from_generation;
   receipt_.snapshot = source_->sequence;
-  candidate_->restore(head, source_->state, HandoverDeadlines::for_state(source_->bytes),
-                      [this, alive = std::weak_ptr<bool>(alive_), of = candidate_.get()](const auto& outcome, std::string_view) {
-                        if (!alive.expired() && candidate_.get() == of) on_restored(outcome);
-                      });
+  candidate_->restore(
+      head, source_->state, HandoverDeadlines::for_state(source_->bytes),
+      [this, alive = std::weak_ptr<bool>(alive_), of = candidate_.get()](const auto& outcome, std::string_view) {
+        if (!alive.expired() && candidate_.get() == of) on_restored(outcome);
+      });
 }
 
 void Handover::on_restored(const tl::expected<Json, Refusal>& outcome) {
@@ -211,7 +214,8 @@ void Handover::on_restored(const tl::expected<Json, Refusal>& outcome) {
   if (!summary) return candidate_failed(summary.error().message);
   receipt_.restored = std::move(*summary);
   restored_ = true;
-  ready_timer_.start(deadlines_.ready, [this] { candidate_failed("not ready within " + human_duration(deadlines_.ready)); });
+  ready_timer_.start(deadlines_.ready,
+                     [this] { candidate_failed("not ready within " + human_duration(deadlines_.ready)); });
   ready_if_both();
 }
 
@@ -240,13 +244,15 @@ void Handover::go() {
 void Handover::resume() {
   // A cut that is still outstanding ends first; what it wrote is dropped.
   const bool cut_outstanding = checkpoint_ && !context_.cut_taken;
-  const Milliseconds deadline = deadlines_.resume + (cut_outstanding ? HandoverDeadlines::for_state(last_state_bytes_) : Milliseconds(0));
+  const Milliseconds deadline =
+      deadlines_.resume + (cut_outstanding ? HandoverDeadlines::for_state(last_state_bytes_) : Milliseconds(0));
   if (context_.commit == HandoverContext::Saving::None) checkpoint_.reset();
-  old_->request("resume", Json::object(), deadline, [this, alive = std::weak_ptr<bool>(alive_)](const auto& outcome, std::string_view) {
-    if (alive.expired()) return;
-    if (outcome) hooks_.on_resumed();
-    deliver(outcome ? HandoverEvent::ResumeAnswered : HandoverEvent::ResumeLate);
-  });
+  old_->request("resume", Json::object(), deadline,
+                [this, alive = std::weak_ptr<bool>(alive_)](const auto& outcome, std::string_view) {
+                  if (alive.expired()) return;
+                  if (outcome) hooks_.on_resumed();
+                  deliver(outcome ? HandoverEvent::ResumeAnswered : HandoverEvent::ResumeLate);
+                });
 }
 
 void Handover::give_verdict(HandoverVerdict verdict) {

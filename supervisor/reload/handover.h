@@ -1,7 +1,7 @@
 #pragma once
-// One start, reload, crash restart or rollback from its beginning to its verdict: translates what happens into the events
-// of the table in handover_state and performs the actions it names. Owned by Worker, one at a time. Every other file
-// knows one step; this one knows the whole.
+// One start, reload, crash restart or rollback from its beginning to its verdict: translates what happens into the
+// events of the table in handover_state and performs the actions it names. Owned by Worker, one at a time. Every other
+// file knows one step; this one knows the whole.
 
 #include <functional>
 #include <memory>
@@ -24,14 +24,16 @@ struct HandoverDeadlines {
   Milliseconds ready{10'000};
   Milliseconds resume{2'000};
   // Checkpoint and restore: 10 s and 1 s for each 10 MB of the last state.
-  static Milliseconds for_state(std::uint64_t bytes) { return Milliseconds(10'000 + static_cast<std::int64_t>(bytes / 10'000)); }
+  static Milliseconds for_state(std::uint64_t bytes) {
+    return Milliseconds(10'000 + static_cast<std::int64_t>(bytes / 10'000));
+  }
 };
 
 class Handover {
  public:
   struct Plan {
     HandoverContext context;
-    Receipt receipt;  // operation, worker, from, mode, cause, changed and ms.settle are filled in
+    Receipt receipt;                  // operation, worker, from, mode, cause, changed and ms.settle are filled in
     std::shared_ptr<Generation> old;  // null in mode Start
     MonotonicTime began;              // of the change that caused it
     std::uint64_t last_state_bytes = 0;

@@ -14,13 +14,14 @@ Checkpoint::~Checkpoint() {
 }
 
 void Checkpoint::take(bool hold, Milliseconds deadline, std::function<void(Status)> done) {
-  store_.begin(head_, [self = weak_from_this(), hold, deadline, done = std::move(done)](Result<SnapshotStore::Draft> draft) {
-    const auto me = self.lock();
-    if (!me) return;
-    if (!draft) return done(fail(std::move(draft.error())));
-    me->draft_ = std::move(*draft);
-    me->ask(hold, deadline, done);
-  });
+  store_.begin(head_,
+               [self = weak_from_this(), hold, deadline, done = std::move(done)](Result<SnapshotStore::Draft> draft) {
+                 const auto me = self.lock();
+                 if (!me) return;
+                 if (!draft) return done(fail(std::move(draft.error())));
+                 me->draft_ = std::move(*draft);
+                 me->ask(hold, deadline, done);
+               });
 }
 
 void Checkpoint::ask(bool hold, Milliseconds deadline, std::function<void(Status)> done) {
@@ -35,7 +36,8 @@ void Checkpoint::ask(bool hold, Milliseconds deadline, std::function<void(Status
 
 Status Checkpoint::on_answer(const tl::expected<Json, Refusal>& outcome, std::string_view text) {
   taken_at_ = monotonic_now();
-  if (!outcome) return fail("checkpoint: " + outcome.error().message, outcome.error().code == ErrorCode::Busy ? EBUSY : 0);
+  if (!outcome)
+    return fail("checkpoint: " + outcome.error().message, outcome.error().code == ErrorCode::Busy ? EBUSY : 0);
   auto reply = parse_checkpoint_reply(*outcome);
   if (!reply) return fail(std::move(reply.error()));
   iteration_ = reply->iteration;

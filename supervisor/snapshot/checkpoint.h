@@ -1,7 +1,7 @@
 #pragma once
 // One snapshot of one worker in the making: a draft in the store, the cut asked of the worker, its bytes written, the
-// commit. Used step by step by Handover (the cut of a reload) and in one go by Checkpointer. Dropping it before the commit
-// abandons the draft; no callback comes then.
+// commit. Used step by step by Handover (the cut of a reload) and in one go by Checkpointer. Dropping it before the
+// commit abandons the draft; no callback comes then.
 
 #include <functional>
 #include <memory>

@@ -25,11 +25,8 @@ std::optional<std::uint64_t> to_generation(const Json& receipt) {
 }
 
 Json live_line(const LiveGeneration& live) {
-  return {{"event", "live"},
-          {"generation", live.generation},
-          {"pid", live.pid},
-          {"schema", live.schema},
-          {"identity", live.identity}};
+  return {{"event", "live"},       {"generation", live.generation}, {"pid", live.pid},
+          {"schema", live.schema}, {"identity", live.identity},     {"program_hash", live.program_hash}};
 }
 
 }  // namespace
@@ -76,7 +73,8 @@ void GenerationLog::take(const Json& line) {
   sequence_ = std::max(sequence_, field_or<std::uint64_t>(line, "sequence", 0));
   if (event == "live") {
     live_ = LiveGeneration{field_or<std::uint64_t>(line, "generation", 0), field_or<std::int64_t>(line, "pid", 0),
-                           field_or<std::string>(line, "schema", ""), field_or<std::string>(line, "identity", "")};
+                           field_or<std::string>(line, "schema", ""), field_or<std::string>(line, "identity", ""),
+                           field_or<std::string>(line, "program_hash", "")};
   } else if (event == "receipt") {
     if (const Json* receipt = find_member(line, "receipt")) take_receipt(*receipt);
   }

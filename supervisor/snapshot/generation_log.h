@@ -3,7 +3,7 @@
 // never repeat and the next supervisor knows what was live when this one was killed.
 //
 //   {"event":"spawned","generation":7,"program_hash":"…","cause":"edit"}
-//   {"event":"live","generation":7,"pid":4711,"schema":"zeroth-vm/1","identity":"…"}
+//   {"event":"live","generation":7,"pid":4711,"schema":"zeroth-vm/1","identity":"…","program_hash":"…"}
 //   {"event":"receipt","receipt":{…}}
 //   {"event":"rotated","generation":7,"sequence":12}     first line of a new file, so that it can stand alone
 //
@@ -29,6 +29,7 @@ struct LiveGeneration {
   std::int64_t pid = 0;
   std::string schema;
   std::string identity;
+  std::string program_hash;
 };
 
 class GenerationLog {

@@ -28,7 +28,8 @@ void CallRouter::close(const std::string& worker_state) {
   }
 }
 
-void CallRouter::call(const std::string& command, const Json& params, std::optional<double> timestamp, Milliseconds timeout, Reply reply) {
+void CallRouter::call(const std::string& command, const Json& params, std::optional<double> timestamp,
+                      Milliseconds timeout, Reply reply) {
   Json request = {{"command", command}, {"params", params}};
   if (timestamp) request["timestamp"] = *timestamp;
   switch (state_) {
@@ -41,10 +42,12 @@ void CallRouter::call(const std::string& command, const Json& params, std::optio
   }
   const std::size_t bytes = dump(request).size();
   if (waiting_.size() >= kMaxCalls || waiting_bytes_ + bytes > kMaxBytes) {
-    return reply(tl::unexpected(Refusal{ErrorCode::Busy, "too many calls wait for the worker", "try again", nullptr}), {});
+    return reply(tl::unexpected(Refusal{ErrorCode::Busy, "too many calls wait for the worker", "try again", nullptr}),
+                 {});
   }
   waiting_bytes_ += bytes;
-  waiting_.push_back({++last_id_, std::move(request), bytes, monotonic_now() + timeout, std::make_unique<Timer>(loop_), std::move(reply)});
+  waiting_.push_back({++last_id_, std::move(request), bytes, monotonic_now() + timeout, std::make_unique<Timer>(loop_),
+                      std::move(reply)});
   waiting_.back().deadline->start(timeout, [this, id = last_id_] { expire(id); });
 }
 
@@ -54,16 +57,20 @@ void CallRouter::expire(std::uint64_t id) {
   const Waiting expired = std::move(*found);
   waiting_bytes_ -= expired.bytes;
   waiting_.erase(found);
-  expired.reply(tl::unexpected(Refusal{ErrorCode::Timeout, "no worker became live in time", "", {{"executed", "no"}}}), {});
+  expired.reply(tl::unexpected(Refusal{ErrorCode::Timeout, "no worker became live in time", "", {{"executed", "no"}}}),
+                {});
 }
 
 void CallRouter::send(const Json& request, Milliseconds timeout, Reply reply) {
-  live_->request("call", request, timeout, [reply = std::move(reply)](const tl::expected<Json, Refusal>& outcome, std::string_view text) {
-    if (outcome || (outcome.error().code != ErrorCode::Unavailable && outcome.error().code != ErrorCode::Timeout)) return reply(outcome, text);
-    Refusal refusal = outcome.error();  // it was sent and nobody knows what came of it
-    refusal.data = {{"executed", "unknown"}};
-    reply(tl::unexpected(std::move(refusal)), {});
-  });
+  live_->request(
+      "call", request, timeout,
+      [reply = std::move(reply)](const tl::expected<Json, Refusal>& outcome, std::string_view text) {
+        if (outcome || (outcome.error().code != ErrorCode::Unavailable && outcome.error().code != ErrorCode::Timeout))
+          return reply(outcome, text);
+        Refusal refusal = outcome.error();  // it was sent and nobody knows what came of it
+        refusal.data = {{"executed", "unknown"}};
+        reply(tl::unexpected(std::move(refusal)), {});
+      });
 }
 
 }  // namespace zeroth

@@ -38,7 +38,8 @@ class CallRouter {
   // Answers everything that waits with `unavailable` and the worker's state as hint.
   void close(const std::string& worker_state);
 
-  void call(const std::string& command, const Json& params, std::optional<double> timestamp, Milliseconds timeout, Reply reply);
+  void call(const std::string& command, const Json& params, std::optional<double> timestamp, Milliseconds timeout,
+            Reply reply);
 
  private:
   struct Waiting {

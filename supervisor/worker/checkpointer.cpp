@@ -13,9 +13,13 @@ constexpr double kPauseShare = 20;             // at most one part in 20 of the 
 constexpr double kBytesPerSecond = 5'000'000;  // mean rate of periodic snapshots on disk
 constexpr Milliseconds kLongestRetry = 30s;
 
-Milliseconds deadline_for(std::uint64_t bytes) { return Milliseconds(1'000 + static_cast<std::int64_t>(bytes / 10'000)); }
+Milliseconds deadline_for(std::uint64_t bytes) {
+  return Milliseconds(1'000 + static_cast<std::int64_t>(bytes / 10'000));
+}
 
-bool is_full(int code) { return code == ENOSPC || code == EDQUOT || code == EFBIG; }
+bool is_full(int code) {
+  return code == ENOSPC || code == EDQUOT || code == EFBIG;
+}
 
 }  // namespace
 
@@ -51,7 +55,9 @@ void Checkpointer::request(const std::string& cause, Done done) {
   if (live_ && !current_) take_next();
 }
 
-void Checkpointer::take_next() { take(next_cause_, std::exchange(next_waiting_, {})); }
+void Checkpointer::take_next() {
+  take(next_cause_, std::exchange(next_waiting_, {}));
+}
 
 void Checkpointer::take(const std::string& cause, std::vector<Done> waiting) {
   timer_.stop();
@@ -64,15 +70,20 @@ void Checkpointer::take(const std::string& cause, std::vector<Done> waiting) {
     if (!taken) return finish(cause, std::exchange(current_waiting_, {}), fail(taken.error()));
     last_pause_ms_ = current->pause_ms();
     last_bytes_ = current->bytes();
-    if (current->unchanged()) return finish(cause, std::exchange(current_waiting_, {}), Committed{store_.newest() ? store_.newest()->sequence : 0, 0, 0});
+    if (current->unchanged())
+      return finish(cause, std::exchange(current_waiting_, {}),
+                    Committed{store_.newest() ? store_.newest()->sequence : 0, 0, 0});
     current->write(false, [this, current, cause](Status written) {
       if (!written) return finish(cause, std::exchange(current_waiting_, {}), fail(written.error()));
-      current->commit([this, cause](Result<Committed> committed) { finish(cause, std::exchange(current_waiting_, {}), committed); });
+      current->commit([this, cause](Result<Committed> committed) {
+        finish(cause, std::exchange(current_waiting_, {}), committed);
+      });
     });
   });
 }
 
-void Checkpointer::finish(const std::string& cause, const std::vector<Done>& waiting, const Result<Committed>& committed) {
+void Checkpointer::finish(const std::string& cause, const std::vector<Done>& waiting,
+                          const Result<Committed>& committed) {
   const std::shared_ptr<Checkpoint> finished = std::exchange(current_, nullptr);
   note(committed, finished->taken_at());
   if (committed) hooks_.on_committed(*committed, cause);
@@ -82,7 +93,9 @@ void Checkpointer::finish(const std::string& cause, const std::vector<Done>& wai
   schedule();
 }
 
-void Checkpointer::on_cut_committed(const Result<Committed>& committed, MonotonicTime cut) { note(committed, cut); }
+void Checkpointer::on_cut_committed(const Result<Committed>& committed, MonotonicTime cut) {
+  note(committed, cut);
+}
 
 void Checkpointer::note(const Result<Committed>& committed, MonotonicTime cut) {
   if (committed) {

@@ -1,6 +1,6 @@
 #pragma once
-// When snapshots of the live worker are taken, one at a time: periodically within the limits on pause and disk rate, and
-// on request (checkpoint, save). Knows how old the newest durable state is and whether saving works at all.
+// When snapshots of the live worker are taken, one at a time: periodically within the limits on pause and disk rate,
+// and on request (checkpoint, save). Knows how old the newest durable state is and whether saving works at all.
 
 #include <cstdint>
 #include <functional>

@@ -18,7 +18,8 @@ Result<Content> read_program(const std::string& program, const ProgramStore& sto
 
 }  // namespace
 
-ContentReader::ContentReader(Loop& loop, std::string program, std::shared_ptr<const WatchScope> scope, const std::string& worker_folder)
+ContentReader::ContentReader(Loop& loop, std::string program, std::shared_ptr<const WatchScope> scope,
+                             const std::string& worker_folder)
     : loop_(loop), program_(std::move(program)), scope_(std::move(scope)), store_(worker_folder) {}
 
 void ContentReader::read(Done done) {

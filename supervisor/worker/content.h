@@ -1,6 +1,6 @@
 #pragma once
-// What a worker is to run: reads the program (or hashes the watched files of a command) on the pool, so that what runs is
-// what was hashed. A program file is read once and kept as a copy named by its hash.
+// What a worker is to run: reads the program (or hashes the watched files of a command) on the pool, so that what runs
+// is what was hashed. A program file is read once and kept as a copy named by its hash.
 
 #include <functional>
 #include <memory>
@@ -26,7 +26,8 @@ class ContentReader {
   using Done = std::function<void(Result<Content>)>;
 
   // `program`: path of a .zero or .z file, or "" for a command, whose `scope` is hashed.
-  ContentReader(Loop& loop, std::string program, std::shared_ptr<const WatchScope> scope, const std::string& worker_folder);
+  ContentReader(Loop& loop, std::string program, std::shared_ptr<const WatchScope> scope,
+                const std::string& worker_folder);
 
   // As the disk is after this call; an error names the file and carries errno.
   void read(Done done);

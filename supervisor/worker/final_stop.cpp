@@ -4,16 +4,23 @@
 
 namespace zeroth {
 
-FinalStop::FinalStop(std::shared_ptr<Generation> worker, bool insist, Milliseconds drain, Milliseconds checkpoint, Milliseconds stop, Hooks hooks)
-    : worker_(std::move(worker)), insist_(insist), drain_(drain), checkpoint_(checkpoint), stop_(stop), hooks_(std::move(hooks)) {}
+FinalStop::FinalStop(std::shared_ptr<Generation> worker, bool insist, Milliseconds drain, Milliseconds checkpoint,
+                     Milliseconds stop, Hooks hooks)
+    : worker_(std::move(worker)),
+      insist_(insist),
+      drain_(drain),
+      checkpoint_(checkpoint),
+      stop_(stop),
+      hooks_(std::move(hooks)) {}
 
 void FinalStop::begin() {
   if (!worker_->loaded().capabilities.checkpoint) return stop();
   if (!worker_->loaded().capabilities.drain) return cut();
   const Milliseconds grace(1'000);
-  worker_->request("drain", {{"deadline_ms", drain_.count()}}, drain_ + grace, [this, alive = std::weak_ptr<bool>(alive_)](const auto&, std::string_view) {
-    if (!alive.expired() && !gone_) cut();
-  });
+  worker_->request("drain", {{"deadline_ms", drain_.count()}}, drain_ + grace,
+                   [this, alive = std::weak_ptr<bool>(alive_)](const auto&, std::string_view) {
+                     if (!alive.expired() && !gone_) cut();
+                   });
 }
 
 void FinalStop::begin_with(std::shared_ptr<Checkpoint> cut, bool committed) {
@@ -50,9 +57,10 @@ void FinalStop::on_failed(const std::string& error) {
   outcome_.error = error;
   if (insist_ || gone_) return stop();
   outcome_.given_up = true;
-  worker_->request("resume", Json::object(), checkpoint_, [this, alive = std::weak_ptr<bool>(alive_)](const auto&, std::string_view) {
-    if (!alive.expired()) finish();
-  });
+  worker_->request("resume", Json::object(), checkpoint_,
+                   [this, alive = std::weak_ptr<bool>(alive_)](const auto&, std::string_view) {
+                     if (!alive.expired()) finish();
+                   });
 }
 
 void FinalStop::stop() {
@@ -63,7 +71,8 @@ void FinalStop::stop() {
 void FinalStop::worker_gone() {
   gone_ = true;
   if (saving_) return;  // the cut is the truth: it is still committed
-  if (!outcome_.snapshot && outcome_.error.empty() && worker_->loaded().capabilities.checkpoint) outcome_.error = "the worker ended before its state was saved";
+  if (!outcome_.snapshot && outcome_.error.empty() && worker_->loaded().capabilities.checkpoint)
+    outcome_.error = "the worker ended before its state was saved";
   finish();
 }
 

@@ -25,7 +25,8 @@ class FinalStop {
   };
 
   // `insist`: stop it also if its state cannot be saved; else it is resumed then.
-  FinalStop(std::shared_ptr<Generation> worker, bool insist, Milliseconds drain, Milliseconds checkpoint, Milliseconds stop, Hooks hooks);
+  FinalStop(std::shared_ptr<Generation> worker, bool insist, Milliseconds drain, Milliseconds checkpoint,
+            Milliseconds stop, Hooks hooks);
 
   // From the beginning, or with a cut that was taken by a hand-over (the worker may be gone already).
   void begin();

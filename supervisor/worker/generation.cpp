@@ -16,17 +16,19 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Milliseconds kGoDeadline = 2s;
-constexpr Milliseconds kExitAfterChannelEnd = 1s;   // a worker that closed its channel is about to end, or is broken
+constexpr Milliseconds kExitAfterChannelEnd = 1s;    // a worker that closed its channel is about to end, or is broken
 constexpr std::size_t kMaxEarlyStderr = 256 * 1024;  // longer is no list of diagnostics
 constexpr std::size_t kMaxChanged = 32 * 1024;       // bytes of $ZEROTH_CHANGED
 
 // Ours, not the worker's.
-constexpr std::array<std::string_view, 12> kHidden = {"ZEROTH_STATE_DIR=", "ZEROTH_RUNTIME_DIR=", "ZEROTH_PID_FILE=", "ZEROTH_FD=",
-                                                      "NOTIFY_SOCKET=",    "WATCHDOG_USEC=",      "WATCHDOG_PID=",    "LISTEN_FDS=",
-                                                      "LISTEN_PID=",       "LISTEN_FDNAMES=",     "ZEROTH_CHANGED=",  "ZEROTH_CHANGED_MORE="};
+constexpr std::array<std::string_view, 12> kHidden = {
+    "ZEROTH_STATE_DIR=", "ZEROTH_RUNTIME_DIR=", "ZEROTH_PID_FILE=", "ZEROTH_FD=",
+    "NOTIFY_SOCKET=",    "WATCHDOG_USEC=",      "WATCHDOG_PID=",    "LISTEN_FDS=",
+    "LISTEN_PID=",       "LISTEN_FDNAMES=",     "ZEROTH_CHANGED=",  "ZEROTH_CHANGED_MORE="};
 
 bool is_hidden(std::string_view assignment) {
-  return std::any_of(kHidden.begin(), kHidden.end(), [&](std::string_view name) { return assignment.starts_with(name); });
+  return std::any_of(kHidden.begin(), kHidden.end(),
+                     [&](std::string_view name) { return assignment.starts_with(name); });
 }
 
 void set(std::vector<std::string>& environment, std::string_view name, std::string_view value) {
@@ -37,7 +39,8 @@ void set(std::vector<std::string>& environment, std::string_view name, std::stri
 
 }  // namespace
 
-Generation::Generation(Loop& loop, GenerationPlan plan) : loop_(loop), plan_(std::move(plan)), start_timer_(loop), stop_timer_(loop) {}
+Generation::Generation(Loop& loop, GenerationPlan plan)
+    : loop_(loop), plan_(std::move(plan)), start_timer_(loop), stop_timer_(loop) {}
 
 std::vector<std::string> Generation::environment() const {
   std::vector<std::string> all;

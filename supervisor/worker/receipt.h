@@ -1,6 +1,6 @@
 #pragma once
-// The record of one operation on a worker: what was asked, what came of it, how long each step took. Shown by status and
-// generations, kept in generations.jsonl, printed by the terminal. Fields as in the control protocol.
+// The record of one operation on a worker: what was asked, what came of it, how long each step took. Shown by status
+// and generations, kept in generations.jsonl, printed by the terminal. Fields as in the control protocol.
 
 #include <cstdint>
 #include <optional>

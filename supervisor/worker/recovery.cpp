@@ -21,7 +21,8 @@ std::uint64_t newest_snapshot_bytes(const std::string& folder) {
     if (auto listing = (*opened)->list(false)) {
       for (const std::uint64_t sequence : listing->sequences) {
         struct stat info {};
-        if (::stat((*opened)->path_of(snapshot_name(sequence)).c_str(), &info) == 0) largest = std::max(largest, static_cast<std::uint64_t>(info.st_size));
+        if (::stat((*opened)->path_of(snapshot_name(sequence)).c_str(), &info) == 0)
+          largest = std::max(largest, static_cast<std::uint64_t>(info.st_size));
       }
     }
   }
@@ -51,7 +52,8 @@ Result<std::uint64_t> copy_into(const std::string& path, const StateFile& target
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return fail(last_error(path));
     if (got == 0) return copied;
-    if (Status written = write_all(to.get(), std::string_view(buffer.data(), static_cast<std::size_t>(got))); !written) {
+    if (Status written = write_all(to.get(), std::string_view(buffer.data(), static_cast<std::size_t>(got)));
+        !written) {
       return fail(written.error());
     }
     copied += static_cast<std::uint64_t>(got);
@@ -60,10 +62,17 @@ Result<std::uint64_t> copy_into(const std::string& path, const StateFile& target
 
 }  // namespace
 
-Recovery::Recovery(Loop& loop, std::string worker_folder, SnapshotStore& store, const GenerationLog& log, SnapshotEnvelope head, Hooks hooks)
-    : loop_(loop), folder_(std::move(worker_folder)), store_(store), log_(log), head_(std::move(head)), hooks_(std::move(hooks)) {
+Recovery::Recovery(Loop& loop, std::string worker_folder, SnapshotStore& store, const GenerationLog& log,
+                   SnapshotEnvelope head, Hooks hooks)
+    : loop_(loop),
+      folder_(std::move(worker_folder)),
+      store_(store),
+      log_(log),
+      head_(std::move(head)),
+      hooks_(std::move(hooks)) {
   const Milliseconds patience = kPatience + Milliseconds(newest_snapshot_bytes(folder_) / 10'000);
-  sweep_ = std::make_unique<AliveSweep>(loop_, folder_, patience, AliveSweep::Hooks{hooks_.on_note, [this] { open_store(); }});
+  sweep_ = std::make_unique<AliveSweep>(loop_, folder_, patience,
+                                        AliveSweep::Hooks{hooks_.on_note, [this] { open_store(); }});
 }
 
 void Recovery::open_store() {
@@ -88,11 +97,13 @@ void Recovery::find_newest() {
 
 void Recovery::choose(std::uint64_t newest_generation) {
   const auto choice = std::make_shared<Result<EmergencyChoice>>();
-  loop_.in_pool([choice, folder = folder_, newest_generation] { *choice = choose_emergency_file(folder, newest_generation, is_json_file); },
+  loop_.in_pool([choice, folder = folder_,
+                 newest_generation] { *choice = choose_emergency_file(folder, newest_generation, is_json_file); },
                 alive_,
                 [this, choice] {
                   if (!*choice) return finish(fail(choice->error()));
-                  for (const std::string& stale : (*choice)->stale) hooks_.on_note("set aside as older than what is kept: " + stale);
+                  for (const std::string& stale : (*choice)->stale)
+                    hooks_.on_note("set aside as older than what is kept: " + stale);
                   if (!(*choice)->adopted) return finish({});
                   adopt(*(*choice)->adopted);
                 });
@@ -127,7 +138,8 @@ void Recovery::commit(const EmergencyFile& file, const SnapshotStore::Draft& dra
     store_.commit(draft, [this, file](Result<SnapshotStore::Committed> committed) {
       if (!committed) return finish(fail(std::move(committed.error())));
       ::unlink(file.path.c_str());
-      hooks_.on_note("generation " + std::to_string(file.generation) + " had saved itself when its supervisor died; its state is snapshot " +
+      hooks_.on_note("generation " + std::to_string(file.generation) +
+                     " had saved itself when its supervisor died; its state is snapshot " +
                      std::to_string(committed->sequence));
       finish({});
     });

@@ -23,7 +23,8 @@ class Recovery {
   };
 
   // `head`: what the adopted snapshot is to say of itself, but for generation, schema, program hash and cause.
-  Recovery(Loop& loop, std::string worker_folder, SnapshotStore& store, const GenerationLog& log, SnapshotEnvelope head, Hooks hooks);
+  Recovery(Loop& loop, std::string worker_folder, SnapshotStore& store, const GenerationLog& log, SnapshotEnvelope head,
+           Hooks hooks);
 
  private:
   void open_store();

@@ -91,7 +91,8 @@ void WorkerChannel::end(const std::string& reason) {
   const std::weak_ptr<bool> alive = alive_;
   const auto on_end = callbacks_.on_end;
   while (!pending_.empty()) {
-    answer(pending_.begin()->first, tl::unexpected(Refusal{ErrorCode::Unavailable, "the worker is gone", "", nullptr}), {});
+    answer(pending_.begin()->first, tl::unexpected(Refusal{ErrorCode::Unavailable, "the worker is gone", "", nullptr}),
+           {});
     if (alive.expired()) return;
   }
   on_end(reason);

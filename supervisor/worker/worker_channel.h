@@ -1,6 +1,6 @@
 #pragma once
-// The supervisor's end of one worker's channel: requests with deadlines and their answers, the worker's own requests and
-// events. Knows the message shape, not what the messages mean. Used by Generation.
+// The supervisor's end of one worker's channel: requests with deadlines and their answers, the worker's own requests
+// and events. Knows the message shape, not what the messages mean. Used by Generation.
 
 #include <cstdint>
 #include <functional>
@@ -27,7 +27,8 @@ class WorkerChannel {
   struct Callbacks {
     std::function<void(const Event&)> on_event;
     std::function<void(const Request&)> on_request;
-    // The worker closed its end, or broke the protocol: `reason` says which, "" for a plain end. Nothing comes after it.
+    // The worker closed its end, or broke the protocol: `reason` says which, "" for a plain end. Nothing comes after
+    // it.
     std::function<void(const std::string& reason)> on_end;
   };
 

@@ -1,27 +1,17 @@
 #include "tests/support/temp_dir.h"
 
-<<<<<<< HEAD
 #include <doctest/doctest.h>
 #include <stdlib.h>
 
 #include <fstream>
 #include <iterator>
 
-namespace zeroth::test {
+namespace zeroth {
 
 TempDir::TempDir() {
   std::string pattern = (std::filesystem::temp_directory_path() / "zeroth-test-XXXXXX").string();
   REQUIRE(::mkdtemp(pattern.data()) != nullptr);
   path_ = pattern;
-=======
-#include <cstdlib>
-#include <filesystem>
-
-namespace zeroth {
-
-TempDir::TempDir() : path_((std::filesystem::temp_directory_path() / "zeroth-test-XXXXXX").string()) {
-  if (::mkdtemp(path_.data()) == nullptr) std::abort();  // no test can run without one
->>>>>>> snap
 }
 
 TempDir::~TempDir() {
@@ -29,7 +19,6 @@ TempDir::~TempDir() {
   std::filesystem::remove_all(path_, ignored);
 }
 
-<<<<<<< HEAD
 std::string TempDir::path(std::string_view name) const {
   return name.empty() ? path_.string() : (path_ / name).string();
 }
@@ -46,7 +35,4 @@ std::string TempDir::read(std::string_view name) const {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-}  // namespace zeroth::test
-=======
 }  // namespace zeroth
->>>>>>> snap

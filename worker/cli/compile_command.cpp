@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "common/exit_codes.h"
+#include "common/files.h"
 #include "common/text.h"
 #include "common/unique_fd.h"
 #include "worker/cli/arguments.h"
@@ -59,39 +60,10 @@ std::string default_output(std::string_view in) {
 Status check_output(const std::string& in, const std::string& out) {
   struct stat source, target;
   if (::stat(out.c_str(), &target) != 0) return {};
-  if (!S_ISREG(target.st_mode)) return fail("is not a regular file", EISDIR);
+  if (!S_ISREG(target.st_mode)) return fail(escape_control(out) + ": is not a regular file", EISDIR);
   const bool same =
       ::stat(in.c_str(), &source) == 0 && source.st_dev == target.st_dev && source.st_ino == target.st_ino;
-  if (same) return fail("is the file to compile, name another one", EEXIST);
-  return {};
-}
-
-Status write_and_sync(int fd, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t put = ::write(fd, bytes.data(), bytes.size());
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) return fail(last_error("write"));
-    bytes.remove_prefix(static_cast<std::size_t>(put));
-  }
-  if (::fsync(fd) != 0) return fail(last_error("fsync"));
-  return {};
-}
-
-// Replaces the file at `path` as a whole; after a crash it is the old one or the new one.
-Status replace_file(const std::string& path, std::string_view bytes) {
-  const std::string folder = path.substr(0, path.rfind('/') + 1);  // "" or with its slash
-  const std::string temporary = folder + ".zeroth-compile-" + std::to_string(::getpid());
-  ::unlink(temporary.c_str());
-  UniqueFd file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
-  if (!file) return fail(last_error("open"));
-  Status status = write_and_sync(file.get(), bytes);
-  if (status && ::rename(temporary.c_str(), path.c_str()) != 0) status = fail(last_error("rename"));
-  if (!status) {
-    ::unlink(temporary.c_str());
-    return status;
-  }
-  const UniqueFd parent(::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (parent) ::fsync(parent.get());  // best effort: some file systems refuse it
+  if (same) return fail(escape_control(out) + ": is the file to compile, name another one", EEXIST);
   return {};
 }
 
@@ -115,11 +87,10 @@ int compile_command(std::span<char* const> words) {
   if (!program) return report(*call, program.error());
   const std::string out = call->out.empty() ? default_output(call->in) : call->out;
   Status status = check_output(call->in, out);
-  if (status) status = replace_file(out, encode(*program));
+  if (status) status = write_file_atomically(out, encode(*program), 0666);
   if (status) return kExitOk;
   const int code = status.error().code;
-  return complain("compile", escape_control(out) + ": " + status.error().message,
-                  code == EEXIST ? kExitUsage : exit_code_for(code));
+  return complain("compile", status.error().message, code == EEXIST ? kExitUsage : exit_code_for(code));
 }
 
 int check_command(std::span<char* const> words) {

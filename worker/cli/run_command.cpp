@@ -9,15 +9,17 @@
 #include <cstdio>
 #include <string>
 
+#include "common/exit_codes.h"
+#include "common/files.h"
 #include "common/text.h"
 #include "common/unique_fd.h"
+#include "worker/cli/arguments.h"
+#include "worker/language/load.h"
 #include "worker/vm/state_codec.h"
 #include "worker/vm/vm.h"
 
 namespace zeroth {
 namespace {
-
-constexpr int kFailed = 1, kUsage = 2, kNoInput = 66;
 
 constexpr Option kOptions[] = {
     {"--iterations", "N", "how many iterations to run"},
@@ -101,47 +103,12 @@ Result<std::string> read_document(const std::string& path) {
   return read_all(fd.get());
 }
 
-Status write_all(int fd, std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t written = ::write(fd, text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return fail(last_error("write"));
-    text.remove_prefix(static_cast<std::size_t>(written));
-  }
-  return {};
-}
-
-Status sync_folder_of(const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
-  const UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd || ::fsync(fd.get()) != 0) return fail(last_error("fsync of the folder"));
-  return {};
-}
-
-Status write_new_file(const State& state, const std::string& path) {
-  const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
-  if (!fd) return fail(last_error("open"));
-  const Status written = encode_state(state, [&](std::string_view piece) { return write_all(fd.get(), piece); });
-  if (!written) return written;
-  if (::fsync(fd.get()) != 0) return fail(last_error("fsync"));
-  return {};
-}
-
 // A file appears whole under its name, or stays as it was.
 Status write_document(const State& state, const std::string& path) {
-  if (path == "-") return encode_state(state, [](std::string_view piece) { return write_all(STDOUT_FILENO, piece); });
-  const std::string temporary = path + ".tmp." + std::to_string(::getpid());
-  if (Status written = write_new_file(state, temporary); !written) {
-    if (written.error().code != EEXIST) ::unlink(temporary.c_str());
-    return written;
-  }
-  if (::rename(temporary.c_str(), path.c_str()) != 0) {
-    const Error error = last_error("rename");
-    ::unlink(temporary.c_str());
-    return fail(error);
-  }
-  return sync_folder_of(path);
+  const auto write_to = [&](int fd) {
+    return encode_state(state, [fd](std::string_view piece) { return write_all(fd, piece); });
+  };
+  return path == "-" ? write_to(STDOUT_FILENO) : replace_file(path, 0666, write_to);
 }
 
 void say(std::string_view kind, std::string_view text) {
@@ -172,26 +139,33 @@ void run_iterations(Vm& vm, const RunOptions& options) {
 
 }  // namespace
 
-constinit const std::span<const Option> kRunOptions = kOptions;
-
-int run_command(Program program, const Arguments& arguments) {
-  const auto options = read_options(arguments);
-  if (!options) return say("", options.error().message), kUsage;
-  Vm vm = Vm::create(std::move(program), options->halflife);
+int run_command(std::span<char* const> words) {
+  const auto arguments = Arguments::parse(words, kOptions, 1);
+  if (!arguments) return say("", arguments.error().message), kExitUsage;
+  if (arguments->positionals().empty()) return say("", "no file is given"), kExitUsage;
+  const auto options = read_options(*arguments);
+  if (!options) return say("", options.error().message), kExitUsage;
+  const std::string file(arguments->positionals()[0]);
+  auto program = load_program(file);
+  if (!program) {
+    std::fputs(render_text(file, program.error().diagnostics).c_str(), stderr);
+    return program.error().exit_code;
+  }
+  Vm vm = Vm::create(std::move(*program), options->halflife);
   if (options->state_in) {
     if (const Status restored = restore_from(vm, *options->state_in); !restored) {
       say("", escape_control(*options->state_in) + ": " + restored.error().message);
-      return restored.error().code == ENOENT ? kNoInput : kFailed;
+      return restored.error().code == ENOENT ? kExitNotFound : kExitFailed;
     }
   }
   run_iterations(vm, *options);
   if (options->state_out) {
     if (const Status written = write_document(vm.state(), *options->state_out); !written) {
-      say("", escape_control(*options->state_out) + ": " + written.error().message);
-      return kFailed;
+      say("", "--state-out: " + written.error().message);
+      return kExitFailed;
     }
   }
-  return 0;
+  return kExitOk;
 }
 
 }  // namespace zeroth

@@ -21,9 +21,11 @@ Result<Channel> Channel::from_environment() {
   if (text == nullptr) return fail(std::string(env::kFd) + " is not set");
   int fd = -1;
   const char* end = text + std::strlen(text);
-  if (std::from_chars(text, end, fd).ptr != end || fd < 0) return fail(std::string(env::kFd) + ": not a descriptor number");
+  if (std::from_chars(text, end, fd).ptr != end || fd < 0)
+    return fail(std::string(env::kFd) + ": not a descriptor number");
   struct stat info {};
-  if (::fstat(fd, &info) != 0 || !S_ISSOCK(info.st_mode)) return fail(std::string(env::kFd) + ": descriptor is not a socket");
+  if (::fstat(fd, &info) != 0 || !S_ISSOCK(info.st_mode))
+    return fail(std::string(env::kFd) + ": descriptor is not a socket");
   ::unsetenv(env::kFd);
   ::fcntl(fd, F_SETFD, FD_CLOEXEC);
   return Channel(UniqueFd(fd));
@@ -51,7 +53,8 @@ void Channel::write_some() {
 }
 
 bool Channel::wait(std::chrono::nanoseconds timeout, int extra_fd) {
-  std::array<pollfd, 2> fds = {{{fd_.get(), static_cast<short>(POLLIN | (out_.empty() ? 0 : POLLOUT)), 0}, {extra_fd, POLLIN, 0}}};
+  std::array<pollfd, 2> fds = {
+      {{fd_.get(), static_cast<short>(POLLIN | (out_.empty() ? 0 : POLLOUT)), 0}, {extra_fd, POLLIN, 0}}};
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(timeout);
   const timespec limit = {seconds.count(), (timeout - seconds).count()};
   const int due = ::ppoll(fds.data(), fds.size(), timeout.count() < 0 ? nullptr : &limit, nullptr);
@@ -73,10 +76,11 @@ void Channel::read(const std::function<void(std::string_view)>& on_line) {
       ended_ = true;
       return;
     }
-    const bool fits = lines_.feed(std::string_view(buffer.data(), static_cast<std::size_t>(got)), [&](std::string_view line) {
-      on_line(line);
-      return true;
-    });
+    const bool fits =
+        lines_.feed(std::string_view(buffer.data(), static_cast<std::size_t>(got)), [&](std::string_view line) {
+          on_line(line);
+          return true;
+        });
     if (!fits) {
       ended_ = true;
       return;
@@ -88,7 +92,8 @@ void Channel::flush(std::chrono::milliseconds timeout) {
   const auto deadline = std::chrono::steady_clock::now() + timeout;
   while (!out_.empty()) {
     pollfd waiting = {fd_.get(), POLLOUT, 0};
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
     if (left <= 0 || ::poll(&waiting, 1, static_cast<int>(left)) <= 0 || (waiting.revents & POLLOUT) == 0) return;
     write_some();
   }

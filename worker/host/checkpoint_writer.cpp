@@ -25,12 +25,13 @@ std::size_t rough_size(const State& state) {
 
 // Members and elements of a document, at least.
 std::size_t count_members(std::string_view document) {
-  return static_cast<std::size_t>(std::count_if(document.begin(), document.end(), [](char c) { return c == ',' || c == '[' || c == '{'; }));
+  return static_cast<std::size_t>(
+      std::count_if(document.begin(), document.end(), [](char c) { return c == ',' || c == '[' || c == '{'; }));
 }
 
 std::string result_text(std::string_view first, std::uint64_t iteration, double pause_ms) {
-  return "{" + std::string(first) + R"(,"iteration":)" + std::to_string(iteration) + R"(,"schema":")" + std::string(kStateSchema) +
-         R"(","pause_ms":)" + dump(Json(pause_ms)) + "}";
+  return "{" + std::string(first) + R"(,"iteration":)" + std::to_string(iteration) + R"(,"schema":")" +
+         std::string(kStateSchema) + R"(","pause_ms":)" + dump(Json(pause_ms)) + "}";
 }
 
 Result<std::uint64_t> write_into(const StateFile& file, const State& state) {
@@ -48,8 +49,8 @@ Result<std::uint64_t> write_into(const StateFile& file, const State& state) {
 
 }  // namespace
 
-Result<std::optional<std::string>> CheckpointWriter::take(const Json& id, const State& state, const std::optional<StateFile>& file,
-                                                           bool hold) {
+Result<std::optional<std::string>> CheckpointWriter::take(const Json& id, const State& state,
+                                                          const std::optional<StateFile>& file, bool hold) {
   if (!hold && file && rough_size(state) > kForkAboveBytes) return fork_writer(id, state, *file);
   const MonotonicTime begin = monotonic_now();
   const auto text_of = [&](std::string_view first) {
@@ -70,7 +71,8 @@ Result<std::optional<std::string>> CheckpointWriter::take(const Json& id, const 
   return text_of(R"("bytes":)" + std::to_string(document.size()));
 }
 
-Result<std::optional<std::string>> CheckpointWriter::fork_writer(const Json& id, const State& state, const StateFile& file) {
+Result<std::optional<std::string>> CheckpointWriter::fork_writer(const Json& id, const State& state,
+                                                                 const StateFile& file) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return fail(last_error("pipe2"));
   UniqueFd read_end(ends[0]), write_end(ends[1]);
@@ -119,14 +121,9 @@ void CheckpointWriter::abort_running() {
 }
 
 Status write_emergency_file(const std::string& path, const State& state) {
-  const std::string temporary = path + ".tmp";
-  const UniqueFd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!fd) return fail(last_error(temporary));
-  Status written = encode_state(state, [&](std::string_view piece) { return write_all(fd.get(), piece); });
-  if (!written) return written;
-  if (::fsync(fd.get()) != 0) return fail(last_error("fsync"));
-  if (::rename(temporary.c_str(), path.c_str()) != 0) return fail(last_error("rename"));
-  return sync_folder(folder_of(path));
+  return replace_file(path, 0600, [&](int fd) {
+    return encode_state(state, [fd](std::string_view piece) { return write_all(fd, piece); });
+  });
 }
 
 }  // namespace zeroth

@@ -24,9 +24,10 @@ class CheckpointWriter {
   CheckpointWriter(const CheckpointWriter&) = delete;
   CheckpointWriter& operator=(const CheckpointWriter&) = delete;
 
-  // The result member's text of one checkpoint, taken now. `hold`: the worker stands still anyway, so nothing is forked.
-  // Nothing: a child was started; its result comes from finish().
-  Result<std::optional<std::string>> take(const Json& id, const State& state, const std::optional<StateFile>& file, bool hold);
+  // The result member's text of one checkpoint, taken now. `hold`: the worker stands still anyway, so nothing is
+  // forked. Nothing: a child was started; its result comes from finish().
+  Result<std::optional<std::string>> take(const Json& id, const State& state, const std::optional<StateFile>& file,
+                                          bool hold);
 
   // The request that a child is working for, if any.
   const std::optional<Json>& running() const { return running_id_; }
@@ -47,7 +48,8 @@ class CheckpointWriter {
   double pause_ms_ = 0;
 };
 
-// Writes the document to `path` the way an emergency file is written: temporary name, fsync, rename, fsync of the folder.
+// Writes the document to `path` the way an emergency file is written: temporary name, fsync, rename, fsync of the
+// folder.
 Status write_emergency_file(const std::string& path, const State& state);
 
 }  // namespace zeroth

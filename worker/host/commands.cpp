@@ -18,7 +18,8 @@ tl::unexpected<Refusal> bad_params(std::string message, std::string hint = "") {
 
 // The VM's own refusals: ENOENT is a name or id that is not there, EINVAL a value out of range.
 tl::unexpected<Refusal> refused(const Error& error) {
-  return tl::unexpected(Refusal{error.code == ENOENT ? ErrorCode::NotFound : ErrorCode::BadParams, error.message, "", nullptr});
+  return tl::unexpected(
+      Refusal{error.code == ENOENT ? ErrorCode::NotFound : ErrorCode::BadParams, error.message, "", nullptr});
 }
 
 // One optional member into `target`; false with `problem` set if it has another type.
@@ -158,7 +159,8 @@ Outcome state(Vm& vm, const Json& params, double) {
   result["reinforced_at"] = detail->reinforced_at;
   Json dimensions = Json::array();
   for (const StateDetail::Entry& entry : detail->dimensions) {
-    dimensions.push_back({{"id", entry.id}, {"entry", entry.entry}, {"active", entry.active}, {"resolved", entry.resolved}});
+    dimensions.push_back(
+        {{"id", entry.id}, {"entry", entry.entry}, {"active", entry.active}, {"resolved", entry.resolved}});
   }
   result["dimensions"] = std::move(dimensions);
   return result;
@@ -201,7 +203,8 @@ Outcome potential_command(Vm& vm, const Json& params, double) {
   auto name = optional_field<std::string>(params, "state");
   if (!name) return bad_params(name.error().message);
   if (*amount) {
-    if (!*name) return bad_params("inject needs a state", "name the state that gets it: {\"inject\": 0.5, \"state\": \"HELLO\"}");
+    if (!*name)
+      return bad_params("inject needs a state", "name the state that gets it: {\"inject\": 0.5, \"state\": \"HELLO\"}");
     if (Status injected = vm.inject(**name, **amount); !injected) return refused(injected.error());
   }
   const Potential found = potential(vm);
@@ -213,7 +216,10 @@ Json dimension_json(const Dimension& dimension) {
   for (const Dimension::Origin& origin : dimension.lineage) {
     lineage.push_back({{"iteration", origin.iteration}, {"sources", origin.sources}});
   }
-  return {{"id", dimension.id}, {"active", dimension.active}, {"resolved", dimension.resolved}, {"lineage", std::move(lineage)}};
+  return {{"id", dimension.id},
+          {"active", dimension.active},
+          {"resolved", dimension.resolved},
+          {"lineage", std::move(lineage)}};
 }
 
 Outcome dimension_list(Vm& vm, const Json& params, double) {
@@ -221,7 +227,8 @@ Outcome dimension_list(Vm& vm, const Json& params, double) {
   if (!page) return bad_params(page.error().message);
   const std::vector<Dimension>& all = vm.state().dimensions.all();
   Json dimensions = Json::array();
-  for (std::size_t i = page->offset; i < all.size() && dimensions.size() < page->limit; ++i) dimensions.push_back(dimension_json(all[i]));
+  for (std::size_t i = page->offset; i < all.size() && dimensions.size() < page->limit; ++i)
+    dimensions.push_back(dimension_json(all[i]));
   return Json{{"total", all.size()}, {"dimensions", std::move(dimensions)}};
 }
 
@@ -249,15 +256,27 @@ struct Command {
 
 const std::vector<Command>& commands() {
   static const std::vector<Command> table = {
-      {"observe", "look at the field, which notices", {{"target", "one state"}, {"passive", "unnoticed"}, {"limit", "states shown"}}, observe},
-      {"history", "what was observed", {{"limit", "how many"}, {"offset", "skip"}, {"type", "observation|collapse|merge"}}, history},
+      {"observe",
+       "look at the field, which notices",
+       {{"target", "one state"}, {"passive", "unnoticed"}, {"limit", "states shown"}},
+       observe},
+      {"history",
+       "what was observed",
+       {{"limit", "how many"}, {"offset", "skip"}, {"type", "observation|collapse|merge"}},
+       history},
       {"history-explain", "how the dominant state changed, in sentences", {{"limit", "how many"}}, history_explain},
       {"state-list", "all states", {{"limit", "how many"}, {"offset", "skip"}}, state_list_command},
       {"state", "one state", {{"name", "which"}, {"inject", "add to its divergence"}}, state},
       {"align-list", "all alignments", {{"limit", "how many"}, {"offset", "skip"}}, align_list_command},
-      {"align", "align two states until the program changes", {{"a", "state"}, {"b", "state"}, {"strength", "0 to 1"}}, align},
+      {"align",
+       "align two states until the program changes",
+       {{"a", "state"}, {"b", "state"}, {"strength", "0 to 1"}},
+       align},
       {"converge", "has the field converged?", {{"check", "only look"}, {"commit", "collapse if so"}}, converge},
-      {"potential", "sum of all divergences", {{"inject", "add this much"}, {"state", "to this state"}}, potential_command},
+      {"potential",
+       "sum of all divergences",
+       {{"inject", "add this much"}, {"state", "to this state"}},
+       potential_command},
       {"dimension-list", "all dimensions", {{"limit", "how many"}, {"offset", "skip"}}, dimension_list},
       {"dimension", "one dimension", {{"id", "which"}}, dimension},
   };

@@ -1,6 +1,6 @@
 #pragma once
-// The commands a Zero worker answers: JSON params in, JSON result out, one table. Announced in `loaded`, reached through
-// the supervisor's `call`.
+// The commands a Zero worker answers: JSON params in, JSON result out, one table. Announced in `loaded`, reached
+// through the supervisor's `call`.
 
 #include <string_view>
 #include <vector>

@@ -17,9 +17,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kSlice = 200us;          // iterating at a stretch before the channel is looked at
-constexpr auto kBeatEvery = 500ms;      // shown by status; silence is judged after 10 s
-constexpr auto kLongestBacklog = 250ms; // behind by more (suspended machine): the missed iterations are dropped
+constexpr auto kSlice = 200us;           // iterating at a stretch before the channel is looked at
+constexpr auto kBeatEvery = 500ms;       // shown by status; silence is judged after 10 s
+constexpr auto kLongestBacklog = 250ms;  // behind by more (suspended machine): the missed iterations are dropped
 
 tl::unexpected<Refusal> refuse(ErrorCode code, std::string message) {
   return tl::unexpected(Refusal{code, std::move(message), "", nullptr});
@@ -45,13 +45,16 @@ Json to_json(const RestoreReport& report) {
 Result<std::string> read_state_file(const StateFile& file) {
   auto bytes = read_file(file.path);
   if (!bytes) return bytes;
-  if (file.offset > bytes->size() || file.length > bytes->size() - file.offset) return fail(file.path + ": shorter than announced");
+  if (file.offset > bytes->size() || file.length > bytes->size() - file.offset)
+    return fail(file.path + ": shorter than announced");
   bytes->resize(file.offset + file.length);
   bytes->erase(0, file.offset);
   return bytes;
 }
 
-double wall_seconds() { return std::chrono::duration<double>(wall_now().time_since_epoch()).count(); }
+double wall_seconds() {
+  return std::chrono::duration<double>(wall_now().time_since_epoch()).count();
+}
 
 }  // namespace
 
@@ -106,7 +109,8 @@ void Host::on_line(std::string_view line) {
 
 // Requests are executed in order of arrival; what the present state cannot take yet waits, and all behind it.
 bool Host::must_wait(std::string_view command) const {
-  if (command == "stop" || command == "ping" || command == "resume" || command == "restore" || command == "go") return false;
+  if (command == "stop" || command == "ping" || command == "resume" || command == "restore" || command == "go")
+    return false;
   return state_ != State::Live;
 }
 
@@ -151,7 +155,8 @@ Host::Outcome Host::on_restore(const Json& params, std::string_view line) {
   const bool has_state = head->state_file || (inline_state != nullptr && !inline_state->is_null());
   std::optional<zeroth::State> from;
   if (has_state) {
-    auto text = head->state_file ? read_state_file(*head->state_file) : Result<std::string>(json_span(line, "params", "state"));
+    auto text =
+        head->state_file ? read_state_file(*head->state_file) : Result<std::string>(json_span(line, "params", "state"));
     if (!text) return refuse(ErrorCode::Failed, text.error().message);
     auto state = decode_state(*text);
     if (!state) return refuse(ErrorCode::Failed, "state: " + state.error().message);
@@ -223,7 +228,8 @@ void Host::restart_schedule() {
 std::chrono::nanoseconds Host::time_to_next() const {
   const MonotonicTime now = monotonic_now();
   if (settings_.rate == 0) return 0ns;
-  const auto due = schedule_start_ + std::chrono::nanoseconds(static_cast<std::int64_t>(1e9 * static_cast<double>(schedule_done_ + 1) / settings_.rate));
+  const auto due = schedule_start_ + std::chrono::nanoseconds(static_cast<std::int64_t>(
+                                         1e9 * static_cast<double>(schedule_done_ + 1) / settings_.rate));
   return std::max<std::chrono::nanoseconds>(0ns, std::min(due, next_beat_) - now);
 }
 
@@ -267,7 +273,8 @@ int Host::on_channel_end() {
   if (!was_live_ || path == nullptr) return 0;
   Status written = write_emergency_file(path, vm_->state());
   if (written) return 0;
-  const std::string said = "zeroth-worker: the supervisor is gone and the state could not be saved: " + written.error().message + "\n";
+  const std::string said =
+      "zeroth-worker: the supervisor is gone and the state could not be saved: " + written.error().message + "\n";
   (void)write_all(STDERR_FILENO, said);
   return 1;
 }

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "worker/language/diagnostic.h"
+#include "common/diagnostic.h"
 
 namespace zeroth {
 

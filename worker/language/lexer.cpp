@@ -5,8 +5,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "common/diagnostic.h"
 #include "common/text.h"
-#include "worker/language/diagnostic.h"
 #include "worker/language/unicode.h"
 
 namespace zeroth {

@@ -4,7 +4,7 @@
 #include <string>
 #include <tl/expected.hpp>
 
-#include "worker/language/diagnostic.h"
+#include "common/diagnostic.h"
 #include "worker/language/program.h"
 
 namespace zeroth {

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <tl/expected.hpp>
 
-#include "worker/language/diagnostic.h"
+#include "common/diagnostic.h"
 #include "worker/language/program.h"
 
 namespace zeroth {

@@ -20,8 +20,8 @@ struct Rename {
   std::string was;          // OLD
 };
 
-// Invariants (kept by parser and .z loader): at least one state, names unique and valid UTF-8, alignment ends in range and
-// different, epsilon finite and above 0.
+// Invariants (kept by parser and .z loader): at least one state, names unique and valid UTF-8, alignment ends in range
+// and different, epsilon finite and above 0.
 struct Program {
   std::vector<std::string> states;
   std::vector<Alignment> alignments;

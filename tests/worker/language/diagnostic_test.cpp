@@ -1,4 +1,4 @@
-#include "worker/language/diagnostic.h"
+#include "common/diagnostic.h"
 
 #include <doctest/doctest.h>
 

@@ -1,8 +1,9 @@
-#include "worker/language/diagnostic.h"
+#include "common/diagnostic.h"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "common/json_fields.h"
 #include "common/text.h"
 #include "worker/language/unicode.h"
 
@@ -106,7 +107,7 @@ std::string render_text(std::string_view file, std::span<const Diagnostic> diagn
 }
 
 std::string render_json(std::string_view file, std::span<const Diagnostic> diagnostics) {
-  nlohmann::ordered_json array = nlohmann::ordered_json::array();
+  Json array = Json::array();
   for (const Diagnostic& d : diagnostics) {
     array.push_back({{"file", file},
                      {"line", d.line},
@@ -114,9 +115,29 @@ std::string render_json(std::string_view file, std::span<const Diagnostic> diagn
                      {"length", d.length},
                      {"severity", "error"},
                      {"message", d.message},
-                     {"help", d.help}});
+                     {"help", d.help},
+                     {"source", d.source_line},
+                     {"source_column", d.source_column}});
   }
-  return array.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + '\n';
+  return dump(array) + '\n';
+}
+
+std::string render_reported(const Json& diagnostics) {
+  std::string out;
+  if (!diagnostics.is_array()) return out;
+  for (const Json& entry : diagnostics) {
+    Diagnostic d;
+    d.line = static_cast<std::uint32_t>(field_or<std::uint64_t>(entry, "line", 0));
+    d.column = field_or<std::uint64_t>(entry, "column", 1);
+    d.length = std::max<std::uint64_t>(1, field_or<std::uint64_t>(entry, "length", 1));
+    d.message = escape_control(field_or<std::string>(entry, "message", ""));
+    d.help = escape_control(field_or<std::string>(entry, "help", ""));
+    d.source_line = escape_control(field_or<std::string>(entry, "source", ""));
+    d.source_column =
+        std::clamp<std::uint64_t>(field_or<std::uint64_t>(entry, "source_column", 1), 1, d.source_line.size() + 1);
+    append_text(out, escape_control(field_or<std::string>(entry, "file", "")), d);
+  }
+  return out;
 }
 
 }  // namespace zeroth
