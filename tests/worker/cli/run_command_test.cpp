@@ -7,7 +7,9 @@
 #include <fstream>
 #include <iterator>
 
+#include "tests/support/temp_dir.h"
 #include "tests/worker/vm/programs.h"
+#include "worker/language/zfile.h"
 
 namespace zeroth {
 namespace {
@@ -36,10 +38,12 @@ std::string read(const std::string& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-int run_with(Program program, std::vector<std::string> words) {
+int run_with(const Program& program, std::vector<std::string> words) {
+  const TempDir folder;
+  words.push_back(folder.write("program.z", encode(program)));
   std::vector<char*> pointers;
   for (std::string& word : words) pointers.push_back(word.data());
-  return run_command(std::move(program), Arguments::parse(pointers, kRunOptions, 1).value());
+  return run_command(pointers);
 }
 
 }  // namespace
