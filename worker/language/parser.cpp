@@ -80,7 +80,6 @@ class Parser {
   void declare(Name name);
   void claim(Name state, Name old);
   void use(Name name);
-  void set_epsilon(std::string_view number);
 
   void check_whole();
   void check_ends();
@@ -262,9 +261,8 @@ void Parser::unknown_state(const Use& use) {
   if (d == nullptr) return;
   d->message = "unknown state " + in_quotes(use.name.text);
   if (use.name.text.size() > kSuggestedSize) return;
-  std::vector<std::string_view> candidates;
-  for (std::size_t i = 0; i < std::min(states_.size(), kSuggestedStates); ++i)
-    candidates.push_back(names_.name(states_[i]));
+  std::vector<std::string_view> candidates(std::min(states_.size(), kSuggestedStates));
+  for (std::size_t i = 0; i < candidates.size(); ++i) candidates[i] = names_.name(states_[i]);
   const std::string_view meant = nearest(use.name.text, candidates);
   if (meant.empty()) return;
   const Symbol& state = symbols_[names_.intern(meant)];
