@@ -27,7 +27,7 @@ bool is_valid_name(std::string_view name);
 std::string name_from_stem(std::string_view stem);
 
 struct FolderOptions {
-  std::string name, state_dir, runtime_dir;  // --name, --state-dir, --runtime-dir; "" = not given
+  std::string name = "", state_dir = "", runtime_dir = "";  // --name, --state-dir, --runtime-dir; "" = not given
   bool adopt = false;                        // take over a folder that belongs to another program
 };
 
