@@ -60,7 +60,8 @@ class TargetHasher {
   // The file's hash, the link's text, or "" for what cannot be read.
   std::string content_of(const std::string& path) {
     struct stat info {};
-    if (::stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode)) return cached_hash(path).value_or("");
+    if (::stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode))
+      return cached_hash(path, stamp_from(info)).value_or("");
     char text[PATH_MAX];
     const ssize_t size = ::readlink(path.c_str(), text, sizeof text);
     if (size >= 0) return "-> " + std::string(text, static_cast<std::size_t>(size));
@@ -68,19 +69,17 @@ class TargetHasher {
     return "";
   }
 
-  std::optional<std::string> cached_hash(const std::string& path) {
+  std::optional<std::string> cached_hash(const std::string& path, const FileStamp& stamp) {
     if (cache_ == nullptr) return read_hash(path);
     const auto known = cache_->entries_.find(path);
-    const auto stamp = stamp_of(path);
     if (known != cache_->entries_.end() && stamp == known->second.stamp) {
       ++result_.files;
-      result_.bytes += stamp->size;
-      return seen_.emplace(path, known->second).first->second.hex;
+      result_.bytes += stamp.size;
+      return seen_.insert(cache_->entries_.extract(known)).position->second.hex;
     }
-    const std::int64_t began = wall_ns();
+    const bool fresh = stamp.fresh_at(wall_ns());
     auto hex = read_hash(path);
-    if (hex && stamp && !stamp->fresh_at(began) && stamp_of(path) == stamp)
-      seen_.emplace(path, HashCache::Entry{*stamp, *hex});
+    if (hex && !fresh && stamp_of(path) == stamp) seen_.emplace(path, HashCache::Entry{stamp, *hex});
     return hex;
   }
 

@@ -1,7 +1,5 @@
 #include "supervisor/watch/inventory.h"
 
-#include <sys/stat.h>
-
 #include <chrono>
 
 #include "supervisor/watch/path_chain.h"
@@ -16,11 +14,6 @@ std::int64_t nanoseconds(const timespec& time) {
   return std::int64_t(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
 }
 
-FileStamp stamp_from(const struct stat& info) {
-  return {std::uint64_t(info.st_dev), std::uint64_t(info.st_ino), std::uint64_t(info.st_size),
-          nanoseconds(info.st_mtim), nanoseconds(info.st_ctim)};
-}
-
 // All names below the folder `path` lie between these two.
 std::string below_begin(const std::string& path) {
   return path + "/";
@@ -30,6 +23,11 @@ std::string below_end(const std::string& path) {
 }
 
 }  // namespace
+
+FileStamp stamp_from(const struct stat& info) {
+  return {std::uint64_t(info.st_dev), std::uint64_t(info.st_ino), std::uint64_t(info.st_size),
+          nanoseconds(info.st_mtim), nanoseconds(info.st_ctim)};
+}
 
 bool FileStamp::fresh_at(std::int64_t wall_ns) const {
   return wall_ns - mtime_ns < kFreshNs || wall_ns - ctime_ns < kFreshNs;

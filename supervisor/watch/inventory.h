@@ -1,6 +1,8 @@
 #pragma once
 // The watched files as stat(2) sees them: what the slow poll compares, and how a change is found when events were lost.
 
+#include <sys/stat.h>
+
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -20,6 +22,7 @@ struct FileStamp {
   bool fresh_at(std::int64_t wall_ns) const;
 };
 
+FileStamp stamp_from(const struct stat& info);
 // Of a regular file, through symbolic links; of the link itself if it leads to a folder or nowhere. Else nullopt.
 std::optional<FileStamp> stamp_of(const std::string& path);
 

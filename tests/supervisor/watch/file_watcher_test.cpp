@@ -282,7 +282,7 @@ TEST_CASE("file watcher: more new files than it keeps are all known in the end, 
   const TempDir dir;
   Watched watched({dir.path()});
   const std::size_t files = 6'000;
-  for (std::size_t i = 0; i < files; ++i) put(dir.path() + "/" + std::to_string(i), "x");
+  for (std::size_t i = 0; i < files; ++i) put(dir.path() + "/f" + std::to_string(i), "x");
   CHECK(watched.wait([&] { return watched.watcher.files() == files; }));
   CHECK(watched.seen[0].paths.size() == 20);
   CHECK(watched.seen[0].count > 1'000);
@@ -472,7 +472,7 @@ TEST_CASE("file watcher: 10,000 files in 1,000 folders take one watch a folder")
   CHECK(watched.watcher.watches() == 1 + 37 + 999 + 2);  // root, two levels, and the root's parent and its parent
   HashCache cache;
   const WatchScope scope({root}, PathFilter());
-  for (const char* run : {"first", "second"}) {
+  for (const std::string run : {"first", "second"}) {
     const MonotonicTime hashing = monotonic_now();
     CHECK(hash_targets(scope, &cache).files == 10'000);
     MESSAGE(run, " hash: ", elapsed_ms(hashing, monotonic_now()), " ms");
