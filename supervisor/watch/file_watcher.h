@@ -47,7 +47,7 @@ class FileWatcher {
               std::function<void(const std::string&)> on_note);
 
   // Every change after this returns will be reported. Looks at every watched file, so it takes a while for large
-  // folders: 10,000 files in 1,000 folders some 100 ms.
+  // folders: 10,000 files in 1,000 folders 0.1 to 0.2 s.
   void start();
 
   // The worker's reload mode changed.
