@@ -1,0 +1,51 @@
+#pragma once
+// What is watched, and walking it: targets as the user named them, what is left out, and the files below a folder.
+// Used on the loop (WatchSet) and on the thread pool (Inventory, hash_targets); a WatchScope is never changed once
+// shared.
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/result.h"
+#include "supervisor/watch/path_filter.h"
+
+namespace zeroth {
+
+class WatchScope {
+ public:
+  // Targets are files or folders, existing or not yet. Excluded folders (the supervisor's own state) are never looked
+  // into, wherever they lie below a target.
+  WatchScope(std::vector<std::string> targets, PathFilter filter, const std::vector<std::string>& excluded = {});
+
+  const std::vector<std::string>& targets() const { return targets_; }
+  // Is `relative`, below a folder target whose real path is `root`, left out?
+  bool skips(const std::string& root, std::string_view relative, bool is_folder) const;
+  // One target, and it is no folder now.
+  bool is_one_file() const;
+
+ private:
+  std::vector<std::string> targets_;
+  PathFilter filter_;
+  std::vector<std::string> excluded_;
+};
+
+struct FolderEntry {
+  enum class Kind { File, Folder, Link };
+  std::string name;
+  Kind kind;
+};
+
+// The entries of a folder but for FIFOs, sockets and devices, in no order.
+Result<std::vector<FolderEntry>> list_folder(const std::string& path);
+
+std::string join_path(std::string_view folder, std::string_view name);
+
+// Calls for each file and symbolic link below the folder `root` (a real path), in no order, with its path relative to
+// `root`. Links are not followed. A folder that cannot be read is named to `on_unreadable` and passed over.
+void walk_files(const WatchScope& scope, const std::string& root,
+                const std::function<void(std::string relative)>& on_file,
+                const std::function<void(const Error&)>& on_unreadable);
+
+}  // namespace zeroth
