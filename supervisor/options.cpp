@@ -15,7 +15,7 @@ const std::map<std::string, ReloadMode> kReloadModes = {{"overlap", ReloadMode::
                                                         {"recreate", ReloadMode::Recreate}};
 const std::map<std::string, RestartOn> kRestartOn = {
     {"on-failure", RestartOn::OnFailure}, {"always", RestartOn::Always}, {"never", RestartOn::Never}};
-const std::map<std::string, LogFormat> kLogFormats = {{"text", LogFormat::Text}, {"json", LogFormat::Json}};
+const std::map<std::string, LogFormat> kLogFormats = {{"text", LogFormat::Text}, {"json", LogFormat::JsonLines}};
 
 template <class T>
 std::string name_of_value(const std::map<std::string, T>& names, T value) {
@@ -215,16 +215,17 @@ ParsedOptions usage_error(const std::string& message) {
 
 }  // namespace
 
+constexpr const char* kDescription =
+    "Runs a program and keeps its living state while its code changes, it crashes, or the machine restarts.\n\n"
+    "  zeroth-supervise [options] program.zero|program.z\n"
+    "  zeroth-supervise [options] --protocol --watch PATH -- command args...";
+
 ParsedOptions parse_options(int argc, const char* const* argv) {
-  CLI::App app("Runs a program and keeps its living state while its code changes, it crashes, or the machine restarts.",
-               "zeroth-supervise");
+  CLI::App app(kDescription, "zeroth-supervise");
   Options o;
   bool protocol = false, quiet = false, version = false;
   int verbose = 0;
   std::string on_failure = "retry";
-  app.usage(
-      "Usage: zeroth-supervise [options] program.zero|program.z\n       zeroth-supervise [options] --protocol --watch "
-      "PATH -- command args...");
   app.add_flag("--version", version, "print the version");
   add_what_runs(app, o, protocol);
   add_watching(app, o);

@@ -14,7 +14,7 @@ namespace zeroth {
 
 enum class ReloadMode { Auto, Overlap, Recreate };
 enum class RestartOn { OnFailure, Always, Never };
-enum class LogFormat { Text, Json };
+enum class LogFormat { Text, JsonLines };
 
 struct Options {
   // What runs: a program file, or a command that speaks the protocol.

@@ -1,0 +1,30 @@
+#pragma once
+// Notices a live worker that has fallen silent: only one that ever beat, after 10 s without a beat and 2 s without an
+// answer to a ping.
+
+#include <functional>
+#include <memory>
+
+#include "common/loop/loop.h"
+#include "supervisor/worker/generation.h"
+
+namespace zeroth {
+
+class Heartbeat {
+ public:
+  explicit Heartbeat(Loop& loop, std::function<void()> on_silent) : timer_(loop), on_silent_(std::move(on_silent)) {}
+
+  void beat(const std::shared_ptr<Generation>& worker);
+  // Silence is expected: a hand-over is under way, or nobody is live.
+  void pause();
+
+ private:
+  void ping();
+
+  Timer timer_;
+  std::function<void()> on_silent_;
+  std::weak_ptr<Generation> worker_;
+  std::shared_ptr<bool> waiting_ = std::make_shared<bool>(true);  // replaced by each beat or pause
+};
+
+}  // namespace zeroth

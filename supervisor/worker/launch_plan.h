@@ -1,0 +1,22 @@
+#pragma once
+// How a worker's set-up becomes one process, one snapshot's head, one state to restore.
+
+#include <string>
+#include <vector>
+
+#include "supervisor/snapshot/checkpoint.h"
+#include "supervisor/snapshot/snapshot_search.h"
+#include "supervisor/worker/generation.h"
+#include "supervisor/worker/worker.h"
+
+namespace zeroth {
+
+GenerationPlan launch_plan(const Worker::Setup& setup, std::uint64_t number, const std::string& cause, const Content& content,
+                           const std::vector<std::string>& changed);
+
+// All but sequence, schema and length.
+SnapshotEnvelope snapshot_head(const Worker::Setup& setup, std::uint64_t generation, const std::string& program_hash, const std::string& cause);
+
+RestoreSource to_source(const Restorable& found);
+
+}  // namespace zeroth

@@ -1,0 +1,33 @@
+#pragma once
+// Writes the compiled .z beside a .zero that went live, by running `zeroth-worker compile` on the kept copy.
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "common/loop/loop.h"
+#include "supervisor/process/child.h"
+
+namespace zeroth {
+
+class Sidecar {
+ public:
+  // `program`: the user's file; anything but a .zero has no sidecar.
+  Sidecar(Loop& loop, std::string worker_binary, std::string program, bool enabled, std::function<void(const std::string&)> on_note);
+
+  void write(const std::string& copy);
+  bool owns(pid_t pid) const { return child_ && child_->running() && child_->pid() == pid; }
+
+ private:
+  Loop& loop_;
+  const std::string worker_binary_;
+  std::string output_;
+  bool enabled_;
+  std::function<void(const std::string&)> on_note_;
+  std::unique_ptr<Child> child_;
+  std::string said_;
+  std::string next_;  // asked for while one was being written
+  bool warned_ = false;
+};
+
+}  // namespace zeroth

@@ -1,0 +1,337 @@
+#include "supervisor/worker/worker.h"
+
+#include <algorithm>
+#include <random>
+#include <utility>
+
+#include "common/exit_codes.h"
+#include "common/text.h"
+#include "supervisor/worker/launch_plan.h"
+
+namespace zeroth {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Milliseconds kCallDeadline = 5s;
+constexpr Milliseconds kStandStill = 50ms;  // a rejection is announced only if the content did not change again by then
+
+RestartOptions restart_options(const Options& options) {
+  const RestartMode mode = options.restart == RestartOn::OnFailure ? RestartMode::OnFailure
+                           : options.restart == RestartOn::Always  ? RestartMode::Always
+                                                                   : RestartMode::Never;
+  return {mode, options.min_uptime, options.max_failures, options.backoff_max, options.retry_failed};
+}
+
+std::function<double()> random_source() {
+  const auto engine = std::make_shared<std::mt19937_64>(std::random_device{}());
+  return [engine] { return std::uniform_real_distribution<double>(0, 1)(*engine); };
+}
+
+ExitKind kind_of(const ExitInfo& exit) {
+  if (exit.code == 0) return ExitKind::Finished;
+  return !exit.by_us && (exit.signal == SIGKILL || exit.signal == SIGTERM) ? ExitKind::KilledByHand : ExitKind::Crashed;
+}
+
+tl::unexpected<Refusal> refuse(ErrorCode code, std::string message, std::string hint = "") {
+  return tl::unexpected(Refusal{code, std::move(message), std::move(hint), nullptr});
+}
+
+}  // namespace
+
+std::string_view to_string(WorkerState state) {
+  switch (state) {
+    case WorkerState::Starting:
+      return "starting";
+    case WorkerState::Ready:
+      return "ready";
+    case WorkerState::Reloading:
+      return "reloading";
+    case WorkerState::Backoff:
+      return "backoff";
+    case WorkerState::Failed:
+      return "failed";
+    case WorkerState::Finished:
+      return "finished";
+    case WorkerState::Stopping:
+      return "stopping";
+    case WorkerState::Stopped:
+      return "stopped";
+  }
+  return "unknown";
+}
+
+Worker::Worker(Loop& loop, Setup setup, GenerationLog log, Hooks hooks)
+    : loop_(loop),
+      setup_(std::move(setup)),
+      hooks_(std::move(hooks)),
+      log_(std::move(log)),
+      store_(loop, setup_.folder, setup_.identity),
+      content_(loop, setup_.options->program, setup_.scope, setup_.folder),
+      output_(setup_.name),
+      policy_(restart_options(*setup_.options), random_source()),
+      router_(loop),
+      checkpointer_(loop, store_, setup_.options->checkpoint_interval,
+                    {[this](const std::string& cause) { return make_checkpoint(live_, cause); },
+                     [this](const Checkpointer::Committed& done, const std::string& cause) {
+                       emit("checkpoint", {{"sequence", done.sequence}, {"bytes", done.bytes}, {"ms", done.ms}, {"cause", cause}});
+                     },
+                     [this](const std::string& degraded) {
+                       emit("checkpoint", {{"degraded", degraded.empty() ? Json() : Json(degraded)}});
+                     }}),
+      heartbeat_(loop, [this] { unhealthy(); }),
+      sidecar_(loop, setup_.worker_binary, setup_.options->program, !setup_.options->no_sidecar,
+               [this](const std::string& note) { emit("log", {{"level", "warning"}, {"message", note}}); }),
+      restart_timer_(loop),
+      rejection_timer_(loop),
+      starts_fresh_(setup_.options->fresh) {}
+
+Worker::~Worker() = default;
+
+void Worker::emit(std::string_view type, Json data) const {
+  Json all = {{"worker", setup_.name}};
+  all.update(data);
+  hooks_.emit(type, std::move(all));
+}
+
+void Worker::set_state(WorkerState state) {
+  if (state_ == state) return;
+  state_ = state;
+  if (state == WorkerState::Starting || state == WorkerState::Reloading) router_.queue();
+  const bool unreachable = state != WorkerState::Ready && state != WorkerState::Starting && state != WorkerState::Reloading;
+  if (unreachable) router_.close(std::string(to_string(state)));
+  emit("worker-state", {{"state", to_string(state)}});
+}
+
+// ---- Start
+
+void Worker::start() {
+  SnapshotEnvelope head = snapshot_head(setup_, 0, "", "emergency");
+  recovery_ = std::make_unique<Recovery>(
+      loop_, setup_.folder, store_, log_, std::move(head),
+      Recovery::Hooks{[this](const std::string& note) { emit("log", {{"level", "info"}, {"message", note}}); },
+                      [this](Status recovered) { on_recovered(std::move(recovered)); }});
+}
+
+void Worker::on_recovered(Status recovered) {
+  loop_.post([finished = std::shared_ptr<Recovery>(std::move(recovery_))] {});
+  if (!recovered) {
+    Receipt receipt;
+    receipt.operation = "start";
+    receipt.reason = recovered.error().message;
+    return hooks_.on_start_failed(exit_code_for(recovered.error().code), receipt);
+  }
+  content_.read([this](const Result<Content>& content) { first_content(content); });
+}
+
+void Worker::first_content(const Result<Content>& content) {
+  if (content) return launch("start", "start", *content, false);
+  Receipt receipt;
+  receipt.operation = "start";
+  receipt.reason = content.error().message;
+  hooks_.on_start_failed(exit_code_for(content.error().code), receipt);
+}
+
+void Worker::launch(const std::string& operation, const std::string& cause, Content content, bool kept_code) {
+  restart_timer_.stop();
+  set_state(WorkerState::Starting);
+  if (!kept_code) newest_ = content;
+  target_ = std::move(content);
+  runs_kept_code_ = kept_code;
+  Handover::Plan plan;
+  plan.context.mode = HandoverMode::Start;
+  plan.context.kept_code = kept_code;
+  plan.receipt.operation = operation;
+  plan.receipt.worker = setup_.name;
+  plan.receipt.from = log_.last_live() ? log_.last_live()->generation : 0;
+  plan.receipt.mode = "start";
+  plan.receipt.cause = cause;
+  plan.began = monotonic_now();
+  plan.deadlines.stop = setup_.options->stop_timeout;
+  handover_ = std::make_unique<Handover>(loop_, std::move(plan), handover_hooks());
+  search_source();
+  handover_->begin();
+}
+
+// Which snapshot to go on from; runs beside the start of the process.
+void Worker::search_source() {
+  source_sequence_ = 0;
+  source_hash_.clear();
+  if (starts_fresh_) return handover_->set_source({});
+  SearchOptions options;
+  options.before = search_before_;
+  options.adopt = setup_.options->adopt;
+  options.max_age = setup_.options->max_snapshot_age;
+  options.now = wall_now();
+  store_.search(options, [this, of = handover_.get()](Result<SearchResult> searched) {
+    if (handover_.get() != of) return;
+    if (!searched) return handover_->fail_source(searched.error().message);
+    std::string skipped;
+    bool too_old = false;
+    for (const Skipped& snapshot : searched->skipped) {
+      emit("snapshot-rejected", {{"file", snapshot.file}, {"reason", snapshot.message}});
+      skipped += (skipped.empty() ? "" : "; ") + snapshot.file + ": " + snapshot.message;
+      too_old = too_old || snapshot.reason == SkipReason::TooOld;
+    }
+    if (searched->found) {
+      source_sequence_ = searched->found->envelope.sequence;
+      source_hash_ = searched->found->envelope.program_hash;
+      return handover_->set_source(to_source(*searched->found));
+    }
+    if (skipped.empty() || too_old) return handover_->set_source({});
+    handover_->fail_source("no snapshot is usable: " + skipped);
+  });
+}
+
+// ---- Generations
+
+Handover::Hooks Worker::handover_hooks() {
+  Handover::Hooks hooks;
+  hooks.make_candidate = [this] { return make_candidate(); };
+  hooks.make_checkpoint = [this](const std::shared_ptr<Generation>& old) { return make_checkpoint(old, "reload"); };
+  hooks.on_cut = [this] { on_cut(); };
+  hooks.on_output = [this](const Generation& from, OutputStream stream, std::string_view bytes) { output_.feed(from.number(), stream, bytes); };
+  hooks.on_go = [this](const std::shared_ptr<Generation>& generation, const Receipt& receipt) { on_go(generation, receipt); };
+  hooks.on_go_answered = [this] { on_go_answered(); };
+  hooks.on_resumed = [this] { on_resumed(); };
+  hooks.on_committed = [this](const Result<SnapshotStore::Committed>& committed) {
+    checkpointer_.on_cut_committed(committed, handover_->checkpoint()->taken_at());
+    if (committed) emit("checkpoint", {{"sequence", committed->sequence}, {"bytes", committed->bytes}, {"ms", committed->ms}, {"cause", "reload"}});
+  };
+  hooks.bury = [this](std::shared_ptr<Generation> generation) { bury(std::move(generation)); };
+  hooks.on_verdict = [this](const Receipt& receipt) { on_verdict(receipt); };
+  hooks.on_done = [this](const std::vector<HandoverAction>& actions) { on_handover_done(actions); };
+  return hooks;
+}
+
+std::shared_ptr<Generation> Worker::make_candidate() {
+  if (!runs_kept_code_) target_ = newest_;
+  const std::string cause = handover_ ? handover_->receipt().cause : "start";
+  const std::vector<std::string> changed = handover_ ? handover_->receipt().changed : std::vector<std::string>();
+  const std::uint64_t number = log_.next_generation();
+  if (Status logged = log_.spawned(number, target_->hash, cause); !logged) {
+    emit("log", {{"level", "warning"}, {"message", logged.error().message}});
+  }
+  return std::make_shared<Generation>(loop_, launch_plan(setup_, number, cause, *target_, changed));
+}
+
+std::shared_ptr<Checkpoint> Worker::make_checkpoint(const std::shared_ptr<Generation>& generation, const std::string& cause) {
+  return std::make_shared<Checkpoint>(store_, generation, snapshot_head(setup_, generation->number(), generation->plan().program_hash, cause));
+}
+
+// Keeps a process that is over until it is reaped, and hunts what it left behind.
+void Worker::bury(std::shared_ptr<Generation> generation) {
+  const auto leave = [this, of = generation.get()] {
+    output_.finish(of->number());
+    setup_.orphans->kill_of({setup_.name, of->number(), of->pid()}, [](const std::vector<pid_t>&) {});
+    loop_.post([this, of, alive = std::weak_ptr<void>(alive_)] {
+      if (alive.expired()) return;
+      std::erase_if(dying_, [&](const auto& dead) { return dead.get() == of; });
+    });
+  };
+  Generation::Hooks hooks;
+  hooks.on_output = [this, of = generation.get()](OutputStream stream, std::string_view bytes) { output_.feed(of->number(), stream, bytes); };
+  hooks.on_gone = leave;
+  const bool gone = generation->gone();
+  generation->set_hooks(std::move(hooks));
+  dying_.push_back(std::move(generation));
+  if (gone) leave();
+}
+
+void Worker::on_cut() {
+  heartbeat_.pause();
+  checkpointer_.pause();
+  set_state(WorkerState::Reloading);
+}
+
+void Worker::on_go(const std::shared_ptr<Generation>& generation, const Receipt& receipt) {
+  LiveGeneration line{generation->number(), generation->pid(), generation->loaded().schema, setup_.identity, generation->plan().program_hash};
+  if (Status logged = log_.live(line); !logged) emit("log", {{"level", "warning"}, {"message", logged.error().message}});
+  if (live_) {
+    Generation::Hooks retiring;
+    retiring.on_output = [this, of = live_.get()](OutputStream stream, std::string_view bytes) { output_.feed(of->number(), stream, bytes); };
+    retiring.on_gone = [this, of = live_.get()] {
+      const auto handover = handover_.get();
+      for (const auto& dying : std::vector(dying_)) {
+        if (dying.get() == of) bury(dying);
+      }
+      if (handover != nullptr) handover->old_gone();
+    };
+    live_->set_hooks(std::move(retiring));
+    dying_.push_back(live_);
+  }
+  live_ = generation;
+  live_->set_hooks(live_hooks(live_));
+  if (current_ && !(*current_ == *target_)) previous_ = current_;
+  current_ = target_;
+  last_iteration_ = receipt.iteration;
+  last_reload_ = to_json(receipt);
+}
+
+void Worker::on_go_answered() {
+  starts_fresh_ = false;
+  search_before_ = kMaxSequence + 1;
+  const bool restored = handover_->receipt().snapshot != 0;
+  set_state(WorkerState::Ready);
+  router_.open(live_);
+  checkpointer_.begin(handover_->context().mode == HandoverMode::Start && restored);
+  if (first_start_ || handover_->receipt().code) sidecar_.write(current_->copy);
+  first_start_ = false;
+}
+
+void Worker::on_resumed() {
+  set_state(WorkerState::Ready);
+  router_.open(live_);
+  checkpointer_.begin(false);
+  if (live_->last_beat_at()) heartbeat_.beat(live_);
+}
+
+Generation::Hooks Worker::live_hooks(const std::shared_ptr<Generation>& generation) {
+  Generation* of = generation.get();
+  Generation::Hooks hooks;
+  hooks.on_output = [this, of](OutputStream stream, std::string_view bytes) { output_.feed(of->number(), stream, bytes); };
+  hooks.on_beat = [this, of] {
+    if (of->beat()->iteration) last_iteration_ = of->beat()->iteration;
+    if (state_ == WorkerState::Ready) heartbeat_.beat(live_);
+    hooks_.emit("beat", {{"worker", setup_.name}, {"generation", of->number()}, {"iteration", last_iteration_ ? Json(*last_iteration_) : Json()}, {"metrics", of->beat()->metrics}});
+  };
+  hooks.on_save = [this, of](const Json& id) {
+    checkpointer_.request("save", [weak = std::weak_ptr<Generation>(live_), id](const Result<SnapshotStore::Committed>& done) {
+      const auto worker = weak.lock();
+      if (!worker || worker->gone()) return;
+      worker->respond(done ? encode_result(id, {{"sequence", done->sequence}})
+                           : encode_refusal(id, {ErrorCode::Failed, done.error().message, "", nullptr}));
+    });
+    (void)of;
+  };
+  hooks.on_failed = [this, of](const std::string& reason) {
+    emit("log", {{"level", "error"}, {"message", "generation " + std::to_string(of->number()) + ": " + reason}});
+    of->kill();
+  };
+  hooks.on_gone = [this] { on_live_end(); };
+  return hooks;
+}
+
+std::vector<CommandInfo> Worker::commands() const { return live_ ? live_->loaded().commands : std::vector<CommandInfo>(); }
+
+bool Worker::owns(pid_t pid) const {
+  const auto is = [pid](const std::shared_ptr<Generation>& generation) { return generation && !generation->gone() && generation->pid() == pid; };
+  if (is(live_) || sidecar_.owns(pid)) return true;
+  if (handover_ && is(handover_->candidate())) return true;
+  return std::any_of(dying_.begin(), dying_.end(), is);
+}
+
+void Worker::call(const std::string& command, const Json& params, std::optional<double> timestamp, CallRouter::Reply reply) {
+  router_.call(command, params, timestamp, kCallDeadline, std::move(reply));
+}
+
+void Worker::checkpoint(const std::string& cause, Reply reply) {
+  if (!live_) return reply(refuse(ErrorCode::Unavailable, "no worker is live", "the worker is " + std::string(to_string(state_))));
+  if (!live_->loaded().capabilities.checkpoint) return reply(refuse(ErrorCode::Refused, "this worker keeps no state"));
+  checkpointer_.request(cause, [reply = std::move(reply)](const Result<SnapshotStore::Committed>& done) {
+    if (!done) return reply(refuse(ErrorCode::Failed, done.error().message));
+    reply(Json{{"sequence", done->sequence}, {"bytes", done->bytes}, {"ms", done->ms}});
+  });
+}
+
+}  // namespace zeroth

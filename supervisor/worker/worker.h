@@ -1,0 +1,191 @@
+#pragma once
+// One worker: what should run, what runs, and what follows when it changes, ends or is to stop. Owns everything that
+// belongs to the worker for longer than a generation. One of many under Supervisor; knows no other worker, no terminal and
+// no socket: it reports through its hooks and answers through callbacks.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/loop/loop.h"
+#include "supervisor/options.h"
+#include "supervisor/process/orphans.h"
+#include "supervisor/process/output_log.h"
+#include "supervisor/process/restart_policy.h"
+#include "supervisor/reload/handover.h"
+#include "supervisor/snapshot/generation_log.h"
+#include "supervisor/snapshot/snapshot_store.h"
+#include "supervisor/watch/tree.h"
+#include "supervisor/worker/call_router.h"
+#include "supervisor/worker/checkpointer.h"
+#include "supervisor/worker/content.h"
+#include "supervisor/worker/final_stop.h"
+#include "supervisor/worker/heartbeat.h"
+#include "supervisor/worker/recovery.h"
+#include "supervisor/worker/sidecar.h"
+
+namespace zeroth {
+
+enum class WorkerState {
+  Starting,   // nobody is live yet; somebody is on the way
+  Ready,      // live, also while a new generation merely starts
+  Reloading,  // between checkpoint{hold} and go or resume
+  Backoff,    // waits before the next try
+  Failed,     // gave up, but for a late retry
+  Finished,   // ended by itself and is not to be restarted
+  Stopping,
+  Stopped,
+};
+std::string_view to_string(WorkerState state);
+
+class Worker {
+ public:
+  struct Setup {
+    const Options* options = nullptr;  // outlives the worker
+    std::string name;
+    std::string identity;
+    std::string folder;         // <state>/<worker>
+    std::string fingerprint;    // of the configuration
+    std::string worker_binary;  // zeroth-worker, for programs
+    std::string cwd;            // of a command
+    std::shared_ptr<const WatchScope> scope;
+    Orphans* orphans = nullptr;
+  };
+
+  struct Hooks {
+    std::function<void(std::string_view type, Json data)> emit;
+    // Nothing runs and nothing is kept that could: the supervisor ends with this code.
+    std::function<void(int exit_code, const Receipt&)> on_start_failed;
+    std::function<void()> on_gave_up;
+  };
+
+  using Reply = std::function<void(tl::expected<Json, Refusal>)>;
+
+  struct ReloadRequest {
+    std::string cause;   // edit start restart force
+    bool force = false;  // also if the content is the same
+    std::vector<std::string> changed;
+    MonotonicTime began = monotonic_now();
+    Reply reply;  // gets the receipt; may be empty
+  };
+
+  struct StopOutcome {
+    bool saved = true;  // or there was nothing to save
+    std::string error;
+    std::uint64_t sequence = 0;  // of the final snapshot, 0: none
+    bool given_up = false;       // it runs on: its state could not be saved
+  };
+
+  Worker(Loop& loop, Setup setup, GenerationLog log, Hooks hooks);
+  ~Worker();
+
+  void start();
+  // The content may have changed (an edit), or somebody wants a reload or restart.
+  void reload(ReloadRequest request);
+  // `insist`: stop it also if its state cannot be saved.
+  void stop(bool insist, std::function<void(const StopOutcome&)> done);
+  void kill_now();
+  void checkpoint(const std::string& cause, Reply reply);
+  void call(const std::string& command, const Json& params, std::optional<double> timestamp, CallRouter::Reply reply);
+
+  const std::string& name() const { return setup_.name; }
+  WorkerState state() const { return state_; }
+  std::vector<CommandInfo> commands() const;
+  bool owns(pid_t pid) const;
+  ReloadMode mode() const { return mode_; }
+  SnapshotStore& snapshots() { return store_; }
+  const GenerationLog& generations() const { return log_; }
+  OutputLog& output() { return output_; }
+  Json status() const;
+
+ private:
+  void on_recovered(Status recovered);
+  void first_content(const Result<Content>& content);
+
+  // Starts without a live generation.
+  void launch(const std::string& operation, const std::string& cause, Content content, bool kept_code);
+  void search_source();
+  // Reload of a live one.
+  void on_content(ReloadRequest request, const Result<Content>& content);
+  void begin_reload(ReloadRequest request);
+  void answer_unchanged(const ReloadRequest& request);
+  void decide_mode();
+  Handover::Hooks handover_hooks();
+  std::shared_ptr<Generation> make_candidate();
+  std::shared_ptr<Checkpoint> make_checkpoint(const std::shared_ptr<Generation>& generation, const std::string& cause);
+  void bury(std::shared_ptr<Generation> generation);
+
+  void on_cut();
+  void on_go(const std::shared_ptr<Generation>& generation, const Receipt& receipt);
+  void on_go_answered();
+  void on_resumed();
+  void on_verdict(const Receipt& receipt);
+  void on_handover_done(const std::vector<HandoverAction>& actions);
+  void on_start_failed();
+  void note_rejected(const Receipt& receipt);
+  void take_pending();
+
+  Generation::Hooks live_hooks(const std::shared_ptr<Generation>& generation);
+  void on_live_end();
+  void crashed(const Generation& ended, const std::string& meaning, bool was_ready);
+  void follow(const Decision& decision, const std::string& meaning);
+  void unhealthy();
+  void finish_stop(const FinalStop::Outcome& outcome);
+  void begin_stop(std::shared_ptr<Generation> generation, std::shared_ptr<Checkpoint> cut, bool committed);
+  void set_state(WorkerState state);
+  void emit(std::string_view type, Json data) const;
+
+  Loop& loop_;
+  Setup setup_;
+  Hooks hooks_;
+  GenerationLog log_;
+  SnapshotStore store_;
+  ContentReader content_;
+  OutputLog output_;
+  RestartPolicy policy_;
+  CallRouter router_;
+  Checkpointer checkpointer_;
+  Heartbeat heartbeat_;
+  Sidecar sidecar_;
+  std::unique_ptr<Recovery> recovery_;
+  Timer restart_timer_;
+  Timer rejection_timer_;
+
+  WorkerState state_ = WorkerState::Starting;
+  ReloadMode mode_ = ReloadMode::Auto;
+  std::string mode_reason_;
+  std::shared_ptr<Generation> live_;
+  std::vector<std::shared_ptr<Generation>> dying_;
+  std::unique_ptr<Handover> handover_;
+  std::unique_ptr<FinalStop> final_stop_;
+  std::vector<std::function<void(const StopOutcome&)>> stop_waiting_;
+  bool stop_insists_ = false;
+
+  std::optional<Content> current_;   // of the live generation, or of the last one
+  std::optional<Content> previous_;  // live before the last reload: what a rollback runs
+  std::optional<Content> newest_;    // as the disk was last read
+  std::optional<Content> target_;    // of the candidate
+  bool runs_kept_code_ = false;      // of the hand-over under way
+  bool first_start_ = true;
+  bool starts_fresh_ = false;
+  bool second_try_ = false;
+  std::uint64_t search_before_ = kMaxSequence + 1;
+  std::string source_hash_;           // program that wrote the snapshot being restored
+  std::uint64_t source_sequence_ = 0;
+  std::vector<Reply> replies_;          // wait for the verdict under way
+  std::vector<ReloadRequest> pending_;  // wait for the hand-over to end
+
+  std::optional<std::uint64_t> last_iteration_;
+  Json last_reload_;
+  Json last_exit_;
+  Json last_failure_;
+  Json rejected_;
+  std::optional<MonotonicTime> rejected_at_;
+  std::uint64_t restarts_ = 0;
+  std::shared_ptr<void> alive_ = std::make_shared<int>();
+};
+
+}  // namespace zeroth
