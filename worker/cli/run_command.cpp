@@ -119,7 +119,7 @@ void say(std::string_view kind, std::string_view text) {
 Status restore_from(Vm& vm, const std::string& path) {
   const auto document = read_document(path);
   if (!document) return fail(document.error());
-  auto state = decode_state(*document);
+  auto state = decode_state(*document, vm.state().states);
   if (!state) return fail(state.error());
   for (const std::string& warning : vm.restore(std::move(*state)).warnings) say("warning: ", warning);
   return {};

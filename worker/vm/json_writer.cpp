@@ -28,19 +28,22 @@ void append_number(std::string& out, double value) {
 
 void append_string(std::string& out, std::string_view text) {
   static constexpr char kHex[] = "0123456789abcdef";
+  const auto plain = [](char c) { return c != '"' && c != '\\' && static_cast<unsigned char>(c) >= 0x20; };
   out += '"';
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
+  for (auto at = text.begin();;) {
+    const auto special = std::find_if_not(at, text.end(), plain);
+    out.append(at, special);
+    if (special == text.end()) break;
+    if (*special == '"' || *special == '\\') {
       out += '\\';
-      out += c;
-    } else if (byte < 0x20) {
+      out += *special;
+    } else {
+      const auto byte = static_cast<unsigned char>(*special);
       out += "\\u00";
       out += kHex[byte >> 4];
       out += kHex[byte & 15];
-    } else {
-      out += c;
     }
+    at = special + 1;
   }
   out += '"';
 }

@@ -2,6 +2,7 @@
 // The state document, schema "zeroth-vm/1": what a snapshot's `state` holds and `--state-out` writes. Encoding what was
 // decoded gives the same bytes.
 
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -19,7 +20,8 @@ std::string encode_state(const State& state);
 
 // Refuses what no document of ours holds, with a JSON pointer to it: wrong types, missing or repeated members, lengths
 // that do not agree, numbers that are not finite or (divergences) above 1e290, repeated names, ids out of order.
-// Members it does not know are ignored.
-Result<State> decode_state(std::string_view document);
+// Members it does not know are ignored. `known` may be a program's names: the same list again is not searched for
+// repeated ones.
+Result<State> decode_state(std::string_view document, std::span<const std::string> known = {});
 
 }  // namespace zeroth

@@ -187,13 +187,14 @@ std::optional<Mistake> check_length(const std::string& where, std::size_t length
   return Mistake{where, with_thousands(length) + " elements for " + with_thousands(states) + " states"};
 }
 
-std::optional<Mistake> check_states(const State& state) {
+std::optional<Mistake> check_states(const State& state, std::span<const std::string> known) {
   const std::size_t count = state.states.size();
   if (count == 0) return Mistake{"states", "no state"};
   if (count >= Dimensions::kNone) return Mistake{"states", "too many states"};
   if (auto mistake = check_length("divergence", state.divergence.size(), count)) return mistake;
   if (auto mistake = check_length("support", state.support.size(), count)) return mistake;
   if (auto mistake = check_length("reinforced_at", state.reinforced_at.size(), count)) return mistake;
+  if (std::ranges::equal(state.states, known)) return std::nullopt;
   if (const auto twice = NameIndex(state.states).duplicate()) {
     return Mistake{"states/" + std::to_string(*twice), "'" + escape_control(state.states[*twice]) + "' is given twice"};
   }
@@ -232,13 +233,14 @@ std::optional<Mistake> check_names(const State& state) {
 
 }  // namespace
 
-Result<State> decode_state(std::string_view document) {
+Result<State> decode_state(std::string_view document, std::span<const std::string> known) {
   JsonReader in(document);
   ReadState read;
+  read.state.states.reserve(known.size());
   read_members(in, read, Members<ReadState>(kState));
   in.finish();
   if (in.error()) return fail(std::move(*in.error()).in("state document"));
-  auto mistake = check_states(read.state);
+  auto mistake = check_states(read.state, known);
   if (!mistake) mistake = check_dimensions(read);
   if (!mistake) mistake = check_names(read.state);
   if (mistake) return fail("state document: /" + mistake->where + ": " + mistake->what);
