@@ -28,7 +28,7 @@ std::string name_from_stem(std::string_view stem);
 
 struct FolderOptions {
   std::string name = "", state_dir = "", runtime_dir = "";  // --name, --state-dir, --runtime-dir; "" = not given
-  bool adopt = false;                        // take over a folder that belongs to another program
+  bool adopt = false;                                       // take over a folder that belongs to another program
 };
 
 // Value of an environment variable, "" if unset.

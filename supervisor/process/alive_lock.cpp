@@ -77,13 +77,14 @@ void AliveSweep::poll() {
 }
 
 bool AliveSweep::step(Held& held) {
+  // Asked before the lock: a process that is gone has let go of it.
+  const bool owner_lives = held.owner && is_alive(*held.owner);
   if (::flock(held.fd.get(), LOCK_EX | LOCK_NB) == 0) {
     ::unlink(held.path.c_str());
     return true;
   }
   const MonotonicTime now = monotonic_now();
   const bool writing = being_written(held);
-  const bool owner_lives = held.owner && is_alive(*held.owner);
   switch (held.state) {
     case State::Waiting:
       if (held.owner && !owner_lives) {

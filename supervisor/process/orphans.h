@@ -19,7 +19,7 @@ namespace zeroth {
 struct RetiredGeneration {
   std::string worker;
   std::uint64_t generation = 0;
-  pid_t session = 0;  // the session its process led: its pid
+  pid_t session = 0;  // the session its process led (its pid); 0 = none
 };
 
 class Orphans {

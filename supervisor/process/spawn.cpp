@@ -198,7 +198,10 @@ Result<UniqueFd> lock_alive_file(const std::string& path) {
   UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!fd) return fail(last_error(path));
   if (::flock(fd.get(), LOCK_SH | LOCK_NB) != 0) return fail(last_error("flock " + path));
-  if (::ftruncate(fd.get(), 0) != 0) return fail(last_error("truncate " + path));
+  struct stat info {};
+  if (::fstat(fd.get(), &info) != 0) return fail(last_error(path));
+  // Only if needed: after a truncation ext4 writes the file out at close, which waits for the disk.
+  if (info.st_size > 0 && ::ftruncate(fd.get(), 0) != 0) return fail(last_error("truncate " + path));
   return fd;
 }
 

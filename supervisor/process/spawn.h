@@ -38,8 +38,10 @@ struct SpawnRequest {
   int channel = -1;               // the child's end; stays the caller's to close. -1 = none
   std::vector<int> lent;          // listening sockets, become 3, 4, … in this order
   StdinMode stdin_mode = StdinMode::Null;
-  std::string alive_file;    // locked shared for as long as the child or one of its children lives; "" = none
-  bool new_session = true;   // else only a new process group (a child that is given the terminal)
+  std::string alive_file;  // locked shared for as long as the child or one of its children lives; "" = none
+  // A session of its own, not only a group: no terminal reaches it, and its orphans are known by it. Costs a start up
+  // to tens of ms on a busy machine, because a new session is a new scheduling group (autogroup).
+  bool new_session = false;
   bool die_with_us = false;  // SIGTERM when the supervisor dies
   std::optional<mode_t> umask;
   std::optional<RunAs> run_as;

@@ -33,6 +33,7 @@ struct Fixture {
     SpawnRequest request;
     request.argv = {"/bin/sh", "-c", script};
     request.env = {"PATH=/usr/bin:/bin"};
+    request.new_session = true;
     if (with_names) request.env.insert(request.env.end(), {"ZEROTH_WORKER=web", "ZEROTH_GENERATION=" + generation});
     std::string out;
     bool ended = false;
