@@ -23,9 +23,8 @@ class DraftFile {
   static Result<std::shared_ptr<DraftFile>> create(std::shared_ptr<SnapshotFolder> folder, SnapshotEnvelope head);
   ~DraftFile();
 
-  // Allocates the whole file, then writes all of it (over whatever a worker did to the header's place);
-  // afterwards only fsync and rename are missing. On an error the
-  // draft is given up.
+  // Allocates the whole file, then writes all of it (over whatever a worker did to the header's place); afterwards only
+  // fsync and rename are missing. On an error the draft is given up.
   Status write(const DraftState& state);
 
   // fsync, close, rename, fsync of the folder. On an error the draft is given up: never a second fsync, whose success

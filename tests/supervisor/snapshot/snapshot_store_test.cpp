@@ -6,109 +6,15 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
-#include <filesystem>
-#include <memory>
-#include <optional>
 
-#include "common/files.h"
 #include "common/json_reader.h"
-#include "tests/support/temp_dir.h"
+#include "tests/supervisor/snapshot/store_fixture.h"
 
 namespace zeroth {
 namespace {
-
-using Store = SnapshotStore;
-
-// A store in a folder of its own, used as if it did not run on a loop: each call waits for its answer.
-struct Fixture {
-  explicit Fixture(std::string identity_given = "/srv/a.zero", std::string within = "")
-      : worker(within.empty() ? folder.path() + "/worker" : std::move(within)), identity(std::move(identity_given)) {
-    reset();
-  }
-
-  void reset() { store = std::make_unique<Store>(loop, worker, identity); }
-  void reopen() {
-    reset();
-    REQUIRE(open());
-  }
-
-  // Calls `start` with a callback and runs the loop until all is done.
-  template <class T, class Start>
-  T wait(Start start) {
-    std::optional<T> answer;
-    start([&answer](T value) { answer.emplace(std::move(value)); });
-    CHECK_FALSE(answer);  // never from inside the call
-    loop.run();
-    REQUIRE(answer);
-    return std::move(*answer);
-  }
-
-  Status open() {
-    return wait<Status>([&](auto done) { store->open(done); });
-  }
-  SnapshotEnvelope head() const {
-    SnapshotEnvelope envelope;
-    envelope.generation = 3;
-    envelope.worker = "a";
-    envelope.identity = envelope.program_path = identity;
-    envelope.schema = "test/1";
-    envelope.program_hash = std::string(32, 'a');
-    envelope.cause = "manual";
-    envelope.created_at = *parse_rfc3339("2026-01-31T10:02:11.123Z");
-    return envelope;
-  }
-  Result<Store::Draft> begin() {
-    return wait<Result<Store::Draft>>([&](auto done) { store->begin(head(), done); });
-  }
-  Status write(const Store::Draft& draft, DraftState state) {
-    return wait<Status>([&](auto done) { store->write(draft, std::move(state), done); });
-  }
-  Result<Store::Committed> commit(const Store::Draft& draft) {
-    return wait<Result<Store::Committed>>([&](auto done) { store->commit(draft, done); });
-  }
-  Result<Store::Committed> save(std::string state) {
-    auto draft = begin();
-    if (!draft) return fail(draft.error());
-    if (Status written = write(*draft, std::move(state)); !written) return fail(written.error());
-    return commit(*draft);
-  }
-  SearchResult search(SearchOptions options = {}) {
-    auto result = wait<Result<SearchResult>>([&](auto done) { store->search(options, done); });
-    REQUIRE(result);
-    return std::move(*result);
-  }
-
-  std::string snapshots() const { return worker + "/snapshots"; }
-  std::string path(std::uint64_t sequence) const { return snapshots() + "/" + snapshot_name(sequence); }
-  std::vector<std::string> names() const {
-    std::vector<std::string> found;
-    for (const auto& entry : std::filesystem::directory_iterator(snapshots())) found.push_back(entry.path().filename());
-    std::sort(found.begin(), found.end());
-    return found;
-  }
-  // Changes one byte of the state.
-  void damage(std::uint64_t sequence) const {
-    const UniqueFd fd(::open(path(sequence).c_str(), O_WRONLY));
-    REQUIRE(write_all_at(fd.get(), "X", 4096));
-  }
-
-  TempDir folder;
-  Loop loop;
-  std::string worker;
-  std::string identity;
-  std::unique_ptr<Store> store;
-};
-
-struct Opened : Fixture {
-  explicit Opened(std::string identity_given = "/srv/a.zero", std::string within = "")
-      : Fixture(std::move(identity_given), std::move(within)) {
-    REQUIRE(open());
-  }
-};
 
 bool is_root(const char* what) {
   if (::geteuid() == 0) return true;
@@ -131,7 +37,7 @@ struct SmallDisk {
 }  // namespace
 
 TEST_CASE("store: what was committed is found, whole, by the next store") {
-  Opened at;
+  OpenedStore at;
   const auto committed = at.save(R"({"n":1})");
   REQUIRE(committed);
   CHECK(committed->sequence == 1);
@@ -151,7 +57,7 @@ TEST_CASE("store: what was committed is found, whole, by the next store") {
 }
 
 TEST_CASE("store: the folder is made for us alone, and a stranger's is refused") {
-  Fixture at;
+  StoreFixture at;
   REQUIRE(at.open());
   struct stat info {};
   REQUIRE(::stat(at.snapshots().c_str(), &info) == 0);
@@ -170,7 +76,7 @@ TEST_CASE("store: the folder is made for us alone, and a stranger's is refused")
 }
 
 TEST_CASE("store: a symbolic link instead of the folder is refused") {
-  Fixture at;
+  StoreFixture at;
   REQUIRE(make_folders(at.worker));
   REQUIRE(make_folders(at.folder.path() + "/elsewhere"));
   REQUIRE(::symlink((at.folder.path() + "/elsewhere").c_str(), at.snapshots().c_str()) == 0);
@@ -178,13 +84,13 @@ TEST_CASE("store: a symbolic link instead of the folder is refused") {
 }
 
 TEST_CASE("store: before it is open every call fails, on the loop") {
-  Fixture at;
+  StoreFixture at;
   CHECK_FALSE(at.begin());
   CHECK_FALSE(at.wait<Result<SearchResult>>([&](auto done) { at.store->search({}, done); }));
 }
 
 TEST_CASE("store: a worker writes a large state into its place itself") {
-  Opened at;
+  OpenedStore at;
   const auto draft = at.begin();
   REQUIRE(draft);
   CHECK(draft->file.offset % 4096 == 0);
@@ -207,7 +113,7 @@ TEST_CASE("store: a worker writes a large state into its place itself") {
 }
 
 TEST_CASE("store: a worker that announces more than it wrote, or nothing, gets no snapshot") {
-  Opened at;
+  OpenedStore at;
   for (const std::uint64_t announced : {11, 0}) {
     const auto draft = at.begin();
     REQUIRE(draft);
@@ -219,18 +125,8 @@ TEST_CASE("store: a worker that announces more than it wrote, or nothing, gets n
   CHECK(at.names().empty());
 }
 
-TEST_CASE("store: a state with line feeds does not go into a message") {
-  Opened at;
-  REQUIRE(at.save("[\n1\n]"));
-  const SearchResult result = at.search();
-  REQUIRE(result.found);
-  CHECK(result.found->state.empty());
-  REQUIRE(result.found->file);
-  CHECK(result.found->file->length == 5);
-}
-
 TEST_CASE("store: sequences are never used twice") {
-  Opened at;
+  OpenedStore at;
   REQUIRE(at.save("1"));
   auto draft = at.begin();
   CHECK(draft->sequence == 2);
@@ -259,14 +155,14 @@ TEST_CASE("store: sequences are never used twice") {
 }
 
 TEST_CASE("store: when the numbers are used up it says so") {
-  Opened at;
+  OpenedStore at;
   at.store->note_sequence(UINT64_MAX);
   CHECK_FALSE(at.begin());
   CHECK_FALSE(at.begin());
 }
 
 TEST_CASE("store: what dead processes left is removed, everything else stays") {
-  Opened at;
+  OpenedStore at;
   for (const char* name : {".snapshot-7.99.tmp", ".restore-7.1", "notes.txt", ".snapshotrc"})
     REQUIRE(write_file_atomically(at.snapshots() + "/" + name, "x"));
   at.reopen();
@@ -274,7 +170,7 @@ TEST_CASE("store: what dead processes left is removed, everything else stays") {
 }
 
 TEST_CASE("store: opening again leaves what is under way alone") {
-  Opened at;
+  OpenedStore at;
   const auto draft = at.begin();
   REQUIRE(at.open());
   REQUIRE(at.write(*draft, "1"));
@@ -284,122 +180,8 @@ TEST_CASE("store: opening again leaves what is under way alone") {
   CHECK(at.store->newest()->sequence == 1);
 }
 
-TEST_CASE("store: a corrupt snapshot is set aside, named, and the one before is used") {
-  Opened at;
-  REQUIRE(at.save("1"));
-  REQUIRE(at.save("2"));
-  at.damage(2);
-  const SearchResult result = at.search();
-  REQUIRE(result.found);
-  CHECK(result.found->state == "1");
-  REQUIRE(result.skipped.size() == 1);
-  CHECK(result.skipped[0].reason == SkipReason::Corrupt);
-  REQUIRE(at.store->rejected().size() == 1);
-  CHECK(at.store->rejected()[0].file == snapshot_name(2) + ".corrupt");
-  CHECK(at.store->rejected()[0].reason == "checksum differs");
-  CHECK(at.store->count() == 1);
-  CHECK(at.store->newest()->sequence == 1);
-  at.reopen();
-  CHECK(at.store->rejected().size() == 1);
-  CHECK(at.store->next_sequence() == 3);
-}
-
-TEST_CASE("store: a snapshot under another's name is corrupt") {
-  Opened at;
-  REQUIRE(at.save("1"));
-  std::filesystem::rename(at.path(1), at.path(5));
-  at.reopen();
-  CHECK_FALSE(at.search().found);
-  CHECK(at.names() == std::vector{snapshot_name(5) + ".corrupt"});
-}
-
-TEST_CASE("store: a FIFO under a snapshot's name blocks nothing") {
-  Opened at;
-  REQUIRE(at.save("1"));
-  REQUIRE(::mkfifo(at.path(2).c_str(), 0600) == 0);
-  at.reopen();
-  CHECK(at.search().found->state == "1");
-}
-
-TEST_CASE("store: a newer version is passed over and never touched, not even by pruning") {
-  Opened at;
-  const std::string newer = R"({"format":"zeroth-snapshot","version":2,"length":"0")" + std::string(5000, ' ');
-  REQUIRE(write_file_atomically(at.path(1), newer));
-  at.reopen();
-  const SearchResult result = at.search();
-  CHECK_FALSE(result.found);
-  REQUIRE(result.skipped.size() == 1);
-  CHECK(result.skipped[0].reason == SkipReason::Newer);
-  for (int i = 0; i < 8; ++i) REQUIRE(at.save("1"));
-  CHECK(*read_file(at.path(1)) == newer);
-  CHECK(at.names().size() == 6);
-}
-
-TEST_CASE("store: another identity is refused, and taken when it is to be adopted") {
-  Opened at("/srv/a.zero");
-  REQUIRE(at.save("1"));
-  at.identity = "/srv/moved.zero";
-  at.reopen();
-  const SearchResult refused = at.search();
-  CHECK_FALSE(refused.found);
-  REQUIRE(refused.skipped.size() == 1);
-  CHECK(refused.skipped[0].reason == SkipReason::Foreign);
-  CHECK(refused.skipped[0].message == "belongs to /srv/a.zero");
-  SearchOptions adopt;
-  adopt.adopt = true;
-  CHECK(at.search(adopt).found);
-}
-
-TEST_CASE("store: a snapshot older than allowed ends the search") {
-  Opened at;
-  REQUIRE(at.save("1"));
-  REQUIRE(at.save("2"));
-  SearchOptions options;
-  options.max_age = Milliseconds(30'000);
-  options.now = at.head().created_at + Milliseconds(30'000);
-  CHECK(at.search(options).found);
-  options.now += Milliseconds(1);
-  const SearchResult result = at.search(options);
-  CHECK_FALSE(result.found);
-  REQUIRE(result.skipped.size() == 1);
-  CHECK(result.skipped[0].reason == SkipReason::TooOld);
-}
-
-TEST_CASE("store: only below a given sequence") {
-  Opened at;
-  REQUIRE(at.save("1"));
-  REQUIRE(at.save("2"));
-  SearchOptions options;
-  options.before = 2;
-  CHECK(at.search(options).found->state == "1");
-}
-
-TEST_CASE("store: a quarantined snapshot stays on disk but is never restored, also after a restart") {
-  Opened at;
-  REQUIRE(at.save("1"));
-  REQUIRE(at.save("2"));
-  REQUIRE(at.wait<Status>([&](auto done) { at.store->quarantine(2, "refused twice", done); }));
-  CHECK_FALSE(at.store->newest());
-  at.reopen();
-  const SearchResult result = at.search();
-  CHECK(result.found->state == "1");
-  REQUIRE(result.skipped.size() == 1);
-  CHECK(result.skipped[0].message == "refused twice");
-  CHECK(at.store->count() == 2);
-  CHECK(read_file(at.path(2)));
-}
-
-TEST_CASE("store: a quarantine that cannot be understood is set aside and named") {
-  Opened at;
-  REQUIRE(write_file_atomically(at.worker + "/quarantine.json", "{"));
-  at.reopen();
-  REQUIRE(at.store->rejected().size() == 1);
-  CHECK(at.store->rejected()[0].file == "quarantine.json");
-  CHECK(read_file(at.worker + "/quarantine.json.corrupt"));
-}
-
 TEST_CASE("store: five are kept; a corrupt one is never deleted; making room keeps two") {
-  Opened at;
+  OpenedStore at;
   for (int i = 0; i < 3; ++i) REQUIRE(at.save("1"));
   const UniqueFd fd(::open(at.path(1).c_str(), O_WRONLY));
   REQUIRE(::ftruncate(fd.get(), 5000) == 0);
@@ -415,7 +197,7 @@ TEST_CASE("store: five are kept; a corrupt one is never deleted; making room kee
 }
 
 TEST_CASE("store: listing and reading") {
-  Opened at;
+  OpenedStore at;
   const std::string large = "[" + std::string(600'000, ' ') + "1]";
   REQUIRE(at.save("1"));
   REQUIRE(at.save(large));
@@ -440,7 +222,7 @@ TEST_CASE("store: listing and reading") {
 }
 
 TEST_CASE("store: the newest changes at the commit and not before") {
-  Opened at;
+  OpenedStore at;
   const auto draft = at.begin();
   REQUIRE(at.write(*draft, "1"));
   CHECK_FALSE(at.store->newest());
@@ -454,7 +236,7 @@ TEST_CASE("store: the newest changes at the commit and not before") {
 }
 
 TEST_CASE("store: a reader's link survives the rename and the pruning") {
-  Opened at;
+  OpenedStore at;
   const auto draft = at.begin();
   const auto link = [&] {
     return at.wait<Result<StateFile>>([&](auto done) { at.store->link_for_restore(*draft, done); });
@@ -475,7 +257,7 @@ TEST_CASE("store: a reader's link survives the rename and the pruning") {
 }
 
 TEST_CASE("store: several drafts at once end well in any order") {
-  Opened at;
+  OpenedStore at;
   int committed = 0;
   for (int i = 0; i < 12; ++i) {
     at.store->begin(at.head(), [&](Result<Store::Draft> draft) {
@@ -494,7 +276,7 @@ TEST_CASE("store: several drafts at once end well in any order") {
 }
 
 TEST_CASE("store: destroyed while a commit is in flight, the commit ends and nobody is called") {
-  Opened at;
+  OpenedStore at;
   auto draft = at.begin();
   REQUIRE(at.write(*draft, "1"));
   bool called = false;
@@ -507,7 +289,7 @@ TEST_CASE("store: destroyed while a commit is in flight, the commit ends and nob
 }
 
 TEST_CASE("store: destroyed with drafts under way, no temporary file stays") {
-  Opened at;
+  OpenedStore at;
   auto draft = at.begin();
   at.store->begin(at.head(), [](Result<Store::Draft>) {});
   at.store.reset();
@@ -517,7 +299,7 @@ TEST_CASE("store: destroyed with drafts under way, no temporary file stays") {
 }
 
 TEST_CASE("store: a callback may destroy the store") {
-  Opened at;
+  OpenedStore at;
   const auto draft = at.begin();
   REQUIRE(at.write(*draft, "1"));
   at.store->commit(*draft, [&](Result<Store::Committed> done) {
@@ -529,7 +311,7 @@ TEST_CASE("store: a callback may destroy the store") {
 }
 
 TEST_CASE("store: a removed or replaced folder is an error, and opening again mends it") {
-  Opened at;
+  OpenedStore at;
   REQUIRE(at.save("1"));
   const auto draft = at.begin();
   REQUIRE(at.write(*draft, "2"));
@@ -545,7 +327,7 @@ TEST_CASE("store: a removed or replaced folder is an error, and opening again me
 }
 
 TEST_CASE("store: a name that is taken is not replaced") {
-  Opened at;
+  OpenedStore at;
   const auto draft = at.begin();
   REQUIRE(at.write(*draft, "1"));
   REQUIRE(write_file_atomically(at.path(1), "somebody's"));
@@ -555,7 +337,7 @@ TEST_CASE("store: a name that is taken is not replaced") {
 }
 
 TEST_CASE("store: a file size limit leaves no temporary file and older snapshots alone") {
-  Opened at;
+  OpenedStore at;
   REQUIRE(at.save("1"));
   const auto old = std::signal(SIGXFSZ, SIG_IGN);
   rlimit before{};
@@ -572,7 +354,7 @@ TEST_CASE("store: a file size limit leaves no temporary file and older snapshots
 }
 
 TEST_CASE("store: without a free descriptor the spare one is used") {
-  Opened at;
+  OpenedStore at;
   REQUIRE(at.save("1"));
   std::vector<UniqueFd> hogs;
   rlimit before{};
@@ -592,7 +374,7 @@ TEST_CASE("store: a full disk leaves no temporary file and older snapshots alone
   if (!is_root("a small tmpfs")) return;
   const SmallDisk disk("size=256k");
   if (!disk.mounted) return;
-  Opened at("/srv/a.zero", disk.folder.path() + "/worker");
+  OpenedStore at("/srv/a.zero", disk.folder.path() + "/worker");
   REQUIRE(at.save("1"));
   const auto full = at.save(std::string(1 << 20, ' ') + "1");
   REQUIRE_FALSE(full);
@@ -614,7 +396,7 @@ TEST_CASE("store: a disk that becomes read-only fails a save with EROFS and is s
   if (!is_root("a small tmpfs")) return;
   const SmallDisk disk("size=256k");
   if (!disk.mounted) return;
-  Opened at("/srv/a.zero", disk.folder.path() + "/worker");
+  OpenedStore at("/srv/a.zero", disk.folder.path() + "/worker");
   REQUIRE(at.save("1"));
   REQUIRE(at.save("2"));
   at.damage(2);

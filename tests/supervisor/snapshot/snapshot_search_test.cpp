@@ -1,0 +1,134 @@
+#include "supervisor/snapshot/snapshot_search.h"
+
+#include <doctest/doctest.h>
+#include <sys/stat.h>
+
+#include "tests/supervisor/snapshot/store_fixture.h"
+
+namespace zeroth {
+
+TEST_CASE("search: a state with line feeds does not go into a message") {
+  OpenedStore at;
+  REQUIRE(at.save("[\n1\n]"));
+  const SearchResult result = at.search();
+  REQUIRE(result.found);
+  CHECK(result.found->state.empty());
+  REQUIRE(result.found->file);
+  CHECK(result.found->file->length == 5);
+}
+
+TEST_CASE("search: a corrupt snapshot is set aside, named, and the one before is used") {
+  OpenedStore at;
+  REQUIRE(at.save("1"));
+  REQUIRE(at.save("2"));
+  at.damage(2);
+  const SearchResult result = at.search();
+  REQUIRE(result.found);
+  CHECK(result.found->state == "1");
+  REQUIRE(result.skipped.size() == 1);
+  CHECK(result.skipped[0].reason == SkipReason::Corrupt);
+  REQUIRE(at.store->rejected().size() == 1);
+  CHECK(at.store->rejected()[0].file == snapshot_name(2) + ".corrupt");
+  CHECK(at.store->rejected()[0].reason == "checksum differs");
+  CHECK(at.store->count() == 1);
+  CHECK(at.store->newest()->sequence == 1);
+  at.reopen();
+  CHECK(at.store->rejected().size() == 1);
+  CHECK(at.store->next_sequence() == 3);
+}
+
+TEST_CASE("search: a snapshot under another's name is corrupt") {
+  OpenedStore at;
+  REQUIRE(at.save("1"));
+  std::filesystem::rename(at.path(1), at.path(5));
+  at.reopen();
+  CHECK_FALSE(at.search().found);
+  CHECK(at.names() == std::vector{snapshot_name(5) + ".corrupt"});
+}
+
+TEST_CASE("search: a FIFO under a snapshot's name blocks nothing") {
+  OpenedStore at;
+  REQUIRE(at.save("1"));
+  REQUIRE(::mkfifo(at.path(2).c_str(), 0600) == 0);
+  at.reopen();
+  CHECK(at.search().found->state == "1");
+}
+
+TEST_CASE("search: a newer version is passed over and never touched, not even by pruning") {
+  OpenedStore at;
+  const std::string newer = R"({"format":"zeroth-snapshot","version":2,"length":"0")" + std::string(5000, ' ');
+  REQUIRE(write_file_atomically(at.path(1), newer));
+  at.reopen();
+  const SearchResult result = at.search();
+  CHECK_FALSE(result.found);
+  REQUIRE(result.skipped.size() == 1);
+  CHECK(result.skipped[0].reason == SkipReason::Newer);
+  for (int i = 0; i < 8; ++i) REQUIRE(at.save("1"));
+  CHECK(*read_file(at.path(1)) == newer);
+  CHECK(at.names().size() == 6);
+}
+
+TEST_CASE("search: another identity is refused, and taken when it is to be adopted") {
+  OpenedStore at("/srv/a.zero");
+  REQUIRE(at.save("1"));
+  at.identity = "/srv/moved.zero";
+  at.reopen();
+  const SearchResult refused = at.search();
+  CHECK_FALSE(refused.found);
+  REQUIRE(refused.skipped.size() == 1);
+  CHECK(refused.skipped[0].reason == SkipReason::Foreign);
+  CHECK(refused.skipped[0].message == "belongs to /srv/a.zero");
+  SearchOptions adopt;
+  adopt.adopt = true;
+  CHECK(at.search(adopt).found);
+}
+
+TEST_CASE("search: a snapshot older than allowed ends the search") {
+  OpenedStore at;
+  REQUIRE(at.save("1"));
+  REQUIRE(at.save("2"));
+  SearchOptions options;
+  options.max_age = Milliseconds(30'000);
+  options.now = at.head().created_at + Milliseconds(30'000);
+  CHECK(at.search(options).found);
+  options.now += Milliseconds(1);
+  const SearchResult result = at.search(options);
+  CHECK_FALSE(result.found);
+  REQUIRE(result.skipped.size() == 1);
+  CHECK(result.skipped[0].reason == SkipReason::TooOld);
+}
+
+TEST_CASE("search: only below a given sequence") {
+  OpenedStore at;
+  REQUIRE(at.save("1"));
+  REQUIRE(at.save("2"));
+  SearchOptions options;
+  options.before = 2;
+  CHECK(at.search(options).found->state == "1");
+}
+
+TEST_CASE("search: a quarantined snapshot stays on disk but is never restored, also after a restart") {
+  OpenedStore at;
+  REQUIRE(at.save("1"));
+  REQUIRE(at.save("2"));
+  REQUIRE(at.wait<Status>([&](auto done) { at.store->quarantine(2, "refused twice", done); }));
+  CHECK_FALSE(at.store->newest());
+  at.reopen();
+  const SearchResult result = at.search();
+  CHECK(result.found->state == "1");
+  REQUIRE(result.skipped.size() == 1);
+  CHECK(result.skipped[0].message == "refused twice");
+  CHECK(at.store->count() == 2);
+  CHECK(read_file(at.path(2)));
+}
+
+TEST_CASE("search: a quarantine that cannot be understood is set aside and named") {
+  OpenedStore at;
+  REQUIRE(write_file_atomically(at.worker + "/quarantine.json", "{"));
+  at.reopen();
+  REQUIRE(at.store->rejected().size() == 1);
+  CHECK(at.store->rejected()[0].file == "quarantine.json");
+  CHECK(read_file(at.worker + "/quarantine.json.corrupt"));
+}
+
+}  // namespace zeroth
