@@ -37,11 +37,4 @@ constexpr int exit_code_for(int error) {
   }
 }
 
-namespace exit_code {
-inline constexpr int kOk = kExitOk, kFailed = kExitFailed, kUsage = kExitUsage, kNotRunning = kExitNotRunning,
-                     kNoSuchWorker = kExitNoSuchWorker, kDataError = kExitCompile, kNoInput = kExitNotFound,
-                     kUnavailable = kExitTaken, kTimedOut = kExitTimedOut, kNoPermission = kExitPermission,
-                     kConfig = kExitConfiguration;
-}
-
 }  // namespace zeroth

@@ -1,89 +1,86 @@
 #include "tests/support/run_process.h"
 
-#include <doctest/doctest.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <csignal>
+#include <cstdlib>
 
+#include "common/files.h"
 #include "common/unique_fd.h"
 
-namespace zeroth::test {
+namespace zeroth {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 struct Pipe {
   Pipe() {
-    std::array<int, 2> ends;
-    REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0);
-    read_end.reset(ends[0]);
-    write_end.reset(ends[1]);
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) std::abort();
+    read.reset(ends[0]);
+    write.reset(ends[1]);
   }
-  UniqueFd read_end, write_end;
+  UniqueFd read, write;
 };
 
-pid_t spawn(const std::vector<std::string>& words, int out, int err) {
-  std::vector<char*> arguments;
-  for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
-  arguments.push_back(nullptr);
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
-  posix_spawn_file_actions_adddup2(&actions, err, STDERR_FILENO);
-  pid_t pid = -1;
-  const int error = ::posix_spawn(&pid, arguments[0], &actions, nullptr, arguments.data(), environ);
-  posix_spawn_file_actions_destroy(&actions);
-  REQUIRE(error == 0);
-  return pid;
-}
-
-// Moves what has arrived to `text`; closes the pipe at its end.
-void drain(UniqueFd& pipe, std::string& text) {
-  std::array<char, 65536> buffer;
-  const ssize_t got = ::read(pipe.get(), buffer.data(), buffer.size());
-  if (got > 0) {
-    text.append(buffer.data(), static_cast<std::size_t>(got));
-  } else {
-    pipe.reset();
+[[noreturn]] void become(const std::vector<std::string>& argv,
+                         const std::vector<std::pair<std::string, std::string>>& environment) {
+  for (const auto& [name, value] : environment) {
+    value.empty() ? ::unsetenv(name.c_str()) : ::setenv(name.c_str(), value.c_str(), 1);
   }
+  std::vector<char*> words;
+  for (const std::string& word : argv) words.push_back(const_cast<char*>(word.c_str()));
+  words.push_back(nullptr);
+  ::execvp(words[0], words.data());
+  ::_exit(127);
 }
 
-// Reads both pipes until their writers are gone; false if the deadline comes first.
-bool collect(UniqueFd& out, UniqueFd& err, Finished& finished, Clock::time_point deadline) {
-  while (out || err) {
-    std::array<pollfd, 2> ready = {pollfd{out.get(), POLLIN, 0}, pollfd{err.get(), POLLIN, 0}};
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
-    if (left <= 0 || ::poll(ready.data(), ready.size(), static_cast<int>(left)) == 0) return false;
-    if (ready[0].revents != 0) drain(out, finished.out);
-    if (ready[1].revents != 0) drain(err, finished.err);
+// Reads both pipes until they end; false past the deadline.
+bool read_both(Pipe& out, Pipe& err, ProcessResult& result, MonotonicTime deadline) {
+  std::array<char, 65536> buffer;
+  while (out.read || err.read) {
+    std::array<pollfd, 2> both = {{{out.read.get(), POLLIN, 0}, {err.read.get(), POLLIN, 0}}};
+    const auto left = std::chrono::ceil<Milliseconds>(deadline - monotonic_now()).count();
+    if (left <= 0 || ::poll(both.data(), both.size(), static_cast<int>(left)) == 0) return false;
+    for (std::size_t i = 0; i < 2; ++i) {
+      if (both[i].revents == 0) continue;
+      const ssize_t got = ::read(both[i].fd, buffer.data(), buffer.size());
+      if (got > 0) (i == 0 ? result.out : result.err).append(buffer.data(), static_cast<std::size_t>(got));
+      if (got == 0) (i == 0 ? out : err).read.reset();
+    }
   }
   return true;
 }
 
 }  // namespace
 
-Finished run_process(const std::vector<std::string>& words, std::chrono::seconds deadline) {
-  Pipe out, err;
-  const pid_t pid = spawn(words, out.write_end.get(), err.write_end.get());
-  out.write_end.reset();
-  err.write_end.reset();
-  Finished finished;
-  if (!collect(out.read_end, err.read_end, finished, Clock::now() + deadline)) ::kill(pid, SIGKILL);
+ProcessResult run_process(const std::vector<std::string>& argv,
+                          const std::vector<std::pair<std::string, std::string>>& environment, const std::string& input,
+                          Milliseconds deadline) {
+  Pipe in, out, err;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::dup2(in.read.get(), 0);
+    ::dup2(out.write.get(), 1);
+    ::dup2(err.write.get(), 2);
+    become(argv, environment);
+  }
+  in.read.reset();
+  out.write.reset();
+  err.write.reset();
+  if (!input.empty()) static_cast<void>(write_all(in.write.get(), input));  // it may not want it
+  in.write.reset();
+  ProcessResult result;
+  if (!read_both(out, err, result, monotonic_now() + deadline)) ::kill(child, SIGKILL);
   int status = 0;
-  REQUIRE(::waitpid(pid, &status, 0) == pid);
-  if (WIFEXITED(status)) finished.exit_code = WEXITSTATUS(status);
-  if (WIFSIGNALED(status)) finished.signal = WTERMSIG(status);
-  return finished;
+  ::waitpid(child, &status, 0);
+  result.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  result.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+  return result;
 }
 
-std::string built(const std::string& program) {
-  return std::string(ZEROTH_BIN_DIR "/") + program;
-}
+std::string built(const std::string& program) { return ZEROTH_BIN_DIR "/" + program; }
 
-}  // namespace zeroth::test
+}  // namespace zeroth

@@ -1,22 +1,32 @@
 #pragma once
-// Runs one of our programs to its end and keeps what it wrote.
+// Runs a program to its end and keeps what it said.
 
-#include <chrono>
 #include <string>
+#include <utility>
 #include <vector>
 
-namespace zeroth::test {
+#include "common/clock.h"
 
-struct Finished {
-  int exit_code = -1;  // -1 if a signal ended it
-  int signal = 0;      // SIGKILL also if the deadline passed
-  std::string out, err;
+namespace zeroth {
+
+struct ProcessResult {
+  int exit_code = -1;  // 128 + number for a signal; that of SIGKILL also past the deadline
+  int signal = 0;      // that ended it, 0: none
+  std::string out;
+  std::string err;
 };
 
-// `words[0]` is the program's path. Stdin is empty. The process is killed at the deadline.
-Finished run_process(const std::vector<std::string>& words, std::chrono::seconds deadline = std::chrono::seconds(30));
+// `environment` is added to ours; an empty value removes the variable.
+ProcessResult run_process(const std::vector<std::string>& argv,
+                          const std::vector<std::pair<std::string, std::string>>& environment = {},
+                          const std::string& input = "", Milliseconds deadline = Milliseconds(20'000));
 
 // The path of one of the programs built with these tests.
 std::string built(const std::string& program);
 
-}  // namespace zeroth::test
+namespace test {
+using zeroth::built;
+using zeroth::run_process;
+}  // namespace test
+
+}  // namespace zeroth

@@ -1,0 +1,242 @@
+#include "supervisor/ctl/discovery.h"
+
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstdlib>
+#include <filesystem>
+#include <set>
+
+#include "common/control_protocol.h"
+#include "common/files.h"
+#include "common/json_fields.h"
+#include "common/text.h"
+
+namespace zeroth {
+namespace {
+
+constexpr Milliseconds kProbe{1'000};
+constexpr std::size_t kMaxRecord = 1 << 20;
+
+std::string variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr ? value : "";
+}
+
+std::string state_home() {
+  const std::string given = variable("XDG_STATE_HOME");
+  return (given.empty() ? variable("HOME") + "/.local/state" : given) + "/zeroth";
+}
+
+// A runtime folder inside its state folder is called "run".
+Place place_at(const std::string& runtime_dir) {
+  if (name_of(runtime_dir) != "run") {
+    const std::string name = name_of(runtime_dir);
+    return {name, runtime_dir, state_home() + "/" + name};
+  }
+  const std::string state_dir = folder_of(runtime_dir);
+  return {name_of(state_dir), runtime_dir, state_dir};
+}
+
+std::vector<std::string> folders_in(const std::string& root) {
+  std::vector<std::string> found;
+  std::error_code error;
+  for (std::filesystem::directory_iterator at(root, error), end; !error && at != end; at.increment(error)) {
+    std::error_code ignored;
+    if (at->is_directory(ignored)) found.push_back(at->path());
+  }
+  return found;
+}
+
+std::vector<std::string> runtime_folders() {
+  std::vector<std::string> roots = {"/run/user/" + std::to_string(::getuid()) + "/zeroth", "/run/zeroth"};
+  if (const std::string given = variable("XDG_RUNTIME_DIR"); !given.empty())
+    roots.insert(roots.begin(), given + "/zeroth");
+  std::vector<std::string> folders;
+  for (const std::string& root : roots) {
+    for (std::string& folder : folders_in(root)) folders.push_back(std::move(folder));
+  }
+  for (const std::string& state : folders_in(state_home())) {
+    if (std::filesystem::is_directory(state + "/run")) folders.push_back(state + "/run");
+  }
+  return folders;
+}
+
+bool exists(const std::string& path, mode_t* mode = nullptr) {
+  struct stat info {};
+  if (::lstat(path.c_str(), &info) != 0) return false;
+  if (mode != nullptr) *mode = info.st_mode;
+  return true;
+}
+
+// What the instance wrote about itself; unreadable is the same as nothing.
+struct Record {
+  std::optional<std::int64_t> pid;
+  std::optional<std::int64_t> start_time;  // field 22 of /proc/<pid>/stat
+  std::string boot;
+  Json last_failure;
+};
+
+Record read_record(const Place& place) {
+  Record record;
+  for (const std::string& folder : {place.runtime_dir, place.state_dir}) {
+    const auto text = read_file(folder + "/instance.json", kMaxRecord);
+    const auto json = text ? parse_json(*text) : fail("");
+    if (!json) continue;
+    record.pid = optional_field<std::int64_t>(json->value, "pid").value_or(std::nullopt);
+    record.start_time = optional_field<std::int64_t>(json->value, "start_time").value_or(std::nullopt);
+    record.boot = field_or<std::string>(json->value, "boot_id", "");
+    if (const Json* failure = find_member(json->value, "last_failure")) record.last_failure = *failure;
+    break;
+  }
+  if (record.pid) return record;
+  if (const auto text = read_file(place.runtime_dir + "/pid", 64)) {
+    std::int64_t pid = 0;
+    if (std::from_chars(text->data(), text->data() + text->size(), pid).ec == std::errc()) record.pid = pid;
+  }
+  return record;
+}
+
+std::optional<std::int64_t> start_time_of(std::int64_t pid) {
+  const auto stat = read_file("/proc/" + std::to_string(pid) + "/stat", 4'096);
+  if (!stat) return std::nullopt;
+  std::size_t at = stat->rfind(')');  // the name before it may hold anything
+  for (int field = 3; field <= 22 && at != std::string::npos; ++field) at = stat->find(' ', at + 1);
+  if (at == std::string::npos) return std::nullopt;
+  return std::strtoll(stat->c_str() + at, nullptr, 10);
+}
+
+bool alive(const Record& record) {
+  if (!record.pid || *record.pid <= 0) return false;
+  if (::kill(static_cast<pid_t>(*record.pid), 0) != 0 && errno == ESRCH) return false;
+  if (!record.boot.empty() && record.boot != boot_id()) return false;
+  return !record.start_time || record.start_time == start_time_of(*record.pid);
+}
+
+// instance.json in the state folder outlives a clean stop; it is a leftover only beside others.
+std::vector<std::string> leftovers_of(const Place& place) {
+  std::vector<std::string> found;
+  for (const std::string& path :
+       {place.runtime_dir + "/pid", control_socket_path(place.runtime_dir), place.runtime_dir + "/instance.json"}) {
+    if (exists(path)) found.push_back(path);
+  }
+  const std::string identity = place.state_dir + "/instance.json";
+  if (!found.empty() && !place.state_dir.empty() && exists(identity)) found.push_back(identity);
+  return found;
+}
+
+void judge_absent(Probe& probe, const Record& record) {
+  probe.leftovers = leftovers_of(probe.place);
+  if (alive(record)) {
+    probe.presence = Presence::Unresponsive;
+    probe.message = "its process lives, but nobody serves its socket";
+  } else if (!probe.leftovers.empty()) {
+    probe.presence = Presence::Stale;
+    probe.message = "not running; files of a dead instance are left";
+  } else {
+    probe.message = "not running";
+  }
+}
+
+void judge_silent(Probe& probe, const Record& record, const std::string& why) {
+  probe.presence = alive(record) ? Presence::Unresponsive : Presence::Foreign;
+  probe.message = probe.presence == Presence::Unresponsive ? "its process lives, but does not answer: " + why
+                                                           : "the socket is held by something else: " + why;
+}
+
+void judge_answer(Probe& probe, const Record& record, const Response& response) {
+  const Json* supervisor = response.outcome ? find_member(*response.outcome, "supervisor") : nullptr;
+  if (!response.outcome && response.outcome.error().code == ErrorCode::Busy) {
+    probe.presence = Presence::Unresponsive;
+    probe.message = response.outcome.error().message;
+  } else if (supervisor == nullptr || !supervisor->is_object()) {
+    probe.presence = Presence::Incompatible;
+    probe.message = response.outcome ? "its status names no supervisor" : response.outcome.error().message;
+  } else {
+    const auto answered = optional_field<std::int64_t>(*supervisor, "pid").value_or(std::nullopt);
+    const bool foreign = record.pid && answered != record.pid && !alive(record);
+    probe.presence = foreign ? Presence::Foreign : Presence::Running;
+    probe.message = foreign ? "pid " + std::to_string(answered.value_or(0)) + " answers, recorded is " +
+                                  std::to_string(*record.pid) + ", which is gone"
+                            : "";
+    probe.pid = answered;
+    if (!foreign) probe.status = *response.outcome;
+  }
+}
+
+}  // namespace
+
+std::string_view to_string(Presence presence) {
+  switch (presence) {
+    case Presence::Running:
+      return "running";
+    case Presence::Stopped:
+      return "stopped";
+    case Presence::Stale:
+      return "stale";
+    case Presence::Unresponsive:
+      return "unresponsive";
+    case Presence::Foreign:
+      return "foreign";
+    case Presence::Incompatible:
+      return "incompatible";
+  }
+  return "";
+}
+
+std::vector<Place> find_places(const std::string& name) {
+  const std::string given = variable("ZEROTH_RUNTIME_DIR");
+  if (name.empty() && !given.empty()) return {place_at(given)};
+  std::vector<Place> places;
+  std::set<std::string> seen;
+  for (const std::string& folder : runtime_folders()) {
+    std::error_code error;
+    const std::string real = std::filesystem::canonical(folder, error);
+    if (error || !seen.insert(real).second) continue;
+    Place place = place_at(folder);
+    if (name.empty() || place.name == name) places.push_back(std::move(place));
+  }
+  std::sort(places.begin(), places.end(), [](const Place& a, const Place& b) { return a.name < b.name; });
+  return places;
+}
+
+Probe probe(const Place& place) {
+  Probe probe;
+  probe.place = place;
+  const Record record = read_record(place);
+  probe.pid = record.pid;
+  probe.last_failure = record.last_failure;
+  const std::string socket = control_socket_path(place.runtime_dir);
+  mode_t mode = 0;
+  const bool there = exists(socket, &mode);
+  auto client = there && S_ISSOCK(mode) ? Client::connect(socket, kProbe) : fail("no socket", ENOENT);
+  if (!client) {
+    const int code = client.error().code;
+    const bool free = code == ENOENT || code == ECONNREFUSED || code == ECONNRESET;
+    free ? judge_absent(probe, record) : judge_silent(probe, record, client.error().message);
+    return probe;
+  }
+  const auto response = client->call("status", Json::object(), kProbe);
+  if (response) {
+    judge_answer(probe, record, *response);
+    if (probe.presence == Presence::Running) probe.client = std::move(*client);
+  } else if (response.error().code == EBADMSG) {
+    probe.presence = Presence::Incompatible;
+    probe.message = response.error().message;
+  } else {
+    judge_silent(probe, record, response.error().message);
+  }
+  return probe;
+}
+
+std::vector<Probe> probe_all(const std::string& name) {
+  std::vector<Probe> probes;
+  for (const Place& place : find_places(name)) probes.push_back(probe(place));
+  return probes;
+}
+
+}  // namespace zeroth

@@ -1,0 +1,5 @@
+#include "supervisor/ctl/run.h"
+
+int main(int argc, char** argv) {
+  return zeroth::run_ctl(argc, argv);
+}

@@ -1,0 +1,214 @@
+#include "supervisor/ctl/texts.h"
+
+#include <cstdio>
+#include <ctime>
+
+#include "common/clock.h"
+#include "common/json_fields.h"
+#include "common/text.h"
+
+namespace zeroth {
+namespace {
+
+std::string thousands(const Json& object, std::string_view member) {
+  const auto value = optional_field<std::uint64_t>(object, member);
+  return value && *value ? with_thousands(**value) : show(object, member);
+}
+
+std::string age(const Json& object, std::string_view member) {
+  const double seconds = field_or<double>(object, member, -1);
+  if (seconds < 0 || seconds > 1e9) return "-";
+  return human_duration(std::chrono::nanoseconds(static_cast<std::int64_t>(seconds * 1e9)));
+}
+
+std::string ms(const Json& value) {
+  char text[40];
+  std::snprintf(text, sizeof text, "%.1f ms", value.is_number() ? value.get<double>() : 0.0);
+  return text;
+}
+
+// The time of day, here: "10:04:02".
+std::string clock_time(const Json& at) {
+  const auto time = at.is_string() ? parse_rfc3339(at.get_ref<const std::string&>()) : std::nullopt;
+  if (!time) return "--:--:--";
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(*time);
+  std::tm local{};
+  ::localtime_r(&seconds, &local);
+  char text[16];
+  std::strftime(text, sizeof text, "%H:%M:%S", &local);
+  return text;
+}
+
+Colour verdict_colour(const std::string& verdict) {
+  return verdict == "ok" || verdict == "unchanged" ? Colour::Green : Colour::Red;
+}
+
+// "   kept 3  added 1 (NOON)"; nothing for none.
+std::string changes(const Json& receipt) {
+  std::string text;
+  for (std::string_view what : {"kept", "added", "removed", "renamed"}) {
+    const Json value = member_of(receipt, what);
+    const auto count = value.is_number() ? value.get<double>() : field_or<double>(value, "count", 0);
+    if (count <= 0) continue;
+    text += (text.empty() ? "   " : "  ") + std::string(what) + " " + with_thousands(static_cast<std::uint64_t>(count));
+    const auto names = field_or<std::vector<std::string>>(value, "names", {});
+    if (what == "kept" || names.empty() || names.size() > 3) continue;
+    for (std::size_t i = 0; i < names.size(); ++i) text += (i == 0 ? " (" : ", ") + escape_control(names[i]);
+    text += ")";
+  }
+  return text;
+}
+
+// "generation 18  reload ok: edit   kept 3  added 1 (NOON)   iteration 25,404"
+std::string receipt_line(const Json& receipt) {
+  const auto verdict = field_or<std::string>(receipt, "verdict", "-");
+  std::string text = "generation " + show(receipt, "to") + "  ";
+  if (find_member(receipt, "to") == nullptr) text.clear();
+  if (find_member(receipt, "operation") != nullptr) text += show(receipt, "operation") + " ";
+  text += paint(escape_control(verdict), verdict_colour(verdict));
+  if (!member_of(receipt, "cause").is_null()) text += ": " + show(receipt, "cause");
+  text += changes(receipt);
+  if (!member_of(receipt, "iteration").is_null()) text += "   iteration " + thousands(receipt, "iteration");
+  return text + "\n";
+}
+
+std::string worker_text(const Json& worker) {
+  const Json beat = member_of(worker, "beat"), snapshot = member_of(worker, "snapshot"),
+             metrics = member_of(beat, "metrics");
+  std::string text = field("PID", show(worker, "pid")) + field("Program", show(worker, "program"));
+  text += field("State", show(worker, "state") + ", generation " + show(worker, "generation") + ", up " +
+                             age(worker, "uptime_s") + ", " + show(worker, "restarts") + " restarts, " +
+                             show(worker, "mode"));
+  text += field("Iteration", thousands(beat, "iteration"));
+  if (!member_of(metrics, "convergence").is_null()) text += field("Convergence", show(metrics, "convergence"));
+  if (!member_of(metrics, "states").is_null()) text += field("States", thousands(metrics, "states"));
+  const Json watching = member_of(worker, "watching");
+  if (!watching.is_null()) text += field("Watching", show(watching));
+  if (!member_of(snapshot, "sequence").is_null()) {
+    text += field("Snapshot", show(snapshot, "sequence") + ", " + age(snapshot, "age_s") + " ago, " +
+                                  thousands(snapshot, "bytes") + " bytes" +
+                                  (field_or<bool>(snapshot, "degraded", false) ? ", saving fails" : ""));
+  }
+  const Json rejected = member_of(worker, "rejected"), failure = member_of(worker, "last_failure");
+  if (rejected.is_object())
+    text += field("Rejected", paint("the newest change, " + age(rejected, "since_s") + " ago", Colour::Red));
+  if (failure.is_object()) text += field("Last failure", show(failure, "phase") + ": " + show(failure, "summary"));
+  if (const Json reload = member_of(worker, "last_reload"); reload.is_object()) {
+    text += field("Last", clock_time(member_of(reload, "at")) + "  " + receipt_line(reload));
+    text.pop_back();
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string status_text(const Json& result) {
+  const Json supervisor = member_of(result, "supervisor"), control = member_of(supervisor, "control");
+  const bool healthy = field_or<bool>(result, "healthy", false);
+  std::string text = "zeroth " + show(supervisor, "version") + "  " +
+                     paint(show(result, "state"), healthy ? Colour::Green : Colour::Yellow) + "  pid " +
+                     show(supervisor, "pid") + "  up " + age(supervisor, "uptime_s") + "\n";
+  const Json workers = member_of(result, "workers");
+  if (workers.is_array()) {
+    for (const Json& worker : workers) {
+      if (workers.size() > 1) text += paint(show(worker, "name"), Colour::Bold) + "\n";
+      text += worker_text(worker);
+    }
+  }
+  if (!member_of(control, "socket").is_null()) text += field("Control", show(control, "socket"));
+  if (!member_of(control, "port").is_null()) text += field("Control port", show(control, "port"));
+  if (!member_of(supervisor, "web_port").is_null()) text += field("Web port", show(supervisor, "web_port"));
+  return text;
+}
+
+std::string receipt_text(const Json& result) {
+  std::string text = receipt_line(result);
+  const Json phases = member_of(result, "ms");
+  if (phases.is_object()) {
+    for (const auto& [phase, value] : phases.items()) {
+      if (value.is_number()) text += "  " + field(escape_control(phase), ms(value));
+    }
+  }
+  if (!member_of(result, "reason").is_null()) text += field("Reason", show(result, "reason"));
+  for (std::string_view list : {"warnings", "diagnostics"}) {
+    const Json entries = member_of(result, list);
+    if (!entries.is_array()) continue;
+    for (const Json& entry : entries) {
+      text += (list == "warnings" ? "warning: " : "") +
+              (find_member(entry, "message") != nullptr ? show(entry, "message") : show(entry)) + "\n";
+    }
+  }
+  return text;
+}
+
+std::string stopped_text(const Json& result) {
+  const auto verdict = field_or<std::string>(result, "verdict", "ok");
+  return verdict == "ok" || verdict == "unchanged" ? "Stopped\n" : receipt_text(result);
+}
+
+std::string checkpoint_text(const Json& result) {
+  return "snapshot " + show(result, "sequence") + " saved, " + thousands(result, "bytes") + " bytes, " +
+         ms(member_of(result, "ms")) + "\n";
+}
+
+std::string snapshots_text(const Json& result) {
+  constexpr Column kColumns[] = {{"Sequence", "sequence"}, {"Created", "created_at"}, {"Generation", "generation"},
+                                 {"Cause", "cause"},       {"Bytes", "bytes"},        {"Schema", "schema"}};
+  return table(member_of(result, "snapshots"), kColumns);
+}
+
+std::string snapshot_text(const Json& result) {
+  Json envelope = result;
+  Json state;
+  if (find_member(envelope, "state") != nullptr) {
+    state = std::move(envelope["state"]);
+    envelope.erase("state");
+  }
+  return fields(envelope) + (state.is_null() ? "" : dump(state) + "\n");
+}
+
+std::string generations_text(const Json& result) {
+  constexpr Column kColumns[] = {
+      {"Generation", "to"}, {"Operation", "operation"}, {"Verdict", "verdict"},   {"Cause", "cause"},
+      {"At", "at"},         {"Total ms", "ms.total"},   {"Pause ms", "ms.pause"}, {"Reason", "reason"}};
+  return table(member_of(result, "generations"), kColumns);
+}
+
+std::string logs_text(const Json& result) {
+  const Json lines = member_of(result, "lines");
+  std::string text;
+  if (!lines.is_array()) return text;
+  for (const Json& line : lines) text += event_text({"log", line});
+  return text;
+}
+
+std::string event_text(const Event& event) {
+  const std::string time = clock_time(member_of(event.data, "at")) + "  ";
+  if (event.name == "log") {
+    return time + show(event.data, "worker") + "[" + show(event.data, "generation") + "]  " +
+           escape_control(field_or<std::string>(event.data, "text", "")) + "\n";
+  }
+  if (event.name == "reload" || event.name == "rejected") return time + receipt_line(event.data);
+  Json rest = event.data;
+  if (rest.is_object()) rest.erase("at");
+  return time + escape_control(event.name) + "  " + show(rest) + "\n";
+}
+
+std::string config_text(const Json& result) {
+  Json rows = Json::array();
+  if (result.is_object()) {
+    for (const auto& [name, entry] : result.items()) {
+      const Json* value = find_member(entry, "value");
+      rows.push_back(
+          {{"name", name}, {"value", value != nullptr ? *value : entry}, {"origin", member_of(entry, "origin")}});
+    }
+  }
+  constexpr Column kColumns[] = {{"Setting", "name"}, {"Value", "value"}, {"Origin", "origin"}};
+  return table(rows, kColumns);
+}
+
+std::string ping_text(const Json&) {
+  return "ok\n";
+}
+
+}  // namespace zeroth
