@@ -5,7 +5,7 @@
 
 #include "common/json_fields.h"
 #include "common/text.h"
-#include "worker/language/unicode.h"
+#include "common/unicode.h"
 
 namespace zeroth {
 namespace {

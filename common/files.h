@@ -27,7 +27,8 @@ Status write_all_at(int fd, std::string_view bytes, std::uint64_t offset);
 Result<std::size_t> read_at(int fd, char* to, std::size_t size, std::uint64_t offset);
 
 // Replaces `path` atomically and durably: temporary file in the same folder (".<name>.<pid>.tmp"), what
-// `write` does, fsync, rename, fsync of the folder. On failure the temporary file is removed and the old content stands.
+// `write` does, fsync, rename, fsync of the folder. On failure the temporary file is removed and the old content
+// stands.
 Status replace_file(const std::string& path, mode_t mode, const std::function<Status(int fd)>& write);
 Status write_file_atomically(const std::string& path, std::string_view bytes, mode_t mode = 0600);
 

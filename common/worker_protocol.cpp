@@ -205,6 +205,9 @@ Result<RestoreSummary> parse_restore_summary(const Json& result) {
   auto warnings = optional_field<std::vector<std::string>>(result, "warnings");
   if (!warnings) return fail(std::move(warnings.error()).in("restore"));
   if (*warnings) report.warnings = std::move(**warnings);
+  auto iteration = optional_field<std::uint64_t>(result, "iteration");
+  if (!iteration) return fail(std::move(iteration.error()).in("restore"));
+  report.iteration = *iteration;
   return report;
 }
 

@@ -110,6 +110,7 @@ struct NameCount {
 struct RestoreSummary {
   NameCount kept, added, removed, renamed;
   std::vector<std::string> warnings;
+  std::optional<std::uint64_t> iteration;  // of the restored state, from workers that count them
 };
 Json to_json(const RestoreSummary& report);
 Result<RestoreSummary> parse_restore_summary(const Json& result);

@@ -1,6 +1,5 @@
 #include "supervisor/control/dispatcher.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "common/text.h"
@@ -14,10 +13,8 @@ void Dispatcher::operator()(const std::shared_ptr<Connection>& connection, const
   for (const Command& command : commands_) {
     if (command.name == request.command) return command.run(connection, request);
   }
+  if (worker_.takes && worker_.takes(request.command)) return worker_.forward(connection, request);
   const std::vector<std::string> announced = worker_.names ? worker_.names() : std::vector<std::string>();
-  if (std::find(announced.begin(), announced.end(), request.command) != announced.end()) {
-    return worker_.forward(connection, request);
-  }
   std::vector<std::string_view> known(announced.begin(), announced.end());
   for (const Command& command : commands_) known.push_back(command.name);
   const std::string_view meant = nearest(request.command, known);

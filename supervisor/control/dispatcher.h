@@ -22,6 +22,8 @@ class Dispatcher {
   // What the live workers have announced, asked anew for each request, and who passes a request on to them.
   struct WorkerCommands {
     std::function<std::vector<std::string>()> names;
+    // Also true for any name while the first generation is still on its way and has announced nothing.
+    std::function<bool(const std::string&)> takes;
     Connection::Handler forward;
   };
 

@@ -83,8 +83,7 @@ int run_foreign_word(const Invocation& call) {
     return kExitFailed;
   }
   auto chosen = choose(call);
-  if (!chosen && chosen.error().code == kExitNotRunning)
-    return unknown(call, " (nothing runs that could know it)");
+  if (!chosen && chosen.error().code == kExitNotRunning) return unknown(call, " (nothing runs that could know it)");
   if (!chosen) return report(chosen.error());
   const auto response = chosen->client->call(call.word, call.params, deadline_of(call));
   if (!response) return report(response.error());
@@ -113,11 +112,9 @@ Result<Probe> choose(const Invocation& call, std::vector<Probe> probes) {
   }
   if (running != nullptr) return std::move(*running);
   if (odd != nullptr) {
-    return fail(odd->place.name + ": " + std::string(to_string(odd->presence)) + ": " + odd->message,
-                kExitTaken);
+    return fail(odd->place.name + ": " + std::string(to_string(odd->presence)) + ": " + odd->message, kExitTaken);
   }
-  return fail(call.name.empty() ? "not running" : "no instance named '" + call.name + "' is running",
-              kExitNotRunning);
+  return fail(call.name.empty() ? "not running" : "no instance named '" + call.name + "' is running", kExitNotRunning);
 }
 
 int report(const Refusal& refusal) {
@@ -146,10 +143,8 @@ int report(const Error& error) {
   complain(error.message);
   if (error.code == ETIMEDOUT) return kExitTimedOut;
   if (error.code == EBADMSG) return kExitTaken;
-  return error.code == kExitUsage || error.code == kExitNotRunning ||
-                 error.code == kExitTaken
-             ? error.code
-             : kExitFailed;
+  return error.code == kExitUsage || error.code == kExitNotRunning || error.code == kExitTaken ? error.code
+                                                                                               : kExitFailed;
 }
 
 int run_call(const Invocation& call) {

@@ -49,8 +49,7 @@ std::string absent_text(const Probe& one) {
 }
 
 int absent_exit_code(Presence presence) {
-  return presence == Presence::Stopped || presence == Presence::Stale ? kExitNotRunning
-                                                                      : kExitTaken;
+  return presence == Presence::Stopped || presence == Presence::Stale ? kExitNotRunning : kExitTaken;
 }
 
 // Nothing answers: what is there instead that most needs a look.

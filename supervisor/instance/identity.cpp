@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include "common/control_protocol.h"
 #include "common/files.h"
 #include "common/hash.h"
 #include "common/json.h"
@@ -18,7 +19,6 @@ namespace zeroth {
 namespace {
 
 constexpr std::size_t kMaxName = 64;
-constexpr std::size_t kMaxSocketPath = 107;  // sun_path without its NUL
 constexpr std::size_t kTagDigits = 6;
 
 bool is_name_char(char c) {
@@ -167,17 +167,8 @@ Result<Folders> choose_folders(const Identity& identity, const FolderOptions& op
   }
   if (const Status ours = check_owner(folders.state, identity, options.adopt); !ours) return fail(ours.error());
   folders.runtime = runtime_folder(folders, options, environment);
-  folders.socket = socket_path(folders.runtime, environment);
+  folders.socket = control_socket_path(folders.runtime);
   return folders;
-}
-
-std::string socket_path(const std::string& runtime, const Environment& environment) {
-  std::string path = runtime + "/control.sock";
-  if (path.size() <= kMaxSocketPath) return path;
-  const std::string name = "/" + xxh3_hex(path).substr(0, 16) + ".sock";
-  const std::string home = xdg(environment, "XDG_RUNTIME_DIR");
-  if (!home.empty() && (home + "/zeroth" + name).size() <= kMaxSocketPath) return home + "/zeroth" + name;
-  return "/tmp/zeroth-" + std::to_string(::getuid()) + name;
 }
 
 }  // namespace zeroth

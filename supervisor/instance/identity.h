@@ -47,8 +47,4 @@ struct Folders {
 // belongs to another program (both are named), the name is not valid, or there is no HOME.
 Result<Folders> choose_folders(const Identity& identity, const FolderOptions& options, const Environment& environment);
 
-// <runtime>/control.sock, or, if that is over 107 bytes, a socket named by its hash in XDG_RUNTIME_DIR/zeroth or
-// /tmp/zeroth-<uid>.
-std::string socket_path(const std::string& runtime, const Environment& environment);
-
 }  // namespace zeroth

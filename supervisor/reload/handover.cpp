@@ -84,7 +84,7 @@ void Handover::mark(std::optional<double>& step) {
 }
 
 void Handover::spawn_candidate() {
-  candidate_ = hooks_.make_candidate();
+  candidate_ = last_candidate_ = hooks_.make_candidate();
   restored_ = said_ready_ = loaded_ = false;
   receipt_.to = candidate_->number();
   mark_ = monotonic_now();
@@ -122,6 +122,11 @@ void Handover::bury_candidate() {
   if (!candidate_) return;
   candidate_->kill();
   hooks_.bury(std::exchange(candidate_, nullptr));
+}
+
+int Handover::candidate_exit_code() const {
+  if (!last_candidate_ || !last_candidate_->exit()) return 0;
+  return last_candidate_->exit()->code.value_or(0);
 }
 
 void Handover::drain() {
@@ -197,6 +202,8 @@ void Handover::restore() {
   head.same_boot = source_->same_boot;
   head.from_generation = source_->from_generation;
   receipt_.snapshot = source_->sequence;
+  if (source_->sequence != 0) receipt_.restored_generation = source_->from_generation;
+  if (context_.mode == HandoverMode::Start && source_->sequence != 0) receipt_.age_s = source_->age_s;
   candidate_->restore(
       head, source_->state, HandoverDeadlines::for_state(source_->bytes),
       [this, alive = std::weak_ptr<bool>(alive_), of = candidate_.get()](const auto& outcome, std::string_view) {
@@ -213,6 +220,7 @@ void Handover::on_restored(const tl::expected<Json, Refusal>& outcome) {
   auto summary = parse_restore_summary(*outcome);
   if (!summary) return candidate_failed(summary.error().message);
   receipt_.restored = std::move(*summary);
+  if (receipt_.restored.iteration) receipt_.iteration = receipt_.restored.iteration;
   restored_ = true;
   ready_timer_.start(deadlines_.ready,
                      [this] { candidate_failed("not ready within " + human_duration(deadlines_.ready)); });

@@ -80,6 +80,10 @@ class Handover {
   HandoverState state() const { return state_; }
   const HandoverContext& context() const { return context_; }
   const std::shared_ptr<Generation>& candidate() const { return candidate_; }
+  // The last one there was, also after it failed; null if none was spawned.
+  const std::shared_ptr<Generation>& last_candidate() const { return last_candidate_; }
+  // Its exit code, 0 if it has none.
+  int candidate_exit_code() const;
   const std::shared_ptr<Checkpoint>& checkpoint() const { return checkpoint_; }
   const Receipt& receipt() const { return receipt_; }
   // Why the candidate did not make it: the worker refused the state itself (not: died, late).
@@ -114,7 +118,7 @@ class Handover {
 
   Receipt receipt_;
   std::shared_ptr<Generation> old_;
-  std::shared_ptr<Generation> candidate_;
+  std::shared_ptr<Generation> candidate_, last_candidate_;
   std::shared_ptr<Checkpoint> checkpoint_;
   std::optional<RestoreSource> source_;
   bool restore_waits_ = false;

@@ -22,14 +22,15 @@ void Heartbeat::pause() {
 void Heartbeat::ping() {
   const auto worker = worker_.lock();
   if (!worker || worker->gone()) return;
-  worker->request("ping", Json::object(), kPing, [this, waiting = std::weak_ptr<bool>(waiting_)](const auto& outcome, std::string_view) {
-    if (waiting.expired()) return;
-    if (outcome) {
-      timer_.start(kSilence, [this] { ping(); });
-    } else {
-      on_silent_();
-    }
-  });
+  worker->request("ping", Json::object(), kPing,
+                  [this, waiting = std::weak_ptr<bool>(waiting_)](const auto& outcome, std::string_view) {
+                    if (waiting.expired()) return;
+                    if (outcome) {
+                      timer_.start(kSilence, [this] { ping(); });
+                    } else {
+                      on_silent_();
+                    }
+                  });
 }
 
 }  // namespace zeroth

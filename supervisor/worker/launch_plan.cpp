@@ -5,8 +5,8 @@
 
 namespace zeroth {
 
-GenerationPlan launch_plan(const Worker::Setup& setup, std::uint64_t number, const std::string& cause, const Content& content,
-                           const std::vector<std::string>& changed) {
+GenerationPlan launch_plan(const Worker::Setup& setup, std::uint64_t number, const std::string& cause,
+                           const Content& content, const std::vector<std::string>& changed) {
   const Options& options = *setup.options;
   GenerationPlan plan;
   plan.number = number;
@@ -33,7 +33,8 @@ GenerationPlan launch_plan(const Worker::Setup& setup, std::uint64_t number, con
   return plan;
 }
 
-SnapshotEnvelope snapshot_head(const Worker::Setup& setup, std::uint64_t generation, const std::string& program_hash, const std::string& cause) {
+SnapshotEnvelope snapshot_head(const Worker::Setup& setup, std::uint64_t generation, const std::string& program_hash,
+                               const std::string& cause) {
   SnapshotEnvelope head;
   head.generation = generation;
   head.worker = setup.name;

@@ -11,11 +11,12 @@
 
 namespace zeroth {
 
-GenerationPlan launch_plan(const Worker::Setup& setup, std::uint64_t number, const std::string& cause, const Content& content,
-                           const std::vector<std::string>& changed);
+GenerationPlan launch_plan(const Worker::Setup& setup, std::uint64_t number, const std::string& cause,
+                           const Content& content, const std::vector<std::string>& changed);
 
 // All but sequence, schema and length.
-SnapshotEnvelope snapshot_head(const Worker::Setup& setup, std::uint64_t generation, const std::string& program_hash, const std::string& cause);
+SnapshotEnvelope snapshot_head(const Worker::Setup& setup, std::uint64_t generation, const std::string& program_hash,
+                               const std::string& cause);
 
 RestoreSource to_source(const Restorable& found);
 

@@ -40,6 +40,7 @@ Json to_json(const Receipt& receipt) {
   json["closed"] = receipt.closed;
   json["env"] = {{"set", Json::array()}, {"unset", Json::array()}};
   json["snapshot"] = receipt.snapshot != 0 ? Json(receipt.snapshot) : Json();
+  json["age_s"] = or_null(receipt.age_s);
   json["ms"] = to_json(receipt.ms);
   json["at"] = rfc3339(receipt.at);
   return json;

@@ -37,7 +37,8 @@ struct Receipt {
   bool code = false;  // other code than before
   std::uint64_t closed = 0;
   StepTimes ms;
-  std::uint64_t snapshot = 0;  // sequence restored from, 0: none
+  std::uint64_t snapshot = 0;   // sequence restored from, 0: none
+  std::optional<double> age_s;  // of that snapshot
   WallTime at = wall_now();
 };
 

@@ -7,7 +7,8 @@
 
 namespace zeroth {
 
-Sidecar::Sidecar(Loop& loop, std::string worker_binary, std::string program, bool enabled, std::function<void(const std::string&)> on_note)
+Sidecar::Sidecar(Loop& loop, std::string worker_binary, std::string program, bool enabled,
+                 std::function<void(const std::string&)> on_note)
     : loop_(loop), worker_binary_(std::move(worker_binary)), on_note_(std::move(on_note)) {
   constexpr std::string_view kSuffix = ".zero";
   enabled_ = enabled && program.ends_with(kSuffix);

@@ -13,7 +13,8 @@ namespace zeroth {
 class Sidecar {
  public:
   // `program`: the user's file; anything but a .zero has no sidecar.
-  Sidecar(Loop& loop, std::string worker_binary, std::string program, bool enabled, std::function<void(const std::string&)> on_note);
+  Sidecar(Loop& loop, std::string worker_binary, std::string program, bool enabled,
+          std::function<void(const std::string&)> on_note);
 
   void write(const std::string& copy);
   bool owns(pid_t pid) const { return child_ && child_->running() && child_->pid() == pid; }

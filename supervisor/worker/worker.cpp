@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "common/exit_codes.h"
-#include "common/text.h"
 #include "supervisor/worker/launch_plan.h"
 
 namespace zeroth {
@@ -14,7 +13,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Milliseconds kCallDeadline = 5s;
-constexpr Milliseconds kStandStill = 50ms;  // a rejection is announced only if the content did not change again by then
 
 RestartOptions restart_options(const Options& options) {
   const RestartMode mode = options.restart == RestartOn::OnFailure ? RestartMode::OnFailure
@@ -26,11 +24,6 @@ RestartOptions restart_options(const Options& options) {
 std::function<double()> random_source() {
   const auto engine = std::make_shared<std::mt19937_64>(std::random_device{}());
   return [engine] { return std::uniform_real_distribution<double>(0, 1)(*engine); };
-}
-
-ExitKind kind_of(const ExitInfo& exit) {
-  if (exit.code == 0) return ExitKind::Finished;
-  return !exit.by_us && (exit.signal == SIGKILL || exit.signal == SIGTERM) ? ExitKind::KilledByHand : ExitKind::Crashed;
 }
 
 tl::unexpected<Refusal> refuse(ErrorCode code, std::string message, std::string hint = "") {
@@ -74,14 +67,17 @@ Worker::Worker(Loop& loop, Setup setup, GenerationLog log, Hooks hooks)
       checkpointer_(loop, store_, setup_.options->checkpoint_interval,
                     {[this](const std::string& cause) { return make_checkpoint(live_, cause); },
                      [this](const Checkpointer::Committed& done, const std::string& cause) {
-                       emit("checkpoint", {{"sequence", done.sequence}, {"bytes", done.bytes}, {"ms", done.ms}, {"cause", cause}});
+                       emit("checkpoint",
+                            {{"sequence", done.sequence}, {"bytes", done.bytes}, {"ms", done.ms}, {"cause", cause}});
                      },
                      [this](const std::string& degraded) {
                        emit("checkpoint", {{"degraded", degraded.empty() ? Json() : Json(degraded)}});
                      }}),
       heartbeat_(loop, [this] { unhealthy(); }),
       sidecar_(loop, setup_.worker_binary, setup_.options->program, !setup_.options->no_sidecar,
-               [this](const std::string& note) { emit("log", {{"level", "warning"}, {"message", note}}); }),
+               [this](const std::string& note) {
+                 emit("log", {{"level", "warning"}, {"message", note}});
+               }),
       restart_timer_(loop),
       rejection_timer_(loop),
       starts_fresh_(setup_.options->fresh) {}
@@ -98,7 +94,8 @@ void Worker::set_state(WorkerState state) {
   if (state_ == state) return;
   state_ = state;
   if (state == WorkerState::Starting || state == WorkerState::Reloading) router_.queue();
-  const bool unreachable = state != WorkerState::Ready && state != WorkerState::Starting && state != WorkerState::Reloading;
+  const bool unreachable =
+      state != WorkerState::Ready && state != WorkerState::Starting && state != WorkerState::Reloading;
   if (unreachable) router_.close(std::string(to_string(state)));
   emit("worker-state", {{"state", to_string(state)}});
 }
@@ -107,10 +104,12 @@ void Worker::set_state(WorkerState state) {
 
 void Worker::start() {
   SnapshotEnvelope head = snapshot_head(setup_, 0, "", "emergency");
-  recovery_ = std::make_unique<Recovery>(
-      loop_, setup_.folder, store_, log_, std::move(head),
-      Recovery::Hooks{[this](const std::string& note) { emit("log", {{"level", "info"}, {"message", note}}); },
-                      [this](Status recovered) { on_recovered(std::move(recovered)); }});
+  recovery_ =
+      std::make_unique<Recovery>(loop_, setup_.folder, store_, log_, std::move(head),
+                                 Recovery::Hooks{[this](const std::string& note) {
+                                                   emit("log", {{"level", "info"}, {"message", note}});
+                                                 },
+                                                 [this](Status recovered) { on_recovered(std::move(recovered)); }});
 }
 
 void Worker::on_recovered(Status recovered) {
@@ -190,13 +189,20 @@ Handover::Hooks Worker::handover_hooks() {
   hooks.make_candidate = [this] { return make_candidate(); };
   hooks.make_checkpoint = [this](const std::shared_ptr<Generation>& old) { return make_checkpoint(old, "reload"); };
   hooks.on_cut = [this] { on_cut(); };
-  hooks.on_output = [this](const Generation& from, OutputStream stream, std::string_view bytes) { output_.feed(from.number(), stream, bytes); };
-  hooks.on_go = [this](const std::shared_ptr<Generation>& generation, const Receipt& receipt) { on_go(generation, receipt); };
+  hooks.on_output = [this](const Generation& from, OutputStream stream, std::string_view bytes) {
+    output_.feed(from.number(), stream, bytes);
+  };
+  hooks.on_go = [this](const std::shared_ptr<Generation>& generation, const Receipt& receipt) {
+    on_go(generation, receipt);
+  };
   hooks.on_go_answered = [this] { on_go_answered(); };
   hooks.on_resumed = [this] { on_resumed(); };
   hooks.on_committed = [this](const Result<SnapshotStore::Committed>& committed) {
     checkpointer_.on_cut_committed(committed, handover_->checkpoint()->taken_at());
-    if (committed) emit("checkpoint", {{"sequence", committed->sequence}, {"bytes", committed->bytes}, {"ms", committed->ms}, {"cause", "reload"}});
+    if (committed)
+      emit(
+          "checkpoint",
+          {{"sequence", committed->sequence}, {"bytes", committed->bytes}, {"ms", committed->ms}, {"cause", "reload"}});
   };
   hooks.bury = [this](std::shared_ptr<Generation> generation) { bury(std::move(generation)); };
   hooks.on_verdict = [this](const Receipt& receipt) { on_verdict(receipt); };
@@ -215,8 +221,10 @@ std::shared_ptr<Generation> Worker::make_candidate() {
   return std::make_shared<Generation>(loop_, launch_plan(setup_, number, cause, *target_, changed));
 }
 
-std::shared_ptr<Checkpoint> Worker::make_checkpoint(const std::shared_ptr<Generation>& generation, const std::string& cause) {
-  return std::make_shared<Checkpoint>(store_, generation, snapshot_head(setup_, generation->number(), generation->plan().program_hash, cause));
+std::shared_ptr<Checkpoint> Worker::make_checkpoint(const std::shared_ptr<Generation>& generation,
+                                                    const std::string& cause) {
+  return std::make_shared<Checkpoint>(
+      store_, generation, snapshot_head(setup_, generation->number(), generation->plan().program_hash, cause));
 }
 
 // Keeps a process that is over until it is reaped, and hunts what it left behind.
@@ -230,7 +238,9 @@ void Worker::bury(std::shared_ptr<Generation> generation) {
     });
   };
   Generation::Hooks hooks;
-  hooks.on_output = [this, of = generation.get()](OutputStream stream, std::string_view bytes) { output_.feed(of->number(), stream, bytes); };
+  hooks.on_output = [this, of = generation.get()](OutputStream stream, std::string_view bytes) {
+    output_.feed(of->number(), stream, bytes);
+  };
   hooks.on_gone = leave;
   const bool gone = generation->gone();
   generation->set_hooks(std::move(hooks));
@@ -245,11 +255,15 @@ void Worker::on_cut() {
 }
 
 void Worker::on_go(const std::shared_ptr<Generation>& generation, const Receipt& receipt) {
-  LiveGeneration line{generation->number(), generation->pid(), generation->loaded().schema, setup_.identity, generation->plan().program_hash};
-  if (Status logged = log_.live(line); !logged) emit("log", {{"level", "warning"}, {"message", logged.error().message}});
+  LiveGeneration line{generation->number(), generation->pid(), generation->loaded().schema, setup_.identity,
+                      generation->plan().program_hash};
+  if (Status logged = log_.live(line); !logged)
+    emit("log", {{"level", "warning"}, {"message", logged.error().message}});
   if (live_) {
     Generation::Hooks retiring;
-    retiring.on_output = [this, of = live_.get()](OutputStream stream, std::string_view bytes) { output_.feed(of->number(), stream, bytes); };
+    retiring.on_output = [this, of = live_.get()](OutputStream stream, std::string_view bytes) {
+      output_.feed(of->number(), stream, bytes);
+    };
     retiring.on_gone = [this, of = live_.get()] {
       const auto handover = handover_.get();
       for (const auto& dying : std::vector(dying_)) {
@@ -264,7 +278,8 @@ void Worker::on_go(const std::shared_ptr<Generation>& generation, const Receipt&
   live_->set_hooks(live_hooks(live_));
   if (current_ && !(*current_ == *target_)) previous_ = current_;
   current_ = target_;
-  last_iteration_ = receipt.iteration;
+  commands_ = live_->loaded().commands;
+  if (receipt.iteration) last_iteration_ = receipt.iteration;
   last_reload_ = to_json(receipt);
 }
 
@@ -289,19 +304,25 @@ void Worker::on_resumed() {
 Generation::Hooks Worker::live_hooks(const std::shared_ptr<Generation>& generation) {
   Generation* of = generation.get();
   Generation::Hooks hooks;
-  hooks.on_output = [this, of](OutputStream stream, std::string_view bytes) { output_.feed(of->number(), stream, bytes); };
+  hooks.on_output = [this, of](OutputStream stream, std::string_view bytes) {
+    output_.feed(of->number(), stream, bytes);
+  };
   hooks.on_beat = [this, of] {
     if (of->beat()->iteration) last_iteration_ = of->beat()->iteration;
     if (state_ == WorkerState::Ready) heartbeat_.beat(live_);
-    hooks_.emit("beat", {{"worker", setup_.name}, {"generation", of->number()}, {"iteration", last_iteration_ ? Json(*last_iteration_) : Json()}, {"metrics", of->beat()->metrics}});
+    hooks_.emit("beat", {{"worker", setup_.name},
+                         {"generation", of->number()},
+                         {"iteration", last_iteration_ ? Json(*last_iteration_) : Json()},
+                         {"metrics", of->beat()->metrics}});
   };
   hooks.on_save = [this, of](const Json& id) {
-    checkpointer_.request("save", [weak = std::weak_ptr<Generation>(live_), id](const Result<SnapshotStore::Committed>& done) {
-      const auto worker = weak.lock();
-      if (!worker || worker->gone()) return;
-      worker->respond(done ? encode_result(id, {{"sequence", done->sequence}})
-                           : encode_refusal(id, {ErrorCode::Failed, done.error().message, "", nullptr}));
-    });
+    checkpointer_.request(
+        "save", [weak = std::weak_ptr<Generation>(live_), id](const Result<SnapshotStore::Committed>& done) {
+          const auto worker = weak.lock();
+          if (!worker || worker->gone()) return;
+          worker->respond(done ? encode_result(id, {{"sequence", done->sequence}})
+                               : encode_refusal(id, {ErrorCode::Failed, done.error().message, "", nullptr}));
+        });
     (void)of;
   };
   hooks.on_failed = [this, of](const std::string& reason) {
@@ -312,21 +333,24 @@ Generation::Hooks Worker::live_hooks(const std::shared_ptr<Generation>& generati
   return hooks;
 }
 
-std::vector<CommandInfo> Worker::commands() const { return live_ ? live_->loaded().commands : std::vector<CommandInfo>(); }
-
 bool Worker::owns(pid_t pid) const {
-  const auto is = [pid](const std::shared_ptr<Generation>& generation) { return generation && !generation->gone() && generation->pid() == pid; };
+  const auto is = [pid](const std::shared_ptr<Generation>& generation) {
+    return generation && !generation->gone() && generation->pid() == pid;
+  };
   if (is(live_) || sidecar_.owns(pid)) return true;
   if (handover_ && is(handover_->candidate())) return true;
   return std::any_of(dying_.begin(), dying_.end(), is);
 }
 
-void Worker::call(const std::string& command, const Json& params, std::optional<double> timestamp, CallRouter::Reply reply) {
+void Worker::call(const std::string& command, const Json& params, std::optional<double> timestamp,
+                  CallRouter::Reply reply) {
   router_.call(command, params, timestamp, kCallDeadline, std::move(reply));
 }
 
 void Worker::checkpoint(const std::string& cause, Reply reply) {
-  if (!live_) return reply(refuse(ErrorCode::Unavailable, "no worker is live", "the worker is " + std::string(to_string(state_))));
+  if (!live_)
+    return reply(
+        refuse(ErrorCode::Unavailable, "no worker is live", "the worker is " + std::string(to_string(state_))));
   if (!live_->loaded().capabilities.checkpoint) return reply(refuse(ErrorCode::Refused, "this worker keeps no state"));
   checkpointer_.request(cause, [reply = std::move(reply)](const Result<SnapshotStore::Committed>& done) {
     if (!done) return reply(refuse(ErrorCode::Failed, done.error().message));

@@ -1,7 +1,7 @@
 #pragma once
 // One worker: what should run, what runs, and what follows when it changes, ends or is to stop. Owns everything that
-// belongs to the worker for longer than a generation. One of many under Supervisor; knows no other worker, no terminal and
-// no socket: it reports through its hooks and answers through callbacks.
+// belongs to the worker for longer than a generation. One of many under Supervisor; knows no other worker, no terminal
+// and no socket: it reports through its hooks and answers through callbacks.
 
 #include <cstdint>
 #include <functional>
@@ -93,7 +93,8 @@ class Worker {
 
   const std::string& name() const { return setup_.name; }
   WorkerState state() const { return state_; }
-  std::vector<CommandInfo> commands() const;
+  // As the last live generation announced them.
+  const std::vector<CommandInfo>& commands() const { return commands_; }
   bool owns(pid_t pid) const;
   ReloadMode mode() const { return mode_; }
   SnapshotStore& snapshots() { return store_; }
@@ -124,13 +125,13 @@ class Worker {
   void on_resumed();
   void on_verdict(const Receipt& receipt);
   void on_handover_done(const std::vector<HandoverAction>& actions);
-  void on_start_failed();
+  void on_start_failed(const Handover& attempt);
   void note_rejected(const Receipt& receipt);
   void take_pending();
 
   Generation::Hooks live_hooks(const std::shared_ptr<Generation>& generation);
   void on_live_end();
-  void crashed(const Generation& ended, const std::string& meaning, bool was_ready);
+  void crashed(const std::shared_ptr<Generation>& ended, const std::string& meaning);
   void follow(const Decision& decision, const std::string& meaning);
   void unhealthy();
   void finish_stop(const FinalStop::Outcome& outcome);
@@ -173,12 +174,14 @@ class Worker {
   bool starts_fresh_ = false;
   bool second_try_ = false;
   std::uint64_t search_before_ = kMaxSequence + 1;
-  std::string source_hash_;           // program that wrote the snapshot being restored
+  std::string source_hash_;  // program that wrote the snapshot being restored
   std::uint64_t source_sequence_ = 0;
   std::vector<Reply> replies_;          // wait for the verdict under way
   std::vector<ReloadRequest> pending_;  // wait for the hand-over to end
 
+  std::vector<CommandInfo> commands_;
   std::optional<std::uint64_t> last_iteration_;
+  std::optional<std::uint64_t> iteration_at_end_;  // last known when the last live generation ended by itself
   Json last_reload_;
   Json last_exit_;
   Json last_failure_;

@@ -81,6 +81,8 @@ ProcessResult run_process(const std::vector<std::string>& argv,
   return result;
 }
 
-std::string built(const std::string& program) { return ZEROTH_BIN_DIR "/" + program; }
+std::string built(const std::string& program) {
+  return ZEROTH_BIN_DIR "/" + program;
+}
 
 }  // namespace zeroth

@@ -27,6 +27,7 @@ std::string built(const std::string& program);
 namespace test {
 using zeroth::built;
 using zeroth::run_process;
+using Finished = zeroth::ProcessResult;
 }  // namespace test
 
 }  // namespace zeroth

@@ -165,6 +165,7 @@ Host::Outcome Host::on_restore(const Json& params, std::string_view line) {
   vm_ = Vm::create(std::move(*program_), settings_.halflife);
   program_.reset();
   Json report = from ? to_json(vm_->restore(std::move(*from))) : to_json(RestoreReport{});
+  report["iteration"] = vm_->state().iteration;
   state_ = State::Restored;
   return report;
 }

@@ -7,7 +7,7 @@
 
 #include "common/diagnostic.h"
 #include "common/text.h"
-#include "worker/language/unicode.h"
+#include "common/unicode.h"
 
 namespace zeroth {
 namespace {

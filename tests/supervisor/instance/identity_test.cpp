@@ -5,6 +5,7 @@
 
 #include <map>
 
+#include "common/control_protocol.h"
 #include "common/files.h"
 #include "supervisor/instance/instance_record.h"
 #include "tests/support/temp_dir.h"
@@ -125,14 +126,11 @@ TEST_CASE_FIXTURE(Fixture, "folders: one that was given and is another program's
 }
 
 TEST_CASE("socket: a path that is too long is shortened by hash") {
-  const auto none = [](const char*) { return std::string(); };
-  const auto xdg = [](const char*) { return std::string("/run/user/1000"); };
   const std::string fits = "/" + std::string(107 - 1 - 13, 'x'), longer = fits + "x";
-  CHECK(socket_path(fits, none) == fits + "/control.sock");
-  CHECK(socket_path(longer, xdg).starts_with("/run/user/1000/zeroth/"));
-  CHECK(socket_path(longer, none).starts_with("/tmp/zeroth-"));
-  CHECK(socket_path(longer, none).size() <= 107);
-  CHECK(socket_path(longer, none) != socket_path(longer + "y", none));
+  CHECK(control_socket_path(fits) == fits + "/control.sock");
+  CHECK(control_socket_path(longer).starts_with("/tmp/zeroth-"));
+  CHECK(control_socket_path(longer).size() <= 107);
+  CHECK(control_socket_path(longer) != control_socket_path(longer + "y"));
 }
 
 }  // namespace zeroth

@@ -1,4 +1,4 @@
-#include "worker/language/unicode.h"
+#include "common/unicode.h"
 
 #include <algorithm>
 #include <iterator>

@@ -1,0 +1,233 @@
+#include "supervisor/console.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+
+#include "common/clock.h"
+#include "common/diagnostic.h"
+#include "common/json_fields.h"
+#include "common/text.h"
+
+namespace zeroth {
+namespace {
+
+constexpr const char* kRed = "31";
+constexpr const char* kGreen = "32";
+constexpr const char* kYellow = "33";
+constexpr std::size_t kShownNames = 3;
+
+bool locale_is_utf8() {
+  for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
+    const char* value = std::getenv(name);
+    if (value == nullptr || *value == '\0') continue;
+    const std::string text(value);
+    return text.find("UTF-8") != std::string::npos || text.find("utf8") != std::string::npos;
+  }
+  return false;
+}
+
+std::string time_of_day() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  ::localtime_r(&now, &parts);
+  char text[16];
+  std::strftime(text, sizeof text, "%H:%M:%S", &parts);
+  return text;
+}
+
+std::string ms_text(double ms) {
+  char text[32];
+  std::snprintf(text, sizeof text, ms < 10 ? "%.1f ms" : "%.0f ms", ms);
+  return text;
+}
+
+std::string ms_of(const Json& receipt, const char* step) {
+  const Json* ms = find_member(receipt, "ms");
+  const double value = ms != nullptr ? field_or<double>(*ms, step, -1) : -1;
+  return value < 0 ? "" : ms_text(value);
+}
+
+std::string seconds_text(double seconds) {
+  return human_duration(Milliseconds(static_cast<std::int64_t>(seconds * 1000)));
+}
+
+std::string text_of(const Json& data, const char* member) {
+  return escape_control(field_or<std::string>(data, member, ""));
+}
+
+std::string number_of(const Json& data, const char* member) {
+  auto value = optional_field<std::uint64_t>(data, member);
+  return value && *value ? with_thousands(**value) : "";
+}
+
+std::string first_change(const Json& receipt) {
+  const auto changed = field_or<std::vector<std::string>>(receipt, "changed", {});
+  if (changed.empty()) return "";
+  const std::string name = escape_control(changed[0].substr(changed[0].rfind('/') + 1));
+  return changed.size() == 1 ? name : name + " and " + std::to_string(changed.size() - 1) + " more";
+}
+
+}  // namespace
+
+Console::Console(const Options& options, Names names, EventHub& events)
+    : options_(options),
+      names_(std::move(names)),
+      colour_(::isatty(STDERR_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr),
+      utf8_(locale_is_utf8()) {
+  if (options_.log_format == LogFormat::JsonLines) return;
+  subscription_ = events.subscribe([this](std::string_view type, const Json& data) { on_event(type, data); });
+}
+
+std::string Console::paint(const char* colour, const std::string& text) const {
+  return colour_ ? std::string("\x1b[") + colour + "m" + text + "\x1b[0m" : text;
+}
+
+void Console::say(const std::string& line) {
+  std::fputs((line + "\n").c_str(), stderr);
+  std::fflush(stderr);
+}
+
+void Console::progress(const std::string& what) {
+  if (options_.verbosity >= 0 && subscription_) say(time_of_day() + "  " + what);
+}
+
+void Console::on_output(const std::string& worker, const OutputEntry& entry) {
+  if (options_.log_format == LogFormat::JsonLines) return;
+  std::string line = entry.text;
+  if (!options_.raw)
+    line = worker + "." + std::to_string(entry.generation) + (utf8_ ? " \xe2\x94\x82 " : " | ") + entry.shown();
+  line += '\n';
+  std::fwrite(line.data(), 1, line.size(), stdout);
+  std::fflush(stdout);
+}
+
+void Console::on_event(std::string_view type, const Json& data) {
+  if (type == "rejected") return on_rejected(data);
+  if (type == "crash") return on_crash(data);
+  if (type == "reload") return on_reload(data);
+  if (type == "checkpoint") return on_checkpoint(data);
+  if (type == "snapshot-rejected") {
+    return say(time_of_day() + "  " + paint(kYellow, "snapshot set aside") + ": " + text_of(data, "file") + ": " +
+               text_of(data, "reason"));
+  }
+  if (type == "log") {
+    const bool quiet = options_.verbosity < 0 && text_of(data, "level") == "info";
+    if (!quiet) say(time_of_day() + "  " + text_of(data, "message"));
+  }
+}
+
+std::string Console::names_of(const Json& receipt, const char* member, const char* word) const {
+  const Json* names = find_member(receipt, member);
+  if (names == nullptr) return "";
+  const auto count = field_or<std::uint64_t>(*names, "count", 0);
+  if (count == 0) return "";
+  const auto list = field_or<std::vector<std::string>>(*names, "names", {});
+  std::string text = std::string("  ") + word;
+  const std::size_t shown = options_.verbosity > 0 ? list.size() : std::min(kShownNames, list.size());
+  for (std::size_t i = 0; i < shown; ++i) text += " " + escape_control(list[i]);
+  if (shown < count) text += (shown == 0 ? " " : " and ") + with_thousands(count - shown) + (shown == 0 ? "" : " more");
+  return text;
+}
+
+void Console::on_first(const Json& receipt) {
+  started_ = true;
+  if (options_.verbosity < 0) return;
+  say("zeroth " ZEROTH_VERSION "  " + names_.program + "  pid " + std::to_string(::getpid()) + "   control " +
+      names_.socket);
+  std::string line = "generation " + number_of(receipt, "to");
+  const Json* kept = find_member(receipt, "kept");
+  const bool restored = field_or<std::uint64_t>(receipt, "snapshot", 0) != 0;
+  if (restored) {
+    line += " restored: " + number_of(*kept, "count") + " kept" + names_of(receipt, "added", "added") +
+            names_of(receipt, "removed", "parked");
+    if (const std::string iteration = number_of(receipt, "iteration"); !iteration.empty())
+      line += ", iteration " + iteration;
+    if (auto age = optional_field<double>(receipt, "age_s"); age && *age)
+      line += ", saved " + seconds_text(**age) + " ago";
+  } else {
+    line += " started fresh";
+  }
+  say(line + ", " + ms_of(receipt, "total") + "   Ctrl-C saves and stops");
+}
+
+void Console::on_reload(const Json& receipt) {
+  const std::string verdict = text_of(receipt, "verdict");
+  if (verdict == "unchanged") return on_unchanged(receipt);
+  if (verdict != "ok" && verdict != "rolled_back") return on_rejected(receipt);
+  if (!started_) return on_first(receipt);
+  if (options_.verbosity < 0) return;
+  const std::string operation = text_of(receipt, "operation");
+  std::string why = text_of(receipt, "cause");
+  if (why == "edit") why = first_change(receipt).empty() ? "changed" : first_change(receipt) + " changed";
+  if (operation == "crash-restart") why = "restarted";
+  if (operation == "rollback") why = "rolled back to the code before";
+  std::string line = time_of_day() + "  generation " + number_of(receipt, "to") + "  " + why + "   kept " +
+                     number_of(receipt["kept"], "count") + names_of(receipt, "added", "added") +
+                     names_of(receipt, "removed", "parked") + names_of(receipt, "renamed", "renamed");
+  if (const std::string iteration = number_of(receipt, "iteration"); !iteration.empty())
+    line += "   iteration " + iteration;
+  if (const std::string lost = number_of(receipt, "iteration_lost"); !lost.empty()) line += " (" + lost + " lost)";
+  if (const std::string pause = ms_of(receipt, "pause"); !pause.empty()) line += "   pause " + pause;
+  say(line + "   total " + ms_of(receipt, "total"));
+  for (const std::string& warning : field_or<std::vector<std::string>>(receipt, "warnings", {}))
+    say("  " + paint(kYellow, escape_control(warning)));
+}
+
+void Console::on_unchanged(const Json& data) {
+  if (options_.verbosity < 0) return;
+  if (field_or<bool>(data, "repaired", false)) {
+    const std::string broken = seconds_text(field_or<double>(data, "broken_s", 0));
+    return say(time_of_day() + "  " +
+               paint(kGreen, names_.program + " compiles again after " + broken + ", content as running"));
+  }
+  say(time_of_day() + "  " + (first_change(data).empty() ? names_.program : first_change(data)) +
+      " touched, same content");
+}
+
+void Console::on_rejected(const Json& receipt) {
+  const std::string from = number_of(receipt, "from");
+  const std::string verdict = text_of(receipt, "verdict");
+  std::string line =
+      time_of_day() + "  " +
+      paint(kRed, "generation " + number_of(receipt, "to") + " " + (verdict.empty() ? "failed" : verdict));
+  if (!from.empty() && (verdict == "rejected" || verdict == "abandoned")) line += ", " + from + " goes on";
+  const Json* diagnostics = find_member(receipt, "diagnostics");
+  const bool shown = diagnostics != nullptr && !diagnostics->empty();
+  if (!shown && !text_of(receipt, "reason").empty()) line += ": " + text_of(receipt, "reason");
+  say(line);
+  if (shown) std::fputs(render_reported(*diagnostics).c_str(), stderr);
+}
+
+void Console::on_crash(const Json& crash) {
+  const std::string next = text_of(crash, "next");
+  const std::string generation = number_of(crash, "generation");
+  std::string line =
+      time_of_day() + "  " +
+      paint(next == "finished" ? kYellow : kRed, "generation " + generation + " " + text_of(crash, "meaning"));
+  const Json* snapshot = find_member(crash, "snapshot");
+  if (next == "finished") {
+    line += "; waiting for a save";
+  } else if (next == "failed") {
+    line += "; giving up: " + text_of(crash, "reason");
+  } else if (snapshot != nullptr && snapshot->is_object()) {
+    line += "; going on from snapshot " + number_of(*snapshot, "sequence") + " (" +
+            seconds_text(field_or<double>(*snapshot, "age_s", 0)) + " old)";
+    const auto wait = field_or<std::int64_t>(crash, "restart_in_ms", 0);
+    if (wait > 0) line += " in " + human_duration(Milliseconds(wait));
+  }
+  say(line);
+  for (const std::string& text : field_or<std::vector<std::string>>(crash, "log_tail", {})) say("  " + text);
+}
+
+void Console::on_checkpoint(const Json& data) {
+  const Json* degraded = find_member(data, "degraded");
+  if (degraded == nullptr) return;
+  if (degraded->is_null()) return say(time_of_day() + "  " + paint(kGreen, "snapshots are saved again"));
+  say(time_of_day() + "  " + paint(kRed, "checkpoint degraded") + ": " + text_of(data, "degraded") +
+      "; what runs goes on, what is kept stays");
+}
+
+}  // namespace zeroth

@@ -1,0 +1,293 @@
+#include "supervisor/control/control_commands.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/control_protocol.h"
+#include "common/json_fields.h"
+#include "common/text.h"
+#include "common/worker_protocol.h"
+#include "version.h"
+
+namespace zeroth {
+namespace {
+
+using Peer = std::shared_ptr<Connection>;
+using Targets = const ControlTargets&;
+
+void refuse(const Peer& peer, const Request& request, Refusal refusal) {
+  peer->reply(encode_refusal(request.id, refusal));
+}
+
+void bad_params(const Peer& peer, const Request& request, const std::string& message) {
+  refuse(peer, request, {ErrorCode::BadParams, message, "", nullptr});
+}
+
+Worker::Reply reply_to(const Peer& peer, const Request& request) {
+  return [peer, id = request.id](tl::expected<Json, Refusal> outcome) {
+    peer->reply(outcome ? encode_result(id, *outcome) : encode_refusal(id, outcome.error()));
+  };
+}
+
+// The worker that is meant; answers by itself and returns null if there is none of that name.
+Worker* find_worker(Targets targets, const Peer& peer, const Request& request) {
+  auto name = optional_field<std::string>(request.params, "worker");
+  if (!name) {
+    bad_params(peer, request, name.error().message);
+    return nullptr;
+  }
+  if (!*name) return targets.workers.front();
+  std::vector<std::string_view> names;
+  for (Worker* worker : targets.workers) {
+    if (worker->name() == **name) return worker;
+    names.push_back(worker->name());
+  }
+  const std::string_view meant = nearest(**name, names);
+  refuse(peer, request,
+         {ErrorCode::NotFound,
+          "no worker '" + escape_control(**name) + "'",
+          meant.empty() ? "" : "did you mean '" + std::string(meant) + "'?",
+          {{"worker", **name}}});
+  return nullptr;
+}
+
+struct Paging {
+  std::size_t limit = 20, offset = 0;
+};
+Result<Paging> take_paging(const Json& params, std::string_view limit_name = "limit") {
+  constexpr std::int64_t kMost = 1'000;
+  Paging paging;
+  auto limit = optional_field<std::int64_t>(params, limit_name);
+  if (!limit) return fail(limit.error());
+  if (*limit && (**limit < 0 || **limit > kMost))
+    return fail(std::string(limit_name) + ": expected 0 to " + std::to_string(kMost));
+  if (*limit) paging.limit = static_cast<std::size_t>(**limit);
+  auto offset = optional_field<std::int64_t>(params, "offset");
+  if (!offset) return fail(offset.error());
+  if (*offset && **offset < 0) return fail("offset: expected a whole number that is not negative");
+  if (*offset) paging.offset = static_cast<std::size_t>(**offset);
+  return paging;
+}
+
+// ---- One function a command
+
+void ping(Targets, const Peer& peer, const Request& request) {
+  peer->reply(encode_result(request.id, Json::object()));
+}
+
+void version(Targets, const Peer& peer, const Request& request) {
+  peer->reply(encode_result(request.id,
+                            {{"version", ZEROTH_VERSION}, {"protocol", kControlProtocol}, {"commit", ZEROTH_COMMIT}}));
+}
+
+void status(Targets targets, const Peer& peer, const Request& request) {
+  Worker* worker = find_worker(targets, peer, request);
+  if (worker == nullptr) return;
+  Json all = targets.status();
+  if (request.params.contains("worker")) {
+    Json only = Json::array();
+    for (const Json& entry : all["workers"]) {
+      if (entry["name"] == worker->name()) only.push_back(entry);
+    }
+    all["workers"] = std::move(only);
+  }
+  peer->reply(encode_result(request.id, all));
+}
+
+void config(Targets targets, const Peer& peer, const Request& request) {
+  peer->reply(encode_result(request.id, targets.config()));
+}
+
+void reload_as(Targets targets, const Peer& peer, const Request& request, std::string cause, bool force) {
+  Worker* worker = find_worker(targets, peer, request);
+  if (worker == nullptr) return;
+  Worker::ReloadRequest asked;
+  asked.cause = std::move(cause);
+  asked.force = force;
+  asked.reply = reply_to(peer, request);
+  worker->reload(std::move(asked));
+}
+
+void start(Targets targets, const Peer& peer, const Request& request) {
+  reload_as(targets, peer, request, "start", false);
+}
+void restart(Targets targets, const Peer& peer, const Request& request) {
+  reload_as(targets, peer, request, "restart", true);
+}
+
+void reload(Targets targets, const Peer& peer, const Request& request) {
+  const bool force = field_or<bool>(request.params, "force", false);
+  reload_as(targets, peer, request, force ? "force" : "edit", force);
+}
+
+void shutdown(Targets targets, const Peer& peer, const Request& request) {
+  targets.shutdown(field_or<bool>(request.params, "force", false), reply_to(peer, request));
+}
+
+void stop(Targets targets, const Peer& peer, const Request& request) {
+  const bool named = request.params.contains("worker") && !request.params["worker"].is_null();
+  if (!named && targets.workers.size() == 1) return shutdown(targets, peer, request);
+  Worker* worker = find_worker(targets, peer, request);
+  if (worker == nullptr) return;
+  const auto reply = reply_to(peer, request);
+  worker->stop(field_or<bool>(request.params, "force", false), [reply, name = worker->name()](
+                                                                   const Worker::StopOutcome& outcome) {
+    if (outcome.given_up) {
+      return reply(tl::unexpected(Refusal{ErrorCode::Refused, "its state cannot be saved: " + outcome.error,
+                                          "stop --force stops it without", nullptr}));
+    }
+    reply(Json{{"operation", "stop"},
+               {"worker", name},
+               {"verdict", "ok"},
+               {"reason", outcome.error},
+               {"snapshot", outcome.sequence}});
+  });
+}
+
+void checkpoint(Targets targets, const Peer& peer, const Request& request) {
+  Worker* worker = find_worker(targets, peer, request);
+  if (worker != nullptr) worker->checkpoint("manual", reply_to(peer, request));
+}
+
+void snapshots(Targets targets, const Peer& peer, const Request& request) {
+  Worker* worker = find_worker(targets, peer, request);
+  if (worker == nullptr) return;
+  auto paging = take_paging(request.params);
+  if (!paging) return bad_params(peer, request, paging.error().message);
+  worker->snapshots().list(paging->offset, paging->limit, [peer, id = request.id](Result<SnapshotStore::Page> page) {
+    if (!page) return peer->reply(encode_refusal(id, {ErrorCode::Failed, page.error().message, "", nullptr}));
+    Json list = Json::array();
+    for (const SnapshotEnvelope& envelope : page->envelopes) list.push_back(to_json(envelope));
+    peer->reply(encode_result(id, {{"total", page->total}, {"snapshots", std::move(list)}}));
+  });
+}
+
+void snapshot(Targets targets, const Peer& peer, const Request& request) {
+  Worker* worker = find_worker(targets, peer, request);
+  if (worker == nullptr) return;
+  auto sequence = required_field<std::uint64_t>(request.params, "sequence");
+  if (!sequence) return bad_params(peer, request, sequence.error().message);
+  worker->snapshots().read(*sequence, [peer, id = request.id](Result<SnapshotStore::Detail> detail) {
+    if (!detail)
+      return peer->reply(encode_refusal(id, {ErrorCode::NotFound, detail.error().message, "see snapshots", nullptr}));
+    Json json = to_json(detail->envelope);
+    json["path"] = detail->path;
+    std::string text = dump(json);
+    text.pop_back();
+    text += R"(,"state":)" + detail->state.value_or("null") + "}";
+    std::erase(text, '\n');
+    peer->reply(encode_result_text(id, text));
+  });
+}
+
+void generations(Targets targets, const Peer& peer, const Request& request) {
+  Worker* worker = find_worker(targets, peer, request);
+  if (worker == nullptr) return;
+  auto paging = take_paging(request.params);
+  if (!paging) return bad_params(peer, request, paging.error().message);
+  const auto& receipts = worker->generations().receipts();
+  Json list = Json::array();
+  for (std::size_t i = paging->offset; i < receipts.size() && list.size() < paging->limit; ++i)
+    list.push_back(receipts[i]);
+  peer->reply(encode_result(request.id, {{"total", receipts.size()}, {"generations", std::move(list)}}));
+}
+
+Json line_json(const std::string& worker, const OutputEntry& entry) {
+  return {{"at", rfc3339(entry.at)},
+          {"worker", worker},
+          {"generation", entry.generation},
+          {"stream", entry.stream == OutputStream::Stdout ? "stdout" : "stderr"},
+          {"text", entry.shown()}};
+}
+
+void logs(Targets targets, const Peer& peer, const Request& request) {
+  Worker* worker = find_worker(targets, peer, request);
+  if (worker == nullptr) return;
+  auto paging = take_paging(request.params, "lines");
+  if (!paging) return bad_params(peer, request, paging.error().message);
+  auto since = optional_field<std::string>(request.params, "since");
+  if (!since) return bad_params(peer, request, since.error().message);
+  std::vector<OutputEntry> entries = worker->output().tail(paging->limit);
+  if (*since) {
+    const auto time = parse_rfc3339(**since);
+    if (!time) return bad_params(peer, request, "since: expected a time like 2026-01-31T10:02:11.123Z");
+    std::erase_if(entries, [&](const OutputEntry& entry) { return entry.at < *time; });
+  }
+  Json lines = Json::array();
+  for (const OutputEntry& entry : entries) lines.push_back(line_json(worker->name(), entry));
+  const bool follow = field_or<bool>(request.params, "follow", false);
+  if (follow) peer->begin_stream();
+  peer->reply(encode_result(request.id, {{"lines", std::move(lines)}}));
+  if (!follow) return;
+  // The subscription holds itself until the client is gone.
+  const auto holder = std::make_shared<OutputLog::Subscription>();
+  *holder = worker->output().subscribe([peer, holder, name = worker->name()](const OutputEntry& entry) {
+    if (!peer->stream(encode_event("log", line_json(name, entry)))) holder->reset();
+  });
+}
+
+void events(Targets targets, const Peer& peer, const Request& request) {
+  auto types = optional_field<std::vector<std::string>>(request.params, "types");
+  if (!types) return bad_params(peer, request, types.error().message);
+  peer->begin_stream();
+  peer->reply(encode_result(request.id, Json::object()));
+  const auto holder = std::make_shared<EventHub::Subscription>();
+  *holder = targets.events->subscribe([peer, holder, types = *types](std::string_view type, const Json& data) {
+    if (types && std::find(types->begin(), types->end(), type) == types->end()) return;
+    if (!peer->stream(encode_event(type, data))) holder->reset();
+  });
+}
+
+struct Entry {
+  std::string_view name;
+  void (*run)(Targets, const Peer&, const Request&);
+};
+constexpr Entry kEntries[] = {
+    {"ping", ping},           {"version", version},   {"status", status},
+    {"config", config},       {"start", start},       {"stop", stop},
+    {"restart", restart},     {"reload", reload},     {"checkpoint", checkpoint},
+    {"snapshots", snapshots}, {"snapshot", snapshot}, {"generations", generations},
+    {"logs", logs},           {"events", events},     {"shutdown", shutdown},
+};
+
+// Whatever is not ours goes to the worker that announced it.
+void forward(Targets targets, const Peer& peer, const Request& request) {
+  for (Worker* worker : targets.workers) {
+    const std::vector<CommandInfo> announced = worker->commands();
+    const bool known = std::any_of(announced.begin(), announced.end(),
+                                   [&](const CommandInfo& command) { return command.name == request.command; });
+    if (!known && worker != targets.workers.back()) continue;
+    return worker->call(request.command, request.params, request.timestamp,
+                        [peer, id = request.id](const tl::expected<Json, Refusal>& outcome, std::string_view text) {
+                          peer->reply(outcome ? encode_result_text(id, text) : encode_refusal(id, outcome.error()));
+                        });
+  }
+}
+
+}  // namespace
+
+Dispatcher make_dispatcher(Targets targets) {
+  std::vector<Dispatcher::Command> commands;
+  for (const Entry& entry : kEntries) {
+    commands.push_back({entry.name, [&targets, run = entry.run](const Peer& peer, const Request& request) {
+                          run(targets, peer, request);
+                        }});
+  }
+  Dispatcher::WorkerCommands worker;
+  worker.names = [&targets] {
+    std::vector<std::string> names;
+    for (Worker* each : targets.workers) {
+      for (const CommandInfo& command : each->commands()) names.push_back(command.name);
+    }
+    return names;
+  };
+  worker.takes = [&targets, names = worker.names](const std::string& name) {
+    const std::vector<std::string> announced = names();
+    if (announced.empty()) return targets.workers.front()->state() == WorkerState::Starting;
+    return std::find(announced.begin(), announced.end(), name) != announced.end();
+  };
+  worker.forward = [&targets](const Peer& peer, const Request& request) { forward(targets, peer, request); };
+  return Dispatcher(std::move(commands), std::move(worker));
+}
+
+}  // namespace zeroth

@@ -1,0 +1,21 @@
+#include <cstdio>
+
+#include "common/exit_codes.h"
+#include "common/signals.h"
+#include "supervisor/options.h"
+#include "supervisor/supervisor.h"
+
+int main(int argc, char** argv) {
+  zeroth::reset_signals();
+  zeroth::ParsedOptions parsed = zeroth::parse_options(argc, argv);
+  if (!parsed.options) {
+    std::fputs(parsed.text.c_str(), parsed.exit_code == zeroth::kExitOk ? stdout : stderr);
+    return parsed.exit_code;
+  }
+  auto supervisor = zeroth::Supervisor::create(std::move(*parsed.options));
+  if (!supervisor) {
+    std::fprintf(stderr, "zeroth-supervise: %s\n", supervisor.error().message.c_str());
+    return supervisor.error().exit_code;
+  }
+  return (*supervisor)->run();
+}

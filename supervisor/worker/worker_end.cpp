@@ -1,0 +1,240 @@
+// Worker: ends that nobody asked for, and the one on purpose.
+
+#include <csignal>
+#include <utility>
+
+#include "common/exit_codes.h"
+#include "common/text.h"
+#include "supervisor/worker/worker.h"
+
+namespace zeroth {
+namespace {
+
+constexpr std::size_t kCrashLines = 20;  // of output shown with a crash
+
+ExitKind kind_of(const ExitInfo& exit) {
+  if (exit.code == 0) return ExitKind::Finished;
+  return !exit.by_us && (exit.signal == SIGKILL || exit.signal == SIGTERM) ? ExitKind::KilledByHand : ExitKind::Crashed;
+}
+
+Json exit_json(const Generation& ended, const std::string& meaning, const std::vector<OutputEntry>& lines) {
+  Json tail = Json::array();
+  for (const OutputEntry& line : lines) {
+    if (line.generation == ended.number()) tail.push_back(line.shown());
+  }
+  const auto& exit = ended.exit();
+  return {{"at", rfc3339(wall_now())},
+          {"generation", ended.number()},
+          {"code", exit && exit->code ? Json(*exit->code) : Json()},
+          {"signal", exit && exit->signal != 0 ? Json(exit->signal) : Json()},
+          {"meaning", meaning},
+          {"log_tail", std::move(tail)}};
+}
+
+}  // namespace
+
+// The live generation was reaped.
+void Worker::on_live_end() {
+  if (final_stop_) return final_stop_->worker_gone();
+  const std::shared_ptr<Generation> ended = live_;
+  const std::string meaning = ended->exit() ? ended->exit()->meaning : ended->failure();
+  if (handover_) {
+    output_.finish(ended->number());
+    last_exit_ = exit_json(*ended, meaning, output_.tail(kCrashLines));
+    if (handover_->candidate() == ended) return handover_->candidate_lost(meaning);
+    checkpointer_.pause();
+    bury(std::exchange(live_, nullptr));
+    return handover_->old_gone();
+  }
+  live_.reset();
+  bury(ended);
+  crashed(ended, meaning);
+}
+
+void Worker::crashed(const std::shared_ptr<Generation>& ended, const std::string& meaning) {
+  heartbeat_.pause();
+  checkpointer_.pause();
+  set_state(WorkerState::Starting);
+  iteration_at_end_ = last_iteration_;
+  WorkerEnd end;
+  end.now = monotonic_now();
+  end.can_roll_back = previous_.has_value();
+  if (ended) {
+    output_.finish(ended->number());
+    last_exit_ = exit_json(*ended, meaning, output_.tail(kCrashLines));
+    end.kind = ended->exit() ? kind_of(*ended->exit()) : ExitKind::Crashed;
+    end.was_ready = ended->live_since().has_value();
+    if (end.was_ready) end.lived = std::chrono::duration_cast<Milliseconds>(end.now - *ended->live_since());
+  }
+  follow(policy_.on_end(end), meaning);
+}
+
+void Worker::follow(const Decision& decision, const std::string& meaning) {
+  Json crash = last_exit_.is_null() ? Json{{"meaning", meaning}} : last_exit_;
+  crash["iteration"] = last_iteration_ ? Json(*last_iteration_) : Json();
+  const auto& newest = store_.newest();
+  crash["snapshot"] = newest ? Json{{"sequence", newest->sequence},
+                                    {"age_s", std::chrono::duration<double>(wall_now() - newest->created_at).count()}}
+                             : Json();
+  crash["restart_in_ms"] = decision.after ? Json(decision.after->count()) : Json();
+  switch (decision.action) {
+    case Decision::Action::Finished:
+      crash["next"] = "finished";
+      emit("crash", crash);
+      checkpointer_.fail_waiting("the worker has finished");
+      return set_state(WorkerState::Finished);
+    case Decision::Action::Failed:
+      crash["next"] = "failed";
+      crash["reason"] = decision.reason;
+      last_failure_ = {{"occurred_at", rfc3339(wall_now())},
+                       {"phase", "runtime"},
+                       {"summary", decision.reason.empty() ? meaning : decision.reason},
+                       {"log_excerpt", crash.value("log_tail", Json::array())},
+                       {"hint", "edit the program, or zerothctl restart"}};
+      emit("crash", crash);
+      checkpointer_.fail_waiting("the worker has failed");
+      set_state(WorkerState::Failed);
+      if (decision.after)
+        restart_timer_.start(*decision.after, [this] { launch("crash-restart", "crash", *current_, true); });
+      return hooks_.on_gave_up();
+    case Decision::Action::RollBack:
+      crash["next"] = "rolled back";
+      emit("crash", crash);
+      ++restarts_;
+      return launch("rollback", "rollback", *previous_, true);
+    case Decision::Action::Restart:
+      break;
+  }
+  crash["next"] = "restart";
+  emit("crash", crash);
+  ++restarts_;
+  const Milliseconds after = decision.after.value_or(Milliseconds(0));
+  if (after.count() == 0) return launch("crash-restart", "crash", *current_, true);
+  set_state(WorkerState::Backoff);
+  restart_timer_.start(after, [this] { launch("crash-restart", "crash", *current_, true); });
+}
+
+void Worker::unhealthy() {
+  if (!live_ || handover_ || final_stop_) return;
+  emit("log", {{"level", "error"},
+               {"message", "generation " + std::to_string(live_->number()) +
+                               " is silent: no beat for 10 s, no answer to a ping"}});
+  live_->kill();
+}
+
+// A start from nothing came to nothing.
+void Worker::on_start_failed(const Handover& attempt) {
+  const Receipt& receipt = attempt.receipt();
+  const bool own_snapshot = attempt.state_refused() && source_sequence_ != 0 && source_hash_ == target_->hash;
+  if (own_snapshot) {
+    // The very code that wrote it refuses it: set it aside and go on from the next older one.
+    emit("snapshot-rejected", {{"sequence", source_sequence_}, {"reason", receipt.reason}});
+    search_before_ = source_sequence_;
+    return store_.quarantine(source_sequence_, receipt.reason, [this, receipt](const Status&) {
+      if (state_ == WorkerState::Starting && !handover_)
+        launch(receipt.operation, receipt.cause, *target_, runs_kept_code_);
+    });
+  }
+  const std::string kept = log_.last_live() ? log_.last_live()->program_hash : "";
+  const bool new_code_refused = !runs_kept_code_ && (attempt.state_refused() || !receipt.diagnostics.empty());
+  if (first_start_ && new_code_refused && !setup_.options->strict && !kept.empty() && kept != target_->hash) {
+    note_rejected(receipt);
+    rejected_ = {{"hash", target_->hash},
+                 {"at", rfc3339(receipt.at)},
+                 {"diagnostics", receipt.diagnostics},
+                 {"reason", receipt.reason}};
+    rejected_at_ = monotonic_now();
+    return content_.find_kept(kept, [this, receipt](const Result<Content>& content) {
+      if (content) return launch("start", "start", *content, true);
+      hooks_.on_start_failed(kExitCompile, receipt);
+    });
+  }
+  if (first_start_ && !receipt.diagnostics.empty()) {
+    const bool of_file = attempt.candidate_exit_code() != kExitCompile;
+    return hooks_.on_start_failed(of_file ? attempt.candidate_exit_code() : kExitCompile, receipt);
+  }
+  if (!current_) current_ = target_;
+  if (!runs_kept_code_ && new_code_refused && !(*current_ == *target_)) {
+    // An edit while nobody was live did not make it: go on with what was to be tried next.
+    set_state(WorkerState::Failed);
+    if (setup_.options->retry_failed.count() > 0) {
+      restart_timer_.start(setup_.options->retry_failed, [this] { launch("crash-restart", "crash", *current_, true); });
+    }
+    return take_pending();
+  }
+  if (attempt.state_refused()) {
+    last_failure_ = {{"occurred_at", rfc3339(wall_now())},
+                     {"phase", "startup"},
+                     {"summary", receipt.reason},
+                     {"log_excerpt", Json::array()},
+                     {"hint", "start with --fresh to begin without the kept state; it stays in its folder"}};
+    emit("crash", {{"meaning", receipt.reason}, {"next", "failed"}, {"reason", receipt.reason}});
+    set_state(WorkerState::Failed);
+    return hooks_.on_gave_up();
+  }
+  crashed(attempt.last_candidate(), receipt.reason);
+}
+
+// ---- Stop
+
+void Worker::stop(bool insist, std::function<void(const StopOutcome&)> done) {
+  stop_waiting_.push_back(std::move(done));
+  stop_insists_ = stop_insists_ || insist;
+  if (state_ == WorkerState::Stopping) return;
+  restart_timer_.stop();
+  rejection_timer_.stop();
+  heartbeat_.pause();
+  if (state_ == WorkerState::Stopped) return finish_stop({});
+  set_state(WorkerState::Stopping);
+  if (handover_) return handover_->stop_requested();
+  begin_stop(live_, nullptr, false);
+}
+
+void Worker::begin_stop(std::shared_ptr<Generation> generation, std::shared_ptr<Checkpoint> cut, bool committed) {
+  checkpointer_.pause();
+  if (!generation && !cut) return finish_stop({});
+  const Options& options = *setup_.options;
+  FinalStop::Hooks hooks;
+  hooks.make_checkpoint = [this, generation] { return make_checkpoint(generation, "stop"); };
+  hooks.on_done = [this](const FinalStop::Outcome& outcome) { finish_stop(outcome); };
+  final_stop_ = std::make_unique<FinalStop>(generation, stop_insists_, options.drain_timeout,
+                                            HandoverDeadlines::for_state(checkpointer_.last_bytes()),
+                                            options.stop_timeout, std::move(hooks));
+  if (cut) {
+    final_stop_->begin_with(std::move(cut), committed);
+  } else {
+    final_stop_->begin();
+  }
+}
+
+void Worker::finish_stop(const FinalStop::Outcome& outcome) {
+  if (final_stop_) loop_.post([finished = std::shared_ptr<FinalStop>(std::move(final_stop_))] {});
+  StopOutcome told;
+  told.error = outcome.error;
+  told.saved = outcome.error.empty();
+  told.sequence = outcome.snapshot ? outcome.snapshot->sequence : 0;
+  told.given_up = outcome.given_up;
+  if (outcome.given_up) {
+    set_state(WorkerState::Ready);
+    router_.open(live_);
+    checkpointer_.begin(false);
+  } else {
+    if (live_) bury(std::exchange(live_, nullptr));
+    checkpointer_.fail_waiting("the worker is stopped");
+    for (ReloadRequest& request : std::exchange(pending_, {})) {
+      if (request.reply)
+        request.reply(tl::unexpected(Refusal{ErrorCode::Unavailable, "the worker is stopped", "", nullptr}));
+    }
+    set_state(WorkerState::Stopped);
+  }
+  stop_insists_ = false;
+  for (const auto& done : std::exchange(stop_waiting_, {})) done(told);
+}
+
+void Worker::kill_now() {
+  if (handover_ && handover_->candidate()) handover_->candidate()->kill();
+  if (final_stop_) return final_stop_->kill_now();
+  if (live_) live_->kill();
+}
+
+}  // namespace zeroth

@@ -1,0 +1,227 @@
+// Worker: reloads, from the request or the edit to the verdict and what follows it.
+
+#include <utility>
+
+#include "supervisor/worker/worker.h"
+
+namespace zeroth {
+namespace {
+
+constexpr Milliseconds kStandStill{50};  // a rejection is announced only if the content did not change again by then
+
+tl::unexpected<Refusal> refuse(ErrorCode code, std::string message) {
+  return tl::unexpected(Refusal{code, std::move(message), "", nullptr});
+}
+
+}  // namespace
+
+void Worker::reload(ReloadRequest request) {
+  if (state_ == WorkerState::Stopped && request.cause == "start") set_state(WorkerState::Starting);
+  if (state_ == WorkerState::Stopping || state_ == WorkerState::Stopped) {
+    if (request.reply) request.reply(refuse(ErrorCode::Unavailable, "the worker is " + std::string(to_string(state_))));
+    return;
+  }
+  const auto shared = std::make_shared<ReloadRequest>(std::move(request));
+  content_.read([this, shared](const Result<Content>& content) { on_content(std::move(*shared), content); });
+}
+
+void Worker::on_content(ReloadRequest request, const Result<Content>& content) {
+  if (!content) {
+    // The program is gone or unreadable for now: what runs, runs on.
+    emit("log", {{"level", "warning"}, {"message", content.error().message}});
+    if (request.reply) request.reply(refuse(ErrorCode::Failed, content.error().message));
+    return;
+  }
+  if (state_ == WorkerState::Stopping || state_ == WorkerState::Stopped) {
+    if (request.reply) request.reply(refuse(ErrorCode::Unavailable, "the worker is " + std::string(to_string(state_))));
+    return;
+  }
+  const bool known = newest_ && *newest_ == *content;
+  newest_ = *content;
+  if (handover_) {
+    if (!known && !(target_ && *target_ == *content)) handover_->content_changed();
+    if (!request.reply) return;
+    const bool same = target_ && *target_ == *content && !request.force && !runs_kept_code_;
+    if (same) {
+      replies_.push_back(std::move(request.reply));
+    } else {
+      pending_.push_back(std::move(request));
+    }
+    return;
+  }
+  if (recovery_ || !current_) {
+    pending_.push_back(std::move(request));
+    return;
+  }
+  begin_reload(std::move(request));
+}
+
+void Worker::begin_reload(ReloadRequest request) {
+  const bool runs = live_ && state_ == WorkerState::Ready;
+  if (!request.force) {
+    const bool same = runs && *newest_ == *current_;
+    const bool rejected_before = !rejected_.is_null() && rejected_["hash"] == newest_->hash && !request.reply;
+    if (same || rejected_before) return answer_unchanged(request);
+  }
+  if (request.reply) replies_.push_back(std::move(request.reply));
+  rejection_timer_.stop();
+  if (!runs) {
+    policy_.reset();
+    starts_fresh_ = starts_fresh_ && first_start_;
+    return launch("reload", request.cause, *newest_, false);
+  }
+  decide_mode();
+  Handover::Plan plan;
+  plan.context.mode = mode_ == ReloadMode::Overlap ? HandoverMode::Overlap : HandoverMode::Recreate;
+  plan.context.old_drains = live_->loaded().capabilities.drain;
+  plan.context.old_cuts = live_->loaded().capabilities.checkpoint && live_->loaded().capabilities.hold;
+  plan.context.second_try = second_try_;
+  plan.receipt.operation = "reload";
+  plan.receipt.worker = setup_.name;
+  plan.receipt.from = live_->number();
+  plan.receipt.mode = mode_ == ReloadMode::Overlap ? "overlap" : "recreate";
+  plan.receipt.cause = request.cause;
+  plan.receipt.changed = request.changed;
+  plan.receipt.code = !(*newest_ == *current_);
+  plan.receipt.ms.settle = elapsed_ms(request.began, monotonic_now());
+  plan.old = live_;
+  plan.began = request.began;
+  plan.last_state_bytes = checkpointer_.last_bytes();
+  plan.deadlines.drain = setup_.options->drain_timeout;
+  plan.deadlines.stop = setup_.options->stop_timeout;
+  runs_kept_code_ = false;
+  target_ = newest_;
+  handover_ = std::make_unique<Handover>(loop_, std::move(plan), handover_hooks());
+  handover_->begin();
+}
+
+void Worker::answer_unchanged(const ReloadRequest& request) {
+  const bool as_running = live_ && *newest_ == *current_;
+  if (as_running && !rejected_.is_null()) {
+    emit("reload", {{"verdict", "unchanged"},
+                    {"repaired", true},
+                    {"broken_s", std::chrono::duration<double>(monotonic_now() - *rejected_at_).count()}});
+    rejected_ = nullptr;
+    rejected_at_.reset();
+  } else if (request.cause == "edit") {
+    emit("reload", {{"verdict", "unchanged"}, {"changed", request.changed}});
+  }
+  if (!request.reply) return;
+  Receipt receipt;
+  receipt.operation = "reload";
+  receipt.worker = setup_.name;
+  receipt.from = receipt.to = live_ ? live_->number() : 0;
+  receipt.cause = request.cause;
+  receipt.verdict = "unchanged";
+  receipt.reason = "the content is the same";
+  request.reply(to_json(receipt));
+}
+
+void Worker::decide_mode() {
+  const Capabilities& can = live_->loaded().capabilities;
+  const bool can_overlap = can.restore && can.hold && can.checkpoint;
+  mode_ = setup_.options->reload;
+  if (mode_ == ReloadMode::Auto) {
+    mode_ = can_overlap ? ReloadMode::Overlap : ReloadMode::Recreate;
+    mode_reason_ = can_overlap ? "the worker can hold and restore" : "the worker announced no hold and restore";
+  } else if (mode_ == ReloadMode::Overlap && !can_overlap) {
+    mode_ = ReloadMode::Recreate;
+    mode_reason_ = "overlap was asked for, but the worker announced no hold and restore";
+  } else {
+    mode_reason_ = "asked for";
+  }
+}
+
+void Worker::on_verdict(const Receipt& original) {
+  Receipt receipt = original;
+  if (receipt.operation == "rollback" && receipt.verdict == "ok") receipt.verdict = "rolled_back";
+  const bool never_loaded = !handover_->loaded() && handover_->context().mode == HandoverMode::Start;
+  if (receipt.operation == "reload" && receipt.verdict == "failed" && never_loaded) receipt.verdict = "rejected";
+  const bool from_crash = receipt.operation == "crash-restart" || receipt.operation == "rollback";
+  if (from_crash && iteration_at_end_ && receipt.iteration) {
+    receipt.iteration_lost = *iteration_at_end_ > *receipt.iteration ? *iteration_at_end_ - *receipt.iteration : 0;
+  }
+  const bool ok = receipt.verdict == "ok" || receipt.verdict == "rolled_back";
+  const Json json = to_json(receipt);
+  if (Status logged = log_.receipt(json); !logged)
+    emit("log", {{"level", "warning"}, {"message", logged.error().message}});
+  last_reload_ = json;
+  if (ok) {
+    decide_mode();
+    if (receipt.operation == "reload") policy_.on_reloaded();
+    if (!runs_kept_code_) {
+      if (!rejected_.is_null()) rejected_ = nullptr;
+      rejected_at_.reset();
+    }
+    emit("reload", json);
+  } else if (receipt.operation == "reload") {
+    note_rejected(receipt);
+  }
+  for (const Reply& reply : std::exchange(replies_, {})) reply(json);
+}
+
+// The old generation goes on. Told only when the content has stood still: editors truncate, then write.
+void Worker::note_rejected(const Receipt& receipt) {
+  const Json json = to_json(receipt);
+  if (receipt.verdict == "rejected") {
+    if (!rejected_at_) rejected_at_ = monotonic_now();
+    rejected_ = {{"hash", target_->hash},
+                 {"at", rfc3339(receipt.at)},
+                 {"diagnostics", receipt.diagnostics},
+                 {"reason", receipt.reason}};
+  }
+  const bool superseded = handover_ && handover_->context().content_changed;
+  if (superseded) return;
+  rejection_timer_.start(kStandStill,
+                         [this, json] { emit(json["verdict"] == "rejected" ? "rejected" : "reload", json); });
+}
+
+void Worker::on_handover_done(const std::vector<HandoverAction>& actions) {
+  const std::shared_ptr<Handover> finished = std::move(handover_);
+  loop_.post([finished] {});  // it is still on the stack
+  bool again = false;
+  std::optional<HandoverAction> what;
+  for (const HandoverAction action : actions) {
+    if (action == HandoverAction::ReloadAgain) {
+      again = true;
+    } else {
+      what = action;
+    }
+  }
+  second_try_ = again && what.has_value();
+  if (what == HandoverAction::StopOldNow || what == HandoverAction::StopNew) return begin_stop(live_, nullptr, false);
+  if (what == HandoverAction::StopOldWithCut) {
+    return begin_stop(live_, finished->checkpoint(), finished->context().commit == HandoverContext::Saving::Durable);
+  }
+  if (what) {
+    // The crash path: of the old generation (its kept code, from the cut or later) or of the new one that was live.
+    const bool of_new = what == HandoverAction::RestartNew;
+    const std::string meaning =
+        finished->receipt().reason.empty() ? "lost during a reload" : finished->receipt().reason;
+    if (live_ && !live_->gone()) live_->kill();
+    if (!of_new && previous_ && live_ == finished->last_candidate()) current_ = previous_;
+    const std::shared_ptr<Generation> ended = live_;
+    if (live_) bury(std::exchange(live_, nullptr));
+    return crashed(ended, meaning);
+  }
+  const bool nobody_live = !live_ || live_->gone();
+  if (nobody_live && finished->context().mode == HandoverMode::Start) return on_start_failed(*finished);
+  take_pending();
+}
+
+void Worker::take_pending() {
+  if (handover_ || !current_ || !newest_) return;
+  std::vector<ReloadRequest> pending = std::exchange(pending_, {});
+  if (!pending.empty()) {
+    ReloadRequest next = std::move(pending.front());
+    for (std::size_t i = 1; i < pending.size(); ++i) pending_.push_back(std::move(pending[i]));
+    begin_reload(std::move(next));
+    if (!handover_) take_pending();
+    return;
+  }
+  const bool differs = live_ && state_ == WorkerState::Ready && !(*newest_ == *current_);
+  const bool rejected_before = !rejected_.is_null() && rejected_["hash"] == newest_->hash;
+  if (differs && !rejected_before) begin_reload({"edit", false, {}, monotonic_now(), {}});
+}
+
+}  // namespace zeroth

@@ -1,0 +1,63 @@
+// Worker: what `status` says of it.
+
+#include "supervisor/worker/worker.h"
+
+namespace zeroth {
+namespace {
+
+template <class T>
+Json or_null(const std::optional<T>& value) {
+  return value ? Json(*value) : Json();
+}
+
+double seconds_since(MonotonicTime time) {
+  return std::chrono::duration<double>(monotonic_now() - time).count();
+}
+
+}  // namespace
+
+Json Worker::status() const {
+  const bool alive = live_ && !live_->gone();
+  const Options& options = *setup_.options;
+  Json status = {{"name", setup_.name},
+                 {"state", to_string(state_)},
+                 {"pid", alive ? Json(live_->pid()) : Json()},
+                 {"generation", live_ ? Json(live_->number()) : Json()},
+                 {"uptime_s", alive && live_->live_since() ? Json(seconds_since(*live_->live_since())) : Json()},
+                 {"restarts", restarts_},
+                 {"mode", mode_ == ReloadMode::Recreate ? "recreate" : "overlap"},
+                 {"mode_reason", mode_reason_},
+                 {"program", options.program.empty() ? Json(options.command) : Json(options.program)},
+                 {"program_hash", current_ ? Json(current_->hash) : Json()},
+                 {"watching", !options.no_watch},
+                 {"watched", setup_.scope ? Json(setup_.scope->targets()) : Json::array()},
+                 {"held_back", nullptr}};
+  status["rejected"] = rejected_;
+  if (rejected_at_ && rejected_.is_object()) status["rejected"]["since_s"] = seconds_since(*rejected_at_);
+  status["last_reload"] = last_reload_;
+  status["last_exit"] = last_exit_;
+  status["last_failure"] = last_failure_;
+  const auto& newest = store_.newest();
+  Json rejected_snapshots = Json::array();
+  for (const auto& rejected : store_.rejected())
+    rejected_snapshots.push_back({{"file", rejected.file}, {"reason", rejected.reason}});
+  const auto age = [&] { return std::chrono::duration<double>(wall_now() - newest->created_at).count(); };
+  status["snapshot"] = {{"sequence", newest ? Json(newest->sequence) : Json()},
+                        {"at", newest ? Json(rfc3339(newest->created_at)) : Json()},
+                        {"age_s", newest ? Json(age()) : Json()},
+                        {"bytes", newest ? Json(newest->length) : Json()},
+                        {"count", store_.count()},
+                        {"degraded", checkpointer_.degraded().empty() ? Json() : Json(checkpointer_.degraded())},
+                        {"rejected", std::move(rejected_snapshots)}};
+  status["loss_window_s"] = checkpointer_.loss_window_s();
+  const std::optional<Beat> beat = live_ ? live_->beat() : std::nullopt;
+  status["beat"] = {{"iteration", or_null(last_iteration_)},
+                    {"metrics", beat ? beat->metrics : Json::object()},
+                    {"status", beat ? beat->status : Json()}};
+  Json announced = Json::array();
+  for (const CommandInfo& command : commands()) announced.push_back({{"name", command.name}, {"help", command.help}});
+  status["commands"] = std::move(announced);
+  return status;
+}
+
+}  // namespace zeroth
