@@ -40,7 +40,8 @@ struct TestServer {
       c->reply(encode_result(r.id, "from the worker"));
     };
     return Dispatcher({{"ping", ping}, {"later", later}, {"big", big}, {"events", watch}},
-                      {[] { return std::vector<std::string>{"observe"}; }, observe});
+                      {[] { return std::vector<std::string>{"observe"}; }, [](const std::string& name) { return name == "observe"; },
+                       observe});
   }
 
   bool until(const std::function<bool()>& done, Milliseconds deadline = Milliseconds(20'000)) {

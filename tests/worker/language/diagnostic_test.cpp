@@ -75,7 +75,9 @@ TEST_CASE("diagnostic: JSON is one line with every field") {
                                    {"length", 5},
                                    {"severity", "error"},
                                    {"message", "unknown state 'hello'"},
-                                   {"help", "did you mean 'HELLO' (line 1)?"}});
+                                   {"help", "did you mean 'HELLO' (line 1)?"},
+                                   {"source", "align HELLO hello strength 0.7"},
+                                   {"source_column", 13}});
 }
 
 TEST_CASE("diagnostic: quoted words are clipped between characters") {
