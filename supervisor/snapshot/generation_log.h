@@ -29,7 +29,7 @@ struct LiveGeneration {
   std::int64_t pid = 0;
   std::string schema;
   std::string identity;
-  std::string program_hash;
+  std::string program_hash = "";
 };
 
 class GenerationLog {
