@@ -135,8 +135,8 @@ std::string Console::names_of(const Json& receipt, const char* member, const cha
 void Console::on_first(const Json& receipt) {
   started_ = true;
   if (options_.verbosity < 0) return;
-  say("zeroth " ZEROTH_VERSION "  " + names_.program + "  pid " + std::to_string(::getpid()) + "   control " +
-      names_.socket);
+  say("zeroth " ZEROTH_VERSION "  " + names_.program + "  pid " + std::to_string(::getpid()) + "  " +
+      text_of(receipt, "mode") + "   control " + names_.socket);
   std::string line = "generation " + number_of(receipt, "to");
   const Json* kept = find_member(receipt, "kept");
   const bool restored = field_or<std::uint64_t>(receipt, "snapshot", 0) != 0;

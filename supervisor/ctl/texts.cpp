@@ -129,7 +129,7 @@ std::string receipt_text(const Json& result) {
       if (value.is_number()) text += "  " + field(escape_control(phase), ms(value));
     }
   }
-  if (!member_of(result, "reason").is_null()) text += field("Reason", show(result, "reason"));
+  if (!show(result, "reason").empty()) text += field("Reason", show(result, "reason"));
   for (std::string_view list : {"warnings", "diagnostics"}) {
     const Json entries = member_of(result, list);
     if (!entries.is_array()) continue;

@@ -113,7 +113,9 @@ void Recovery::adopt(const EmergencyFile& file) {
   SnapshotEnvelope head = head_;
   head.generation = file.generation;
   head.cause = "emergency";
-  head.created_at = wall_now();
+  struct stat info {};
+  const bool known = ::stat(file.path.c_str(), &info) == 0;
+  head.created_at = known ? std::chrono::system_clock::from_time_t(info.st_mtime) : wall_now();
   if (const auto& live = log_.last_live(); live && live->generation == file.generation) {
     head.schema = live->schema;
     head.program_hash = live->program_hash;

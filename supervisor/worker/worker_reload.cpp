@@ -142,12 +142,15 @@ void Worker::on_verdict(const Receipt& original) {
     receipt.iteration_lost = *iteration_at_end_ > *receipt.iteration ? *iteration_at_end_ - *receipt.iteration : 0;
   }
   const bool ok = receipt.verdict == "ok" || receipt.verdict == "rolled_back";
+  if (ok) {
+    decide_mode();
+    if (receipt.mode == "start") receipt.mode = mode_ == ReloadMode::Overlap ? "overlap" : "recreate";
+  }
   const Json json = to_json(receipt);
   if (Status logged = log_.receipt(json); !logged)
     emit("log", {{"level", "warning"}, {"message", logged.error().message}});
   last_reload_ = json;
   if (ok) {
-    decide_mode();
     if (receipt.operation == "reload") policy_.on_reloaded();
     if (!runs_kept_code_) {
       if (!rejected_.is_null()) rejected_ = nullptr;
