@@ -36,24 +36,38 @@ Log::~Log() = default;
 
 Result<std::unique_ptr<Log>> Log::open(const std::string& path, const Options& options, EventHub& events) {
   std::unique_ptr<Log> log(new Log);
+  log->path_ = path;
+  log->options_ = &options;
   log->sinks_ = std::make_unique<Sinks>();
-  std::vector<spdlog::sink_ptr> sinks;
-  try {
-    sinks.push_back(std::make_shared<spdlog::sinks::rotating_file_sink_st>(path, kLogBytes, kLogFiles));
-    if (!options.log_file.empty())
-      sinks.push_back(std::make_shared<spdlog::sinks::basic_file_sink_st>(options.log_file));
-  } catch (const spdlog::spdlog_ex& error) {
-    return fail(std::string("log: ") + error.what());
-  }
-  log->sinks_->logger = std::make_shared<spdlog::logger>("zeroth", sinks.begin(), sinks.end());
-  log->sinks_->logger->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc);
-  log->sinks_->logger->set_level(spdlog::level::info);
-  log->sinks_->logger->flush_on(spdlog::level::info);
   log->sinks_->json_to_stderr = options.log_format == LogFormat::JsonLines;
   log->sinks_->verbosity = options.verbosity;
+  if (Status opened = log->open_sinks(); !opened) return fail(std::move(opened.error()));
   log->subscription_ =
       events.subscribe([raw = log.get()](std::string_view type, const Json& data) { raw->on_event(type, data); });
   return log;
+}
+
+Status Log::open_sinks() {
+  std::vector<spdlog::sink_ptr> sinks;
+  try {
+    sinks.push_back(std::make_shared<spdlog::sinks::rotating_file_sink_st>(path_, kLogBytes, kLogFiles));
+    if (!options_->log_file.empty()) {
+      sinks.push_back(std::make_shared<spdlog::sinks::basic_file_sink_st>(options_->log_file));
+    }
+  } catch (const spdlog::spdlog_ex& error) {
+    return fail(std::string("log: ") + error.what());
+  }
+  auto logger = std::make_shared<spdlog::logger>("zeroth", sinks.begin(), sinks.end());
+  logger->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc);
+  logger->set_level(spdlog::level::info);
+  logger->flush_on(spdlog::level::info);
+  logger->set_error_handler([](const std::string&) {});  // a full disk must not fill the terminal too
+  sinks_->logger = std::move(logger);
+  return {};
+}
+
+void Log::reopen() {
+  (void)open_sinks();
 }
 
 void Log::on_event(std::string_view type, const Json& data) {

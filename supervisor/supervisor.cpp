@@ -206,6 +206,9 @@ int Supervisor::run() {
   for (const int number : {SIGTERM, SIGINT}) {
     signals_.push_back(std::make_unique<SignalWatch>(loop_, number, [this] { on_signal(); }));
   }
+  // Nothing of ours is read at start only, so far; losing the terminal is no reason to end.
+  signals_.push_back(std::make_unique<SignalWatch>(loop_, SIGHUP, [] {}));
+  signals_.push_back(std::make_unique<SignalWatch>(loop_, SIGUSR1, [this] { log_->reopen(); }));
   watch();
   progress_ = std::make_unique<Timer>(loop_);
   progress_->start(kSayProgressAfter, [this] {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <utility>
 
 namespace zeroth {
@@ -30,6 +31,8 @@ void Checkpointer::begin(bool durable) {
   live_ = true;
   if (durable || !durable_at_) durable_at_ = monotonic_now();
   last_cut_ = monotonic_now();
+  std::move(before_cut_.begin(), before_cut_.end(), std::back_inserter(next_waiting_));
+  before_cut_.clear();
   if (!next_waiting_.empty()) return take_next();
   schedule();
 }
@@ -37,15 +40,18 @@ void Checkpointer::begin(bool durable) {
 void Checkpointer::pause() {
   live_ = false;
   timer_.stop();
-  if (!current_) return;
   current_.reset();
-  // Those who waited for it share the next one, cut after they asked as well.
-  std::move(current_waiting_.begin(), current_waiting_.end(), std::back_inserter(next_waiting_));
+  // Whoever waited is served by the cut that is taken now, or else by the next snapshot: both are cut after they asked.
+  std::move(current_waiting_.begin(), current_waiting_.end(), std::back_inserter(before_cut_));
+  std::move(next_waiting_.begin(), next_waiting_.end(), std::back_inserter(before_cut_));
   current_waiting_.clear();
+  next_waiting_.clear();
 }
 
 void Checkpointer::fail_waiting(const std::string& reason) {
   std::vector<Done> waiting = std::exchange(next_waiting_, {});
+  std::move(before_cut_.begin(), before_cut_.end(), std::back_inserter(waiting));
+  before_cut_.clear();
   for (const Done& done : waiting) done(fail(reason));
 }
 
@@ -95,6 +101,9 @@ void Checkpointer::finish(const std::string& cause, const std::vector<Done>& wai
 
 void Checkpointer::on_cut_committed(const Result<Committed>& committed, MonotonicTime cut) {
   note(committed, cut);
+  if (!committed) return;
+  std::vector<Done> waiting = std::exchange(before_cut_, {});
+  for (const Done& done : waiting) done(committed);
 }
 
 void Checkpointer::note(const Result<Committed>& committed, MonotonicTime cut) {

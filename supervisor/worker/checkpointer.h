@@ -65,6 +65,7 @@ class Checkpointer {
   std::shared_ptr<Checkpoint> current_;
   std::vector<Done> current_waiting_;
   std::vector<Done> next_waiting_;
+  std::vector<Done> before_cut_;  // asked before a cut of somebody else's was taken
   std::string next_cause_;
   std::string degraded_;
   bool shrunk_ = false;

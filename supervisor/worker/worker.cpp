@@ -114,6 +114,7 @@ void Worker::start() {
 
 void Worker::on_recovered(Status recovered) {
   loop_.post([finished = std::shared_ptr<Recovery>(std::move(recovery_))] {});
+  if (state_ != WorkerState::Starting) return;  // told to stop meanwhile
   if (!recovered) {
     Receipt receipt;
     receipt.operation = "start";
@@ -124,6 +125,7 @@ void Worker::on_recovered(Status recovered) {
 }
 
 void Worker::first_content(const Result<Content>& content) {
+  if (state_ != WorkerState::Starting) return;
   if (content) return launch("start", "start", *content, false);
   Receipt receipt;
   receipt.operation = "start";

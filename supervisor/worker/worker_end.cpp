@@ -145,6 +145,7 @@ void Worker::on_start_failed(const Handover& attempt) {
                  {"reason", receipt.reason}};
     rejected_at_ = monotonic_now();
     return content_.find_kept(kept, [this, receipt](const Result<Content>& content) {
+      if (state_ != WorkerState::Starting || handover_) return;
       if (content) return launch("start", "start", *content, true);
       hooks_.on_start_failed(kExitCompile, receipt);
     });
