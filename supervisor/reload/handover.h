@@ -11,10 +11,10 @@
 
 #include "common/clock.h"
 #include "common/loop/loop.h"
+#include "supervisor/generation/checkpoint.h"
+#include "supervisor/generation/generation.h"
+#include "supervisor/generation/receipt.h"
 #include "supervisor/reload/handover_state.h"
-#include "supervisor/snapshot/checkpoint.h"
-#include "supervisor/worker/generation.h"
-#include "supervisor/worker/receipt.h"
 
 namespace zeroth {
 

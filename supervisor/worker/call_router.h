@@ -13,7 +13,7 @@
 #include "common/json.h"
 #include "common/loop/loop.h"
 #include "common/message.h"
-#include "supervisor/worker/generation.h"
+#include "supervisor/generation/generation.h"
 
 namespace zeroth {
 

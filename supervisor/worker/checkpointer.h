@@ -11,7 +11,7 @@
 
 #include "common/clock.h"
 #include "common/loop/loop.h"
-#include "supervisor/snapshot/checkpoint.h"
+#include "supervisor/generation/checkpoint.h"
 #include "supervisor/snapshot/snapshot_store.h"
 
 namespace zeroth {

@@ -7,8 +7,8 @@
 #include <string>
 
 #include "common/loop/loop.h"
-#include "supervisor/snapshot/checkpoint.h"
-#include "supervisor/worker/generation.h"
+#include "supervisor/generation/checkpoint.h"
+#include "supervisor/generation/generation.h"
 
 namespace zeroth {
 

@@ -6,7 +6,7 @@
 #include <memory>
 
 #include "common/loop/loop.h"
-#include "supervisor/worker/generation.h"
+#include "supervisor/generation/generation.h"
 
 namespace zeroth {
 

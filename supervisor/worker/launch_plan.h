@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "supervisor/snapshot/checkpoint.h"
+#include "supervisor/generation/checkpoint.h"
+#include "supervisor/generation/generation.h"
 #include "supervisor/snapshot/snapshot_search.h"
-#include "supervisor/worker/generation.h"
 #include "supervisor/worker/worker.h"
 
 namespace zeroth {

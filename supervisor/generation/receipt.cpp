@@ -1,4 +1,4 @@
-#include "supervisor/worker/receipt.h"
+#include "supervisor/generation/receipt.h"
 
 namespace zeroth {
 namespace {

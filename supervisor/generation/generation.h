@@ -13,8 +13,8 @@
 #include "common/clock.h"
 #include "common/loop/loop.h"
 #include "common/worker_protocol.h"
+#include "supervisor/generation/worker_channel.h"
 #include "supervisor/process/child.h"
-#include "supervisor/worker/worker_channel.h"
 
 namespace zeroth {
 

@@ -9,8 +9,8 @@
 #include <string>
 
 #include "common/clock.h"
+#include "supervisor/generation/generation.h"
 #include "supervisor/snapshot/snapshot_store.h"
-#include "supervisor/worker/generation.h"
 
 namespace zeroth {
 

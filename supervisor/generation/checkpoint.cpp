@@ -1,4 +1,4 @@
-#include "supervisor/snapshot/checkpoint.h"
+#include "supervisor/generation/checkpoint.h"
 
 #include "common/json_reader.h"
 

@@ -1,4 +1,4 @@
-#include "supervisor/worker/worker_channel.h"
+#include "supervisor/generation/worker_channel.h"
 
 #include <utility>
 

@@ -1,4 +1,4 @@
-#include "supervisor/worker/generation.h"
+#include "supervisor/generation/generation.h"
 
 #include <sys/socket.h>
 
