@@ -15,6 +15,13 @@
 
 namespace zeroth {
 
+// Skips aloud what only root can show.
+inline bool is_root(const char* what) {
+  if (::geteuid() == 0) return true;
+  MESSAGE("skipped, needs root: ", what);
+  return false;
+}
+
 using Store = SnapshotStore;
 
 struct StoreFixture {
