@@ -310,4 +310,12 @@ TEST_CASE("handover: a stop after go stops N+1") {
   lost.check(Done, {KillCandidate, KillOld, StopOldWithCut}, Failed);
 }
 
+TEST_CASE("handover: after the verdict and its follow-up nothing more happens") {
+  Driver d(Overlap);
+  d.on({Begin, CandidateFailed});
+  for (int event = static_cast<int>(Begin); event <= static_cast<int>(StopRequested); event++) {
+    d.on({static_cast<HandoverEvent>(event)}).check(Done, {}, Rejected);
+  }
+}
+
 }  // namespace zeroth

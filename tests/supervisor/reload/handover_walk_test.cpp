@@ -272,12 +272,4 @@ TEST_CASE("handover: no sequence of events breaks an invariant or gets stuck") {
   }
 }
 
-TEST_CASE("handover: after the verdict and its follow-up nothing more happens") {
-  Driver d(Overlap);
-  d.on({Begin, CandidateFailed});
-  for (int event = static_cast<int>(Begin); event <= static_cast<int>(StopRequested); event++) {
-    d.on({static_cast<HandoverEvent>(event)}).check(Done, {}, Rejected);
-  }
-}
-
 }  // namespace zeroth
