@@ -1,5 +1,8 @@
 #include "common/signals.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <csignal>
 
 namespace zeroth {
@@ -15,6 +18,14 @@ void reset_signals() {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+void claim_standard_streams() {
+  for (int fd = ::open("/dev/null", O_RDWR); fd >= 0; fd = ::open("/dev/null", O_RDWR)) {
+    if (fd <= STDERR_FILENO) continue;
+    ::close(fd);
+    return;
+  }
 }
 
 }  // namespace zeroth

@@ -8,4 +8,8 @@ namespace zeroth {
 // us.
 void reset_signals();
 
+// A program started with stdin, stdout or stderr closed gets /dev/null there, so that no file of ours takes their
+// numbers.
+void claim_standard_streams();
+
 }  // namespace zeroth

@@ -72,9 +72,11 @@ std::string first_change(const Json& receipt) {
 
 }  // namespace
 
-Console::Console(const Options& options, Names names, EventHub& events)
+Console::Console(Loop& loop, const Options& options, Names names, EventHub& events)
     : options_(options),
       names_(std::move(names)),
+      out_(loop, STDOUT_FILENO),
+      err_(loop, STDERR_FILENO),
       colour_(::isatty(STDERR_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr),
       utf8_(locale_is_utf8()) {
   if (options_.log_format == LogFormat::JsonLines) return;
@@ -86,8 +88,7 @@ std::string Console::paint(const char* colour, const std::string& text) const {
 }
 
 void Console::say(const std::string& line) {
-  std::fputs((line + "\n").c_str(), stderr);
-  std::fflush(stderr);
+  err_.write(line + "\n");
 }
 
 void Console::progress(const std::string& what) {
@@ -100,8 +101,7 @@ void Console::on_output(const std::string& worker, const OutputEntry& entry) {
   if (!options_.raw)
     line = worker + "." + std::to_string(entry.generation) + (utf8_ ? " \xe2\x94\x82 " : " | ") + entry.shown();
   line += '\n';
-  std::fwrite(line.data(), 1, line.size(), stdout);
-  std::fflush(stdout);
+  out_.write(std::move(line));
 }
 
 void Console::on_event(std::string_view type, const Json& data) {
@@ -198,7 +198,7 @@ void Console::on_rejected(const Json& receipt) {
   const bool shown = diagnostics != nullptr && !diagnostics->empty();
   if (!shown && !text_of(receipt, "reason").empty()) line += ": " + text_of(receipt, "reason");
   say(line);
-  if (shown) std::fputs(render_reported(*diagnostics).c_str(), stderr);
+  if (shown) err_.write(render_reported(*diagnostics));
 }
 
 void Console::on_crash(const Json& crash) {

@@ -1,13 +1,14 @@
 #pragma once
 // What a person at the terminal sees in the foreground: one line a reload, rejections with their caret, crashes with
 // their reason, the worker's output. Made from the same events that clients get. Messages go to stderr, the worker's
-// output to stdout. Nothing here blocks for long: both are the person's own terminal or pipe.
+// output to stdout.
 
 #include <cstdint>
 #include <string>
 
 #include "supervisor/event_hub.h"
 #include "supervisor/options.h"
+#include "supervisor/outlet.h"
 #include "supervisor/process/output_log.h"
 
 namespace zeroth {
@@ -20,7 +21,7 @@ class Console {
     std::string state_dir;
   };
 
-  Console(const Options& options, Names names, EventHub& events);
+  Console(Loop& loop, const Options& options, Names names, EventHub& events);
 
   // The worker's output as it comes.
   void on_output(const std::string& worker, const OutputEntry& entry);
@@ -40,6 +41,7 @@ class Console {
 
   const Options& options_;
   Names names_;
+  Outlet out_, err_;
   EventHub::Subscription subscription_;
   bool colour_;
   bool utf8_;

@@ -7,6 +7,7 @@
 
 int main(int argc, char** argv) {
   zeroth::reset_signals();
+  zeroth::claim_standard_streams();
   zeroth::ParsedOptions parsed = zeroth::parse_options(argc, argv);
   if (!parsed.options) {
     std::fputs(parsed.text.c_str(), parsed.exit_code == zeroth::kExitOk ? stdout : stderr);

@@ -1,6 +1,8 @@
 #include "supervisor/supervisor.h"
 
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 #include <csignal>
 
@@ -18,6 +20,7 @@ namespace zeroth {
 namespace {
 
 constexpr Milliseconds kSayProgressAfter{3'000};
+constexpr Milliseconds kLookForSocket{20'000};
 
 tl::unexpected<StartError> refuse(int exit_code, std::string message) {
   return tl::unexpected(StartError{exit_code, std::move(message)});
@@ -34,6 +37,17 @@ std::string sibling(const std::string& name) {
 std::string working_folder() {
   std::string path(4096, '\0');
   return ::getcwd(path.data(), path.size()) == nullptr ? "/" : std::string(path.c_str());
+}
+
+// Does anybody accept on this socket? The instance lock is ours, so it can only be one whose state folder was taken
+// away.
+bool answers(const std::string& socket) {
+  const UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (!fd || socket.size() >= sizeof address.sun_path) return false;
+  socket.copy(address.sun_path, socket.size());
+  return ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
 }
 
 // The program must be a regular file that can be read: said before anything is touched.
@@ -109,8 +123,8 @@ tl::expected<void, StartError> Supervisor::open_worker() {
   if (!log) return refuse(kExitPermission, log.error().message);
   log_ = std::move(*log);
   const std::string shown = options_.program.empty() ? identity_.stem : name_of(options_.program);
-  console_ = std::make_unique<Console>(options_, Console::Names{escape_control(shown), folders_.socket, folders_.state},
-                                       events_);
+  console_ = std::make_unique<Console>(loop_, options_,
+                                       Console::Names{escape_control(shown), folders_.socket, folders_.state}, events_);
 
   const std::string folder = folders_.state + "/" + folders_.name;
   for (const std::string& made : {folder, folder + "/own"}) {
@@ -156,6 +170,10 @@ tl::expected<void, StartError> Supervisor::open_worker() {
   targets_.status = [this] { return status(); };
   targets_.config = [this] { return describe(options_); };
   targets_.shutdown = [this](bool force, Worker::Reply reply) { shutdown(force, std::move(reply)); };
+  if (answers(folders_.socket)) {
+    return refuse(kExitTaken, "another instance answers on " + folders_.socket + "; see 'zerothctl -n " +
+                                  folders_.name + " status'");
+  }
   auto control = ControlServer::listen(loop_, folders_.socket, true, make_dispatcher(targets_));
   if (!control) return refuse(kExitTaken, control.error().message);
   control_ = std::move(*control);
@@ -215,14 +233,30 @@ int Supervisor::run() {
     if (worker_->state() == WorkerState::Starting)
       console_->progress("still starting; the program loads or its state is being restored");
   });
+  keep_socket_ = std::make_unique<Timer>(loop_);
+  keep_socket_->start_repeating(kLookForSocket, [this] { restore_socket(); });
   events_.publish("supervisor", {{"state", "started"}, {"pid", ::getpid()}, {"program", identity_.key}});
   worker_->start();
   loop_.run();
   return exit_code_;
 }
 
+// The runtime folder may be cleared under us (a session that ends): everything in it is made again.
+void Supervisor::restore_socket() {
+  struct stat info {};
+  if (::stat(folders_.socket.c_str(), &info) == 0) return;
+  control_.reset();
+  for (const std::string& folder : {folders_.runtime, folder_of(folders_.socket)}) (void)prepare_private_folder(folder);
+  auto control = ControlServer::listen(loop_, folders_.socket, true, make_dispatcher(targets_));
+  if (!control) return events_.publish("log", {{"level", "error"}, {"message", control.error().message}});
+  control_ = std::move(*control);
+  (void)write_pid_file(record_.pid_file);
+  events_.publish(
+      "log", {{"level", "warning"}, {"message", "the control socket was gone and is made again: " + folders_.socket}});
+}
+
 void Supervisor::on_signal() {
-  if (++stop_signals_ > 1) return worker_->kill_now();
+  if (++stop_signals_ > 1 && worker_->state() == WorkerState::Stopping) return worker_->kill_now();
   shutdown(true, {});
 }
 
@@ -234,7 +268,8 @@ void Supervisor::shutdown(bool insist, Worker::Reply reply) {
       if (reply)
         reply(tl::unexpected(Refusal{ErrorCode::Refused, "its state cannot be saved: " + outcome.error,
                                      "--force stops it without", nullptr}));
-      return watch();
+      watch();
+      return worker_->reload({"edit", false, {}, monotonic_now(), {}});
     }
     const auto& newest = worker_->snapshots().newest();
     std::string line = outcome.saved ? "saved and stopped" : "stopped without a final snapshot: " + outcome.error;

@@ -43,6 +43,7 @@ class Supervisor {
   tl::expected<void, StartError> open_worker();
   void watch();
   void on_signal();
+  void restore_socket();
   void shutdown(bool insist, Worker::Reply reply);
   void end(int exit_code);
   Json status() const;
@@ -68,7 +69,7 @@ class Supervisor {
   std::unique_ptr<ControlServer> control_;
   std::vector<std::unique_ptr<SignalWatch>> signals_;
   OutputLog::Subscription output_;
-  std::unique_ptr<Timer> progress_;
+  std::unique_ptr<Timer> progress_, keep_socket_;
   int stop_signals_ = 0;
   int exit_code_ = 0;
 };

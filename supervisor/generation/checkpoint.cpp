@@ -1,5 +1,8 @@
 #include "supervisor/generation/checkpoint.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "common/json_reader.h"
 
 namespace zeroth {
@@ -55,19 +58,36 @@ Status Checkpoint::on_answer(const tl::expected<Json, Refusal>& outcome, std::st
     bytes_ = state.size();
   }
   source_.bytes = bytes_;
+  step_ = Step::Taken;
   return {};
 }
 
 void Checkpoint::write(bool for_restore, std::function<void(Status)> done) {
+  step_ = Step::Writing;
+  if (unchanged_) return write_unchanged(std::move(done));
   store_.write(*draft_, state_, [self = weak_from_this(), for_restore, done = std::move(done)](Status written) {
     const auto me = self.lock();
     if (!me) return;
-    if (!written || !for_restore) return done(std::move(written));
+    if (!written || !for_restore) return me->on_written(std::move(written), done);
     if (auto* text = std::get_if<std::string>(&me->state_); text != nullptr && text->size() <= kInlineStateBytes) {
       me->source_.state = *text;
-      return done({});
+      return me->on_written({}, done);
     }
     me->link(done);
+  });
+}
+
+// Nothing is written: the newest snapshot is the state.
+void Checkpoint::write_unchanged(std::function<void(Status)> done) {
+  draft_.reset();
+  store_.search({}, [self = weak_from_this(), done = std::move(done)](Result<SearchResult> searched) {
+    const auto me = self.lock();
+    if (!me) return;
+    if (!searched) return me->on_written(fail(std::move(searched.error())), done);
+    if (!searched->found) return me->on_written(fail("the worker says unchanged, but there is no snapshot"), done);
+    me->source_ = to_source(*searched->found);
+    me->committed_ = {me->source_.sequence, me->source_.bytes, 0};
+    me->on_written({}, done);
   });
 }
 
@@ -76,16 +96,72 @@ void Checkpoint::link(std::function<void(Status)> done) {
   store_.link_for_restore(*draft_, [self = weak_from_this(), done = std::move(done)](Result<StateFile> file) {
     const auto me = self.lock();
     if (!me) return;
-    if (!file) return done(fail(std::move(file.error())));
+    if (!file) return me->on_written(fail(std::move(file.error())), done);
     me->source_.file = std::move(*file);
-    done({});
+    me->on_written({}, done);
   });
 }
 
-void Checkpoint::commit(std::function<void(Result<SnapshotStore::Committed>)> done) {
+void Checkpoint::on_written(Status written, const std::function<void(Status)>& done) {
+  step_ = written ? Step::Written : Step::Failed;
+  if (!written) error_ = written.error();
+  done(written);
+  if (finish_waiting_.empty()) return;
+  if (step_ == Step::Written) return commit([](const auto&) {});
+  if (step_ == Step::Failed) on_committed(fail(error_), [](const auto&) {});
+}
+
+void Checkpoint::commit(Done done) {
+  step_ = Step::Committing;
+  if (unchanged_) return on_committed(committed_, done);
   store_.commit(*draft_, [self = weak_from_this(), done = std::move(done)](Result<SnapshotStore::Committed> committed) {
-    if (self.lock()) done(std::move(committed));
+    if (const auto me = self.lock()) me->on_committed(committed, done);
   });
+}
+
+void Checkpoint::on_committed(const Result<SnapshotStore::Committed>& committed, const Done& done) {
+  step_ = committed ? Step::Durable : Step::Failed;
+  if (committed) {
+    committed_ = *committed;
+  } else {
+    error_ = committed.error();
+  }
+  const auto self = shared_from_this();
+  done(committed);
+  for (const Done& waiting : std::exchange(finish_waiting_, {})) waiting(committed);
+}
+
+void Checkpoint::finish(Done done) {
+  switch (step_) {
+    case Step::Durable:
+      return done(committed_);
+    case Step::Failed:
+      return done(fail(error_));
+    case Step::Begun:
+      return done(fail("no state was taken"));
+    case Step::Taken:
+      finish_waiting_.push_back(std::move(done));
+      return write(false, [](const Status&) {});
+    case Step::Written:
+      finish_waiting_.push_back(std::move(done));
+      return commit([](const auto&) {});
+    case Step::Writing:
+    case Step::Committing:
+      finish_waiting_.push_back(std::move(done));
+      return;
+  }
+}
+
+RestoreSource to_source(const Restorable& found) {
+  RestoreSource source;
+  source.state = found.state;
+  source.file = found.file;
+  source.schema = found.envelope.schema;
+  source.age_s = std::max(0.0, std::chrono::duration<double>(wall_now() - found.envelope.created_at).count());
+  source.from_generation = found.envelope.generation;
+  source.sequence = found.envelope.sequence;
+  source.bytes = found.envelope.length;
+  return source;
 }
 
 }  // namespace zeroth

@@ -1,12 +1,13 @@
 #pragma once
 // One snapshot of one worker in the making: a draft in the store, the cut asked of the worker, its bytes written, the
-// commit. Used step by step by Handover (the cut of a reload) and in one go by Checkpointer. Dropping it before the
-// commit abandons the draft; no callback comes then.
+// commit. Used step by step by Handover (the cut of a reload) and Checkpointer; whoever takes over a cut that another
+// began calls finish(). Dropping it before the commit abandons the draft; no callback comes then.
 
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "common/clock.h"
 #include "supervisor/generation/generation.h"
@@ -26,8 +27,12 @@ struct RestoreSource {
   std::uint64_t bytes = 0;
 };
 
+RestoreSource to_source(const Restorable& found);
+
 class Checkpoint : public std::enable_shared_from_this<Checkpoint> {
  public:
+  using Done = std::function<void(const Result<SnapshotStore::Committed>&)>;
+
   // `head`: as for SnapshotStore::begin.
   Checkpoint(SnapshotStore& store, std::shared_ptr<Generation> worker, SnapshotEnvelope head);
   ~Checkpoint();
@@ -36,8 +41,12 @@ class Checkpoint : public std::enable_shared_from_this<Checkpoint> {
   void take(bool hold, Milliseconds deadline, std::function<void(Status)> done);
   // Afterwards every byte is allocated and written, and source() can be restored from.
   void write(bool for_restore, std::function<void(Status)> done);
-  void commit(std::function<void(Result<SnapshotStore::Committed>)> done);
+  void commit(Done done);
 
+  // Makes it durable from whatever step it has reached; several may wait. It must have been taken.
+  void finish(Done done);
+
+  // The worker said that nothing changed since the newest snapshot: that one stands for this one.
   bool unchanged() const { return unchanged_; }
   std::uint64_t sequence() const { return draft_ ? draft_->sequence : 0; }
   MonotonicTime taken_at() const { return taken_at_; }
@@ -47,11 +56,28 @@ class Checkpoint : public std::enable_shared_from_this<Checkpoint> {
   const RestoreSource& source() const { return source_; }
 
  private:
+  enum class Step {
+    Begun,
+    Taken,  // the worker has answered
+    Writing,
+    Written,  // every byte is allocated and written
+    Committing,
+    Durable,
+    Failed,  // error_ says why
+  };
+
+  void write_unchanged(std::function<void(Status)> done);
+  void on_written(Status written, const std::function<void(Status)>& done);
+  void on_committed(const Result<SnapshotStore::Committed>& committed, const Done& done);
   void ask(bool hold, Milliseconds deadline, std::function<void(Status)> done);
   Status on_answer(const tl::expected<Json, Refusal>& outcome, std::string_view text);
   void link(std::function<void(Status)> done);
 
   SnapshotStore& store_;
+  Step step_ = Step::Begun;
+  Error error_;
+  SnapshotStore::Committed committed_;
+  std::vector<Done> finish_waiting_;
   std::shared_ptr<Generation> worker_;
   SnapshotEnvelope head_;
   std::optional<SnapshotStore::Draft> draft_;

@@ -84,6 +84,7 @@ Status Generation::spawn() {
   if (!child) {
     gone_ = true;
     failure_ = child.error().message;
+    spawn_error_ = child.error().code;
     return zeroth::fail(child.error());
   }
   child_ = std::move(*child);

@@ -64,6 +64,8 @@ class Generation {
   const std::optional<ExitInfo>& exit() const { return exit_; }
   // What it was told to die of, or what it broke; "" if it ended by itself.
   const std::string& failure() const { return failure_; }
+  // errno of a process that could not be started, 0: it was.
+  int spawn_error() const { return spawn_error_; }
   // What it said before it was loaded: diagnostics of the built-in worker, else null.
   const Json& diagnostics() const { return diagnostics_; }
 
@@ -111,6 +113,7 @@ class Generation {
   std::string early_stderr_;  // of the built-in worker, until loaded: may be diagnostics
   Json diagnostics_;
   std::string failure_;
+  int spawn_error_ = 0;
   std::optional<ExitInfo> exit_;
   bool gone_ = false;
 };

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "common/json_fields.h"
+
 namespace zeroth {
 
 Handover::Handover(Loop& loop, Plan plan, Hooks hooks)
@@ -61,6 +63,7 @@ void Handover::perform(HandoverAction action) {
     case HandoverAction::SendResume:
       return resume();
     case HandoverAction::StopOld:
+      if (state_ == HandoverState::StoppingOld) hooks_.on_cut();  // also where nothing could be cut
       return old_->stop(deadlines_.stop);
     case HandoverAction::KillOld:
       if (old_) old_->kill();
@@ -136,7 +139,7 @@ void Handover::drain() {
                 [this, alive = std::weak_ptr<bool>(alive_)](const auto& outcome, std::string_view) {
                   if (alive.expired()) return;
                   mark(receipt_.ms.drain);
-                  if (outcome && outcome->is_object()) receipt_.closed = outcome->value("closed", std::uint64_t(0));
+                  if (outcome && outcome->is_object()) receipt_.closed = field_or<std::uint64_t>(*outcome, "closed", 0);
                   deliver(HandoverEvent::Drained);
                 });
 }
@@ -145,20 +148,23 @@ void Handover::cut() {
   mark_ = monotonic_now();
   hooks_.on_cut();
   checkpoint_ = hooks_.make_checkpoint(old_);
-  checkpoint_->take(true, HandoverDeadlines::for_state(last_state_bytes_), [this](Status taken) {
-    mark(receipt_.ms.checkpoint);
-    if (!taken) {
-      if (receipt_.reason.empty()) receipt_.reason = taken.error().message;
-      return deliver(HandoverEvent::CutFailed);
-    }
-    cut_at_ = checkpoint_->taken_at();
-    receipt_.iteration = checkpoint_->iteration();
-    deliver(HandoverEvent::CutTaken);
-  });
+  checkpoint_->take(true, HandoverDeadlines::for_state(last_state_bytes_),
+                    [this, alive = std::weak_ptr<bool>(alive_)](Status taken) {
+                      if (alive.expired()) return;
+                      mark(receipt_.ms.checkpoint);
+                      if (!taken) {
+                        if (receipt_.reason.empty()) receipt_.reason = taken.error().message;
+                        return deliver(HandoverEvent::CutFailed);
+                      }
+                      cut_at_ = checkpoint_->taken_at();
+                      receipt_.iteration = checkpoint_->iteration();
+                      deliver(HandoverEvent::CutTaken);
+                    });
 }
 
 void Handover::write_cut() {
-  checkpoint_->write(true, [this](Status written) {
+  checkpoint_->write(true, [this, alive = std::weak_ptr<bool>(alive_)](const Status& written) {
+    if (alive.expired()) return;
     if (!written) {
       receipt_.reason = written.error().message;
       return deliver(HandoverEvent::WriteFailed);
@@ -170,11 +176,13 @@ void Handover::write_cut() {
 }
 
 void Handover::commit() {
-  checkpoint_->commit([this](Result<SnapshotStore::Committed> committed) {
-    hooks_.on_committed(committed);
-    if (!committed && receipt_.reason.empty()) receipt_.reason = committed.error().message;
-    deliver(committed ? HandoverEvent::Committed : HandoverEvent::CommitFailed);
-  });
+  checkpoint_->commit(
+      [this, alive = std::weak_ptr<bool>(alive_), cut = checkpoint_->taken_at()](const auto& committed) {
+        if (alive.expired()) return;
+        hooks_.on_committed(committed, cut);
+        if (!committed && receipt_.reason.empty()) receipt_.reason = committed.error().message;
+        deliver(committed ? HandoverEvent::Committed : HandoverEvent::CommitFailed);
+      });
 }
 
 void Handover::set_source(RestoreSource source) {
@@ -284,6 +292,7 @@ void Handover::give_verdict(HandoverVerdict verdict) {
   }
   if (receipt_.verdict != "ok") receipt_.ms.total = elapsed_ms(began_, monotonic_now());
   receipt_.at = wall_now();
+  verdict_given_ = true;
   hooks_.on_verdict(receipt_);
 }
 

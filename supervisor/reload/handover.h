@@ -55,7 +55,7 @@ class Handover {
     std::function<void()> on_go_answered;
     std::function<void()> on_resumed;
     // The cut of this hand-over is durable, or why not.
-    std::function<void(const Result<SnapshotStore::Committed>&)> on_committed;
+    std::function<void(const Result<SnapshotStore::Committed>&, MonotonicTime cut)> on_committed;
     // A process that is to be reaped; kept by the worker until it is gone.
     std::function<void(std::shared_ptr<Generation>)> bury;
     std::function<void(const Receipt&)> on_verdict;
@@ -78,6 +78,10 @@ class Handover {
   void candidate_lost(const std::string& reason) { candidate_failed(reason); }
 
   HandoverState state() const { return state_; }
+  const std::shared_ptr<Generation>& old() const { return old_; }
+  bool verdict_given() const { return verdict_given_; }
+  // Expires with the hand-over.
+  std::weak_ptr<bool> token() const { return alive_; }
   const HandoverContext& context() const { return context_; }
   const std::shared_ptr<Generation>& candidate() const { return candidate_; }
   // The last one there was, also after it failed; null if none was spawned.
@@ -126,6 +130,7 @@ class Handover {
   bool said_ready_ = false;
   bool state_refused_ = false;
   bool loaded_ = false;
+  bool verdict_given_ = false;
   std::uint64_t last_state_bytes_;
   HandoverDeadlines deadlines_;
   Timer ready_timer_;

@@ -119,7 +119,9 @@ HandoverStep in_starting(HandoverEvent event, const Context& c) {
       if (c.mode == Overlap) return quiesce(c);
       return {Restoring, c, {SendRestore}};
     case CandidateFailed: return fail_start(c);
-    case OldGone: return restart_old(c, Abandoned, content_waits(c));
+    case OldGone:
+      if (c.mode == Start) break;  // it has no N
+      return restart_old(c, Abandoned, content_waits(c));
     case ContentChanged:
       if (c.kept_code) break;
       return spawn(c, {KillCandidate});
@@ -255,7 +257,9 @@ HandoverStep in_going(HandoverEvent event, Context c) {
 HandoverStep in_retiring(HandoverEvent event, const Context& c) {
   switch (event) {
     case OldGone: return {Done, c, and_reload({}, c.content_changed && !c.stop_requested)};
-    case CandidateFailed: return {Done, c, and_reload({KillCandidate, KillOld, RestartNew}, c.content_changed)};
+    case CandidateFailed:
+      if (c.stop_requested) return {Done, c, {KillCandidate, KillOld}};  // StopNew was named before
+      return {Done, c, and_reload({KillCandidate, KillOld, RestartNew}, c.content_changed)};
     case StopRequested: return {Retiring, c, {StopNew}};
     case ContentChanged: break;  // remembered
     case Begin: case CandidateLoaded: case CandidateReady: case GoAnswered: case Drained: case CutTaken:

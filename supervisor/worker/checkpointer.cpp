@@ -13,13 +13,21 @@ using namespace std::chrono_literals;
 constexpr double kPauseShare = 20;             // at most one part in 20 of the time is spent pausing
 constexpr double kBytesPerSecond = 5'000'000;  // mean rate of periodic snapshots on disk
 constexpr Milliseconds kLongestRetry = 30s;
+constexpr double kLongestPauseMs = 60'000;    // a worker may say anything
+constexpr Milliseconds kFirstDeadline = 10s;  // while nobody knows how large the state is
 
 Milliseconds deadline_for(std::uint64_t bytes) {
+  if (bytes == 0) return kFirstDeadline;
   return Milliseconds(1'000 + static_cast<std::int64_t>(bytes / 10'000));
 }
 
 bool is_full(int code) {
   return code == ENOSPC || code == EDQUOT || code == EFBIG;
+}
+
+// The folder is gone or was replaced: opening it again makes it.
+bool is_lost(int code) {
+  return code == ENOENT || code == ESTALE;
 }
 
 }  // namespace
@@ -29,11 +37,13 @@ Checkpointer::Checkpointer(Loop& loop, SnapshotStore& store, Milliseconds interv
 
 void Checkpointer::begin(bool durable) {
   live_ = true;
-  if (durable || !durable_at_) durable_at_ = monotonic_now();
+  const bool never_saved = !durable && !durable_at_;
+  if (durable || never_saved) durable_at_ = monotonic_now();
   last_cut_ = monotonic_now();
   std::move(before_cut_.begin(), before_cut_.end(), std::back_inserter(next_waiting_));
   before_cut_.clear();
   if (!next_waiting_.empty()) return take_next();
+  if (never_saved && interval_.count() > 0) return take("periodic", {});  // there is nothing to go back to yet
   schedule();
 }
 
@@ -74,8 +84,7 @@ void Checkpointer::take(const std::string& cause, std::vector<Done> waiting) {
   // The callbacks hold nothing: a checkpoint that is dropped calls nobody.
   current->take(false, deadline_for(last_bytes_), [this, current, cause](Status taken) {
     if (!taken) return finish(cause, std::exchange(current_waiting_, {}), fail(taken.error()));
-    last_pause_ms_ = current->pause_ms();
-    last_bytes_ = current->bytes();
+    last_pause_ms_ = std::clamp(current->pause_ms(), 0.0, kLongestPauseMs);
     if (current->unchanged())
       return finish(cause, std::exchange(current_waiting_, {}),
                     Committed{store_.newest() ? store_.newest()->sequence : 0, 0, 0});
@@ -91,6 +100,7 @@ void Checkpointer::take(const std::string& cause, std::vector<Done> waiting) {
 void Checkpointer::finish(const std::string& cause, const std::vector<Done>& waiting,
                           const Result<Committed>& committed) {
   const std::shared_ptr<Checkpoint> finished = std::exchange(current_, nullptr);
+  if (committed) last_bytes_ = finished->bytes();
   note(committed, finished->taken_at());
   if (committed) hooks_.on_committed(*committed, cause);
   for (const Done& done : waiting) done(committed);
@@ -116,6 +126,7 @@ void Checkpointer::note(const Result<Committed>& committed, MonotonicTime cut) {
   }
   if (committed.error().code == EBUSY) return;  // ended for a cut
   ++failures_;
+  if (is_lost(committed.error().code)) store_.open([](const Status&) {});
   if (is_full(committed.error().code) && !std::exchange(shrunk_, true)) store_.shrink([](const Status&) {});
   const bool first = degraded_.empty();
   degraded_ = committed.error().message;

@@ -14,7 +14,8 @@ FinalStop::FinalStop(std::shared_ptr<Generation> worker, bool insist, Millisecon
       hooks_(std::move(hooks)) {}
 
 void FinalStop::begin() {
-  if (!worker_->loaded().capabilities.checkpoint) return stop();
+  gone_ = !worker_ || worker_->gone();
+  if (gone_ || !worker_->loaded().capabilities.checkpoint) return stop();
   if (!worker_->loaded().capabilities.drain) return cut();
   const Milliseconds grace(1'000);
   worker_->request("drain", {{"deadline_ms", drain_.count()}}, drain_ + grace,
@@ -23,16 +24,16 @@ void FinalStop::begin() {
                    });
 }
 
-void FinalStop::begin_with(std::shared_ptr<Checkpoint> cut, bool committed) {
+void FinalStop::begin_with(std::shared_ptr<Checkpoint> cut) {
   cut_ = std::move(cut);
   gone_ = !worker_ || worker_->gone();
-  if (committed) return stop();
   save();
 }
 
 void FinalStop::cut() {
   cut_ = hooks_.make_checkpoint();
-  cut_->take(true, checkpoint_, [this](Status taken) {
+  cut_->take(true, checkpoint_, [this, alive = std::weak_ptr<bool>(alive_)](Status taken) {
+    if (alive.expired()) return;
     if (!taken) return on_failed(taken.error().message);
     save();
   });
@@ -40,9 +41,8 @@ void FinalStop::cut() {
 
 void FinalStop::save() {
   saving_ = true;
-  cut_->write(false, [this](Status written) {
-    if (!written) return on_saved(fail(written.error()));
-    cut_->commit([this](Result<SnapshotStore::Committed> committed) { on_saved(committed); });
+  cut_->finish([this, alive = std::weak_ptr<bool>(alive_)](const Result<SnapshotStore::Committed>& committed) {
+    if (!alive.expired()) on_saved(committed);
   });
 }
 
@@ -57,9 +57,12 @@ void FinalStop::on_failed(const std::string& error) {
   outcome_.error = error;
   if (insist_ || gone_) return stop();
   outcome_.given_up = true;
-  worker_->request("resume", Json::object(), checkpoint_,
-                   [this, alive = std::weak_ptr<bool>(alive_)](const auto&, std::string_view) {
-                     if (!alive.expired()) finish();
+  constexpr Milliseconds kResume(2'000);
+  worker_->request("resume", Json::object(), checkpoint_ + kResume,
+                   [this, alive = std::weak_ptr<bool>(alive_)](const auto& resumed, std::string_view) {
+                     if (alive.expired()) return;
+                     if (!resumed) worker_->kill();  // it neither saves nor goes on: the crash path is its owner's
+                     finish();
                    });
 }
 

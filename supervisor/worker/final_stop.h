@@ -28,9 +28,12 @@ class FinalStop {
   FinalStop(std::shared_ptr<Generation> worker, bool insist, Milliseconds drain, Milliseconds checkpoint,
             Milliseconds stop, Hooks hooks);
 
-  // From the beginning, or with a cut that was taken by a hand-over (the worker may be gone already).
+  // From now on its state may be lost, if that is what stopping takes.
+  void insist() { insist_ = true; }
+
+  // From the beginning, or with a cut that was taken by a hand-over (the worker may be gone already: null).
   void begin();
-  void begin_with(std::shared_ptr<Checkpoint> cut, bool committed);
+  void begin_with(std::shared_ptr<Checkpoint> cut);
 
   // The worker was reaped (its hooks belong to Worker).
   void worker_gone();
@@ -46,7 +49,7 @@ class FinalStop {
   void finish();
 
   std::shared_ptr<Generation> worker_;
-  const bool insist_;
+  bool insist_;
   const Milliseconds drain_, checkpoint_, stop_;
   Hooks hooks_;
   std::shared_ptr<Checkpoint> cut_;

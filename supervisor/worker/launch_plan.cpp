@@ -47,16 +47,4 @@ SnapshotEnvelope snapshot_head(const Worker::Setup& setup, std::uint64_t generat
   return head;
 }
 
-RestoreSource to_source(const Restorable& found) {
-  RestoreSource source;
-  source.state = found.state;
-  source.file = found.file;
-  source.schema = found.envelope.schema;
-  source.age_s = std::max(0.0, std::chrono::duration<double>(wall_now() - found.envelope.created_at).count());
-  source.from_generation = found.envelope.generation;
-  source.sequence = found.envelope.sequence;
-  source.bytes = found.envelope.length;
-  return source;
-}
-
 }  // namespace zeroth

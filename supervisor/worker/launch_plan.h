@@ -1,12 +1,11 @@
 #pragma once
-// How a worker's set-up becomes one process, one snapshot's head, one state to restore.
+// How a worker's set-up becomes one process and one snapshot's head.
 
 #include <string>
 #include <vector>
 
 #include "supervisor/generation/checkpoint.h"
 #include "supervisor/generation/generation.h"
-#include "supervisor/snapshot/snapshot_search.h"
 #include "supervisor/worker/worker.h"
 
 namespace zeroth {
@@ -17,7 +16,5 @@ GenerationPlan launch_plan(const Worker::Setup& setup, std::uint64_t number, con
 // All but sequence, schema and length.
 SnapshotEnvelope snapshot_head(const Worker::Setup& setup, std::uint64_t generation, const std::string& program_hash,
                                const std::string& cause);
-
-RestoreSource to_source(const Restorable& found);
 
 }  // namespace zeroth

@@ -80,6 +80,7 @@ Worker::Worker(Loop& loop, Setup setup, GenerationLog log, Hooks hooks)
                }),
       restart_timer_(loop),
       rejection_timer_(loop),
+      reread_timer_(loop),
       starts_fresh_(setup_.options->fresh) {}
 
 Worker::~Worker() = default;
@@ -164,8 +165,8 @@ void Worker::search_source() {
   options.adopt = setup_.options->adopt;
   options.max_age = setup_.options->max_snapshot_age;
   options.now = wall_now();
-  store_.search(options, [this, of = handover_.get()](Result<SearchResult> searched) {
-    if (handover_.get() != of) return;
+  store_.search(options, [this, of = handover_->token()](Result<SearchResult> searched) {
+    if (of.expired() || !handover_) return;
     if (!searched) return handover_->fail_source(searched.error().message);
     std::string skipped;
     bool too_old = false;
@@ -199,12 +200,11 @@ Handover::Hooks Worker::handover_hooks() {
   };
   hooks.on_go_answered = [this] { on_go_answered(); };
   hooks.on_resumed = [this] { on_resumed(); };
-  hooks.on_committed = [this](const Result<SnapshotStore::Committed>& committed) {
-    checkpointer_.on_cut_committed(committed, handover_->checkpoint()->taken_at());
-    if (committed)
-      emit(
-          "checkpoint",
-          {{"sequence", committed->sequence}, {"bytes", committed->bytes}, {"ms", committed->ms}, {"cause", "reload"}});
+  hooks.on_committed = [this](const Result<SnapshotStore::Committed>& committed, MonotonicTime cut) {
+    checkpointer_.on_cut_committed(committed, cut);
+    if (!committed) return;
+    emit("checkpoint",
+         {{"sequence", committed->sequence}, {"bytes", committed->bytes}, {"ms", committed->ms}, {"cause", "reload"}});
   };
   hooks.bury = [this](std::shared_ptr<Generation> generation) { bury(std::move(generation)); };
   hooks.on_verdict = [this](const Receipt& receipt) { on_verdict(receipt); };
@@ -216,6 +216,8 @@ std::shared_ptr<Generation> Worker::make_candidate() {
   if (!runs_kept_code_) target_ = newest_;
   const std::string cause = handover_ ? handover_->receipt().cause : "start";
   const std::vector<std::string> changed = handover_ ? handover_->receipt().changed : std::vector<std::string>();
+  const bool uncut = handover_ && handover_->context().mode == HandoverMode::Recreate && !handover_->context().old_cuts;
+  if (uncut) search_source();  // what the old one saved by itself has to do
   const std::uint64_t number = log_.next_generation();
   if (Status logged = log_.spawned(number, target_->hash, cause); !logged) {
     emit("log", {{"level", "warning"}, {"message", logged.error().message}});
@@ -267,17 +269,18 @@ void Worker::on_go(const std::shared_ptr<Generation>& generation, const Receipt&
       output_.feed(of->number(), stream, bytes);
     };
     retiring.on_gone = [this, of = live_.get()] {
-      const auto handover = handover_.get();
       for (const auto& dying : std::vector(dying_)) {
         if (dying.get() == of) bury(dying);
       }
-      if (handover != nullptr) handover->old_gone();
+      if (handover_ && handover_->old().get() == of) handover_->old_gone();
     };
     live_->set_hooks(std::move(retiring));
     dying_.push_back(live_);
   }
   live_ = generation;
   live_->set_hooks(live_hooks(live_));
+  before_go_ = current_;
+  previous_before_go_ = previous_;
   if (current_ && !(*current_ == *target_)) previous_ = current_;
   current_ = target_;
   commands_ = live_->loaded().commands;
@@ -289,18 +292,28 @@ void Worker::on_go_answered() {
   starts_fresh_ = false;
   search_before_ = kMaxSequence + 1;
   const bool restored = handover_->receipt().snapshot != 0;
-  set_state(WorkerState::Ready);
-  router_.open(live_);
-  checkpointer_.begin(handover_->context().mode == HandoverMode::Start && restored);
+  const bool stopping = state_ == WorkerState::Stopping;  // asked for since go: the stop path follows
+  if (!stopping) {
+    set_state(WorkerState::Ready);
+    router_.open(live_);
+  }
+  if (!stopping && live_->loaded().capabilities.checkpoint) {
+    checkpointer_.begin(handover_->context().mode == HandoverMode::Start && restored);
+  }
   if (first_start_ || handover_->receipt().code) sidecar_.write(current_->copy);
   first_start_ = false;
 }
 
 void Worker::on_resumed() {
+  if (state_ == WorkerState::Stopping) return;
   set_state(WorkerState::Ready);
   router_.open(live_);
-  checkpointer_.begin(false);
+  if (live_->loaded().capabilities.checkpoint) checkpointer_.begin(false);
   if (live_->last_beat_at()) heartbeat_.beat(live_);
+}
+
+bool Worker::is_dying(const Generation* generation) const {
+  return std::any_of(dying_.begin(), dying_.end(), [&](const auto& dying) { return dying.get() == generation; });
 }
 
 Generation::Hooks Worker::live_hooks(const std::shared_ptr<Generation>& generation) {
@@ -317,7 +330,7 @@ Generation::Hooks Worker::live_hooks(const std::shared_ptr<Generation>& generati
                          {"iteration", last_iteration_ ? Json(*last_iteration_) : Json()},
                          {"metrics", of->beat()->metrics}});
   };
-  hooks.on_save = [this, of](const Json& id) {
+  hooks.on_save = [this](const Json& id) {
     checkpointer_.request(
         "save", [weak = std::weak_ptr<Generation>(live_), id](const Result<SnapshotStore::Committed>& done) {
           const auto worker = weak.lock();
@@ -325,7 +338,6 @@ Generation::Hooks Worker::live_hooks(const std::shared_ptr<Generation>& generati
           worker->respond(done ? encode_result(id, {{"sequence", done->sequence}})
                                : encode_refusal(id, {ErrorCode::Failed, done.error().message, "", nullptr}));
         });
-    (void)of;
   };
   hooks.on_failed = [this, of](const std::string& reason) {
     emit("log", {{"level", "error"}, {"message", "generation " + std::to_string(of->number()) + ": " + reason}});

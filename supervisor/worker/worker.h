@@ -127,7 +127,9 @@ class Worker {
   void on_handover_done(const std::vector<HandoverAction>& actions);
   void on_start_failed(const Handover& attempt);
   void note_rejected(const Receipt& receipt);
+  void restart_after(const std::shared_ptr<Handover>& finished, HandoverAction action);
   void take_pending();
+  bool is_dying(const Generation* generation) const;
 
   Generation::Hooks live_hooks(const std::shared_ptr<Generation>& generation);
   void on_live_end();
@@ -135,7 +137,8 @@ class Worker {
   void follow(const Decision& decision, const std::string& meaning);
   void unhealthy();
   void finish_stop(const FinalStop::Outcome& outcome);
-  void begin_stop(std::shared_ptr<Generation> generation, std::shared_ptr<Checkpoint> cut, bool committed);
+  void go_on_after_refused_stop();
+  void begin_stop(std::shared_ptr<Generation> generation, std::shared_ptr<Checkpoint> cut);
   void set_state(WorkerState state);
   void emit(std::string_view type, Json data) const;
 
@@ -154,6 +157,7 @@ class Worker {
   std::unique_ptr<Recovery> recovery_;
   Timer restart_timer_;
   Timer rejection_timer_;
+  Timer reread_timer_;
 
   WorkerState state_ = WorkerState::Starting;
   ReloadMode mode_ = ReloadMode::Auto;
@@ -173,6 +177,11 @@ class Worker {
   bool first_start_ = true;
   bool starts_fresh_ = false;
   bool second_try_ = false;
+  std::string failed_hash_;           // content that did not make it: not tried again until it changes or somebody asks
+  std::optional<Content> before_go_;  // current_ and previous_ as they were before the last go
+  std::optional<Content> previous_before_go_;
+  std::shared_ptr<Generation> lost_old_;  // ended during the hand-over under way
+  std::string unread_;                    // why the content could not be read; it is tried again
   std::uint64_t search_before_ = kMaxSequence + 1;
   std::string source_hash_;  // program that wrote the snapshot being restored
   std::uint64_t source_sequence_ = 0;

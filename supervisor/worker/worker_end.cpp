@@ -43,6 +43,7 @@ void Worker::on_live_end() {
     last_exit_ = exit_json(*ended, meaning, output_.tail(kCrashLines));
     if (handover_->candidate() == ended) return handover_->candidate_lost(meaning);
     checkpointer_.pause();
+    lost_old_ = ended;
     bury(std::exchange(live_, nullptr));
     return handover_->old_gone();
   }
@@ -82,7 +83,8 @@ void Worker::follow(const Decision& decision, const std::string& meaning) {
       crash["next"] = "finished";
       emit("crash", crash);
       checkpointer_.fail_waiting("the worker has finished");
-      return set_state(WorkerState::Finished);
+      set_state(WorkerState::Finished);
+      return take_pending();
     case Decision::Action::Failed:
       crash["next"] = "failed";
       crash["reason"] = decision.reason;
@@ -96,7 +98,8 @@ void Worker::follow(const Decision& decision, const std::string& meaning) {
       set_state(WorkerState::Failed);
       if (decision.after)
         restart_timer_.start(*decision.after, [this] { launch("crash-restart", "crash", *current_, true); });
-      return hooks_.on_gave_up();
+      hooks_.on_gave_up();
+      return take_pending();
     case Decision::Action::RollBack:
       crash["next"] = "rolled back";
       emit("crash", crash);
@@ -112,10 +115,12 @@ void Worker::follow(const Decision& decision, const std::string& meaning) {
   if (after.count() == 0) return launch("crash-restart", "crash", *current_, true);
   set_state(WorkerState::Backoff);
   restart_timer_.start(after, [this] { launch("crash-restart", "crash", *current_, true); });
+  take_pending();
 }
 
 void Worker::unhealthy() {
-  if (!live_ || handover_ || final_stop_) return;
+  if (!live_ || final_stop_) return;
+  if (handover_) return heartbeat_.beat(live_);  // whoever is silent then is noticed by the hand-over, or later
   emit("log", {{"level", "error"},
                {"message", "generation " + std::to_string(live_->number()) +
                                " is silent: no beat for 10 s, no answer to a ping"}});
@@ -150,6 +155,8 @@ void Worker::on_start_failed(const Handover& attempt) {
       hooks_.on_start_failed(kExitCompile, receipt);
     });
   }
+  const int spawn_error = attempt.last_candidate() ? attempt.last_candidate()->spawn_error() : 0;
+  if (first_start_ && spawn_error != 0) return hooks_.on_start_failed(exit_code_for(spawn_error), receipt);
   if (first_start_ && !receipt.diagnostics.empty()) {
     const bool of_file = attempt.candidate_exit_code() != kExitCompile;
     return hooks_.on_start_failed(of_file ? attempt.candidate_exit_code() : kExitCompile, receipt);
@@ -181,18 +188,25 @@ void Worker::on_start_failed(const Handover& attempt) {
 void Worker::stop(bool insist, std::function<void(const StopOutcome&)> done) {
   stop_waiting_.push_back(std::move(done));
   stop_insists_ = stop_insists_ || insist;
-  if (state_ == WorkerState::Stopping) return;
+  if (state_ == WorkerState::Stopping) {
+    if (final_stop_ && insist) final_stop_->insist();
+    return;
+  }
   restart_timer_.stop();
   rejection_timer_.stop();
+  reread_timer_.stop();
   heartbeat_.pause();
   if (state_ == WorkerState::Stopped) return finish_stop({});
   set_state(WorkerState::Stopping);
   if (handover_) return handover_->stop_requested();
-  begin_stop(live_, nullptr, false);
+  begin_stop(live_, nullptr);
 }
 
-void Worker::begin_stop(std::shared_ptr<Generation> generation, std::shared_ptr<Checkpoint> cut, bool committed) {
+// `generation`: who is to be stopped; `cut`: its final checkpoint, if a hand-over took one.
+void Worker::begin_stop(std::shared_ptr<Generation> generation, std::shared_ptr<Checkpoint> cut) {
+  set_state(WorkerState::Stopping);
   checkpointer_.pause();
+  if (generation && (generation->gone() || is_dying(generation.get()))) generation.reset();
   if (!generation && !cut) return finish_stop({});
   const Options& options = *setup_.options;
   FinalStop::Hooks hooks;
@@ -202,7 +216,7 @@ void Worker::begin_stop(std::shared_ptr<Generation> generation, std::shared_ptr<
                                             HandoverDeadlines::for_state(checkpointer_.last_bytes()),
                                             options.stop_timeout, std::move(hooks));
   if (cut) {
-    final_stop_->begin_with(std::move(cut), committed);
+    final_stop_->begin_with(std::move(cut));
   } else {
     final_stop_->begin();
   }
@@ -210,26 +224,37 @@ void Worker::begin_stop(std::shared_ptr<Generation> generation, std::shared_ptr<
 
 void Worker::finish_stop(const FinalStop::Outcome& outcome) {
   if (final_stop_) loop_.post([finished = std::shared_ptr<FinalStop>(std::move(final_stop_))] {});
+  if (outcome.given_up && stop_insists_) return begin_stop(live_, nullptr);  // somebody insisted meanwhile
   StopOutcome told;
   told.error = outcome.error;
   told.saved = outcome.error.empty();
   told.sequence = outcome.snapshot ? outcome.snapshot->sequence : 0;
   told.given_up = outcome.given_up;
+  const auto waiting = std::exchange(stop_waiting_, {});
+  stop_insists_ = false;
   if (outcome.given_up) {
-    set_state(WorkerState::Ready);
-    router_.open(live_);
-    checkpointer_.begin(false);
+    go_on_after_refused_stop();
   } else {
     if (live_) bury(std::exchange(live_, nullptr));
     checkpointer_.fail_waiting("the worker is stopped");
+    const Refusal stopped{ErrorCode::Unavailable, "the worker is stopped", "", nullptr};
     for (ReloadRequest& request : std::exchange(pending_, {})) {
-      if (request.reply)
-        request.reply(tl::unexpected(Refusal{ErrorCode::Unavailable, "the worker is stopped", "", nullptr}));
+      if (request.reply) request.reply(tl::unexpected(stopped));
     }
+    for (const Reply& reply : std::exchange(replies_, {})) reply(tl::unexpected(stopped));
     set_state(WorkerState::Stopped);
   }
-  stop_insists_ = false;
-  for (const auto& done : std::exchange(stop_waiting_, {})) done(told);
+  for (const auto& done : waiting) done(told);
+}
+
+void Worker::go_on_after_refused_stop() {
+  if (!live_ || live_->gone()) {
+    const std::shared_ptr<Generation> ended = live_;
+    if (live_) bury(std::exchange(live_, nullptr));
+    return crashed(ended, ended && ended->exit() ? ended->exit()->meaning : "lost while it was to stop");
+  }
+  set_state(WorkerState::Ready);
+  on_resumed();
 }
 
 void Worker::kill_now() {

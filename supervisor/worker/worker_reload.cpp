@@ -1,5 +1,6 @@
 // Worker: reloads, from the request or the edit to the verdict and what follows it.
 
+#include <cerrno>
 #include <utility>
 
 #include "supervisor/worker/worker.h"
@@ -7,6 +8,7 @@
 namespace zeroth {
 namespace {
 
+constexpr Milliseconds kReadAgain{1'000};
 constexpr Milliseconds kStandStill{50};  // a rejection is announced only if the content did not change again by then
 
 tl::unexpected<Refusal> refuse(ErrorCode code, std::string message) {
@@ -27,21 +29,29 @@ void Worker::reload(ReloadRequest request) {
 
 void Worker::on_content(ReloadRequest request, const Result<Content>& content) {
   if (!content) {
-    // The program is gone or unreadable for now: what runs, runs on.
-    emit("log", {{"level", "warning"}, {"message", content.error().message}});
-    if (request.reply) request.reply(refuse(ErrorCode::Failed, content.error().message));
+    // The program is gone or unreadable for now: what runs, runs on. A file that is away comes back with an event;
+    // whatever else it is (a full disk) is tried again.
+    const std::string why = content.error().message;
+    if (unread_ != why) emit("log", {{"level", "warning"}, {"message", why}});
+    unread_ = why;
+    if (content.error().code != ENOENT) {
+      reread_timer_.start(kReadAgain, [this] { reload({"edit", false, {}, monotonic_now(), {}}); });
+    }
+    if (request.reply) request.reply(refuse(ErrorCode::Failed, why));
     return;
   }
   if (state_ == WorkerState::Stopping || state_ == WorkerState::Stopped) {
     if (request.reply) request.reply(refuse(ErrorCode::Unavailable, "the worker is " + std::string(to_string(state_))));
     return;
   }
+  unread_.clear();
   const bool known = newest_ && *newest_ == *content;
   newest_ = *content;
   if (handover_) {
     if (!known && !(target_ && *target_ == *content)) handover_->content_changed();
     if (!request.reply) return;
     const bool same = target_ && *target_ == *content && !request.force && !runs_kept_code_;
+    if (same && handover_->verdict_given()) return answer_unchanged(request);
     if (same) {
       replies_.push_back(std::move(request.reply));
     } else {
@@ -65,6 +75,7 @@ void Worker::begin_reload(ReloadRequest request) {
   }
   if (request.reply) replies_.push_back(std::move(request.reply));
   rejection_timer_.stop();
+  lost_old_.reset();
   if (!runs) {
     policy_.reset();
     starts_fresh_ = starts_fresh_ && first_start_;
@@ -142,6 +153,9 @@ void Worker::on_verdict(const Receipt& original) {
     receipt.iteration_lost = *iteration_at_end_ > *receipt.iteration ? *iteration_at_end_ - *receipt.iteration : 0;
   }
   const bool ok = receipt.verdict == "ok" || receipt.verdict == "rolled_back";
+  if (!ok) failed_hash_ = target_->hash;
+  if (ok && !runs_kept_code_) failed_hash_.clear();
+  if (receipt.verdict == "rolled_back" && previous_) failed_hash_ = previous_->hash;
   if (ok) {
     decide_mode();
     if (receipt.mode == "start") receipt.mode = mode_ == ReloadMode::Overlap ? "overlap" : "recreate";
@@ -183,33 +197,53 @@ void Worker::on_handover_done(const std::vector<HandoverAction>& actions) {
   const std::shared_ptr<Handover> finished = std::move(handover_);
   loop_.post([finished] {});  // it is still on the stack
   bool again = false;
-  std::optional<HandoverAction> what;
+  std::optional<HandoverAction> what;  // the first one named counts: a stop that was asked for stays one
   for (const HandoverAction action : actions) {
     if (action == HandoverAction::ReloadAgain) {
       again = true;
-    } else {
+    } else if (!what) {
       what = action;
     }
   }
   second_try_ = again && what.has_value();
-  if (what == HandoverAction::StopOldNow || what == HandoverAction::StopNew) return begin_stop(live_, nullptr, false);
-  if (what == HandoverAction::StopOldWithCut) {
-    return begin_stop(live_, finished->checkpoint(), finished->context().commit == HandoverContext::Saving::Durable);
-  }
-  if (what) {
-    // The crash path: of the old generation (its kept code, from the cut or later) or of the new one that was live.
-    const bool of_new = what == HandoverAction::RestartNew;
-    const std::string meaning =
-        finished->receipt().reason.empty() ? "lost during a reload" : finished->receipt().reason;
-    if (live_ && !live_->gone()) live_->kill();
-    if (!of_new && previous_ && live_ == finished->last_candidate()) current_ = previous_;
-    const std::shared_ptr<Generation> ended = live_;
-    if (live_) bury(std::exchange(live_, nullptr));
-    return crashed(ended, meaning);
-  }
+  if (again) failed_hash_.clear();
+  if (what == HandoverAction::StopOldNow || what == HandoverAction::StopNew) return begin_stop(live_, nullptr);
+  if (what == HandoverAction::StopOldWithCut) return begin_stop(live_, finished->checkpoint());
+  if (what) return restart_after(finished, *what);
   const bool nobody_live = !live_ || live_->gone();
+  if (state_ == WorkerState::Stopping) return begin_stop(live_, nullptr);
   if (nobody_live && finished->context().mode == HandoverMode::Start) return on_start_failed(*finished);
   take_pending();
+}
+
+// The crash path after a hand-over: of the old generation (its kept code, from the cut or what is newer) or of the new
+// one, which was live.
+void Worker::restart_after(const std::shared_ptr<Handover>& finished, HandoverAction action) {
+  const std::string& reason = finished->receipt().reason;
+  const std::string meaning = reason.empty() ? "lost during a reload" : reason;
+  const bool of_new = action == HandoverAction::RestartNew;
+  if (!of_new && live_ && live_ == finished->last_candidate()) {
+    current_ = before_go_;
+    previous_ = previous_before_go_;
+  }
+  std::shared_ptr<Generation> ended = live_ ? live_ : lost_old_;
+  if (live_ && !live_->gone()) live_->kill();
+  if (live_) bury(std::exchange(live_, nullptr));
+  // An old one that was stopped for its successor did not crash.
+  const bool planned =
+      !of_new && finished->context().mode == HandoverMode::Recreate && (!ended || ended->failure() == "stopped");
+  const auto go_on = [this, ended, meaning, planned, alive = std::weak_ptr<void>(alive_)] {
+    if (alive.expired()) return;
+    if (state_ != WorkerState::Starting) return;  // told to stop meanwhile
+    if (planned) return launch("start", "start", *current_, true);
+    crashed(ended, meaning);
+  };
+  set_state(WorkerState::Starting);
+  const bool from_cut = action == HandoverAction::RestartOldFromCut && finished->checkpoint();
+  if (!from_cut) return go_on();
+  // The cut is the newest state: it is made durable before anybody looks for one.
+  finished->checkpoint()->finish(
+      [go_on, keep = finished->checkpoint()](const auto&) { go_on(); });
 }
 
 void Worker::take_pending() {
@@ -224,7 +258,8 @@ void Worker::take_pending() {
   }
   const bool differs = live_ && state_ == WorkerState::Ready && !(*newest_ == *current_);
   const bool rejected_before = !rejected_.is_null() && rejected_["hash"] == newest_->hash;
-  if (differs && !rejected_before) begin_reload({"edit", false, {}, monotonic_now(), {}});
+  if (differs && !rejected_before && newest_->hash != failed_hash_)
+    begin_reload({"edit", false, {}, monotonic_now(), {}});
 }
 
 }  // namespace zeroth
