@@ -198,7 +198,7 @@ std::optional<Json> EventStream::next(std::string_view type, const Predicate& ac
 
 Json EventStream::wait_for(std::string_view type, const Predicate& accepts, Milliseconds deadline) {
   auto data = next(type, accepts, deadline);
-  if (!data) FAIL("no such event came in time: ", type);
+  if (!data) FAIL("no such event came", client_.closed() ? " before the stream was closed: " : " in time: ", type);
   return std::move(*data);
 }
 
@@ -221,6 +221,9 @@ Daemon::Daemon(std::string_view program, std::vector<std::string> options, std::
 Daemon::~Daemon() {
   client_.reset();
   if (pid_ > 0) {
+    siginfo_t ended{};
+    ::waitid(P_PID, static_cast<id_t>(pid_), &ended, WEXITED | WNOHANG | WNOWAIT);
+    if (ended.si_pid == pid_) FAIL_CHECK("the supervisor ended by itself, status ", ended.si_status, "\n", told());
     ::kill(-pid_, SIGKILL);
     ::waitpid(pid_, nullptr, 0);
   }

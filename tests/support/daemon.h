@@ -95,7 +95,8 @@ class Daemon {
   EventStream events(const std::vector<std::string>& types = {}) const;
   // The worker's status as soon as the predicate accepts it: asked again on every event.
   Json wait_until(const std::function<bool(const Json& worker)>& accepts, Milliseconds deadline = kPatience);
-  // Until this generation (or a later one) is live and ready.
+  // Until this generation (or a later one) is live and ready. Its receipt may still be amended: the verdict and the
+  // snapshot's commit are told by the event `reload`.
   Json wait_generation(std::uint64_t generation, Milliseconds deadline = kPatience);
 
   // ---- Life and death
