@@ -75,6 +75,7 @@ TEST_CASE("snapshots: a damaged newest one is set aside, named, and the next old
   CHECK(!rejected[0]["reason"].get<std::string>().empty());
   CHECK(!fs::exists(newest));
   CHECK(fs::exists(newest + ".corrupt"));
+  CHECK(stopped.daemon.log().find("snapshot-rejected") != std::string::npos);
   // What comes next is numbered above it.
   stopped.daemon.ask("state", {{"name", "LEFT"}, {"inject", 1}});
   CHECK(stopped.daemon.ask("checkpoint")["sequence"] > stopped.files.size());
@@ -84,14 +85,22 @@ TEST_CASE("snapshots: all damaged, nothing is started afresh and each is named")
   Stopped stopped(2);
   for (const std::string& file : stopped.files) fs::resize_file(file, 4096 + 10);
   stopped.daemon.launch();
-  EventStream::Predicate any;
-  MonotonicTime until = monotonic_now() + kPatience;
-  while (monotonic_now() < until && !ControlClient::connect(stopped.daemon.socket())) {
-  }
+  stopped.daemon.wait_answering();
   const Json worker = stopped.daemon.wait_until([](const Json& now) { return now["state"] == "failed"; });
   CHECK(worker["pid"].is_null());
   CHECK(worker["snapshot"]["rejected"].size() == 2);
-  CHECK(worker["last_failure"]["summary"].get<std::string>().find("snapshot") != std::string::npos);
+  for (const std::string& file : stopped.files) {
+    const std::string summary = worker["last_failure"]["summary"];
+    CHECK(summary.find(fs::path(file).filename().string()) != std::string::npos);
+  }
+  CHECK(stopped.daemon.terminate() == 0);
+  stopped.daemon.launch();
+  stopped.daemon.wait_answering();
+  stopped.daemon.wait_until([](const Json& now) { return now["state"] == "failed"; });
+  // Only on request it begins anew.
+  CHECK(stopped.daemon.terminate() == 0);
+  stopped.daemon.restart(std::vector<std::string>{"--rate", "0.001", "--fresh"});
+  CHECK(stopped.injected() == 0);
 }
 
 TEST_CASE("snapshots: another program's newest one is refused, named, and the next older one is used") {

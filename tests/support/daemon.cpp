@@ -281,7 +281,7 @@ void Daemon::restart(std::optional<std::vector<std::string>> options) {
   wait_ready();
 }
 
-void Daemon::wait_ready(Milliseconds deadline) {
+void Daemon::wait_answering(Milliseconds deadline) {
   const MonotonicTime until = monotonic_now() + deadline;
   while (!client_) {
     auto connection = ControlClient::connect(socket_);
@@ -294,6 +294,11 @@ void Daemon::wait_ready(Milliseconds deadline) {
       FAIL("the supervisor ", ended ? "ended" : "did not answer in time", "\n", told());
     pause_briefly();
   }
+}
+
+void Daemon::wait_ready(Milliseconds deadline) {
+  const MonotonicTime until = monotonic_now() + deadline;
+  wait_answering(deadline);
   wait_until([](const Json& worker) { return worker["state"] == "ready"; }, Milliseconds(left_until(until)));
 }
 

@@ -105,6 +105,7 @@ class Daemon {
   void restart(std::optional<std::vector<std::string>> options = std::nullopt);
   // The same without waiting for anything.
   void launch(std::optional<std::vector<std::string>> options = std::nullopt);
+  void wait_answering(Milliseconds deadline = kPatience);  // the control socket, whatever the worker does
   void wait_ready(Milliseconds deadline = kPatience);
   // SIGTERM (or another signal), then its exit code; 128 + number if a signal ended it.
   int terminate(int signal = 15, Milliseconds deadline = kPatience);
