@@ -86,6 +86,9 @@ void Recovery::open_store() {
 void Recovery::find_newest() {
   store_.search({}, [this](Result<SearchResult> searched) {
     if (!searched) return finish(fail(std::move(searched.error())));
+    for (const Skipped& snapshot : searched->skipped) {
+      if (snapshot.reason == SkipReason::Corrupt) hooks_.on_set_aside(snapshot);
+    }
     std::uint64_t generation = 0;
     if (searched->found) {
       generation = searched->found->envelope.generation;

@@ -110,6 +110,7 @@ void Worker::start() {
                                  Recovery::Hooks{[this](const std::string& note) {
                                                    emit("log", {{"level", "info"}, {"message", note}});
                                                  },
+                                                 [this](const Skipped& snapshot) { tell_skipped(snapshot); },
                                                  [this](Status recovered) { on_recovered(std::move(recovered)); }});
 }
 
@@ -171,7 +172,7 @@ void Worker::search_source() {
     std::string skipped;
     bool too_old = false;
     for (const Skipped& snapshot : searched->skipped) {
-      emit("snapshot-rejected", {{"file", snapshot.file}, {"reason", snapshot.message}});
+      tell_skipped(snapshot);
       skipped += (skipped.empty() ? "" : "; ") + snapshot.file + ": " + snapshot.message;
       too_old = too_old || snapshot.reason == SkipReason::TooOld;
     }
@@ -180,9 +181,19 @@ void Worker::search_source() {
       source_hash_ = searched->found->envelope.program_hash;
       return handover_->set_source(to_source(*searched->found));
     }
+    // Those set aside before are not found any more, but they were this worker's state: never forgotten silently.
+    for (const auto& rejected : store_.rejected()) {
+      const bool counted = skipped.find(rejected.file) != std::string::npos;
+      if (!counted && rejected.file.starts_with("snapshot-"))
+        skipped += (skipped.empty() ? "" : "; ") + rejected.file + ": " + rejected.reason;
+    }
     if (skipped.empty() || too_old) return handover_->set_source({});
     handover_->fail_source("no snapshot is usable: " + skipped);
   });
+}
+
+void Worker::tell_skipped(const Skipped& snapshot) {
+  emit("snapshot-rejected", {{"file", snapshot.file}, {"reason", snapshot.message}});
 }
 
 // ---- Generations

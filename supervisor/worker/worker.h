@@ -109,6 +109,7 @@ class Worker {
   // Starts without a live generation.
   void launch(const std::string& operation, const std::string& cause, Content content, bool kept_code);
   void search_source();
+  void tell_skipped(const Skipped& snapshot);
   // Reload of a live one.
   void on_content(ReloadRequest request, const Result<Content>& content);
   void begin_reload(ReloadRequest request);
