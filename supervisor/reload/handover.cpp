@@ -145,20 +145,23 @@ void Handover::cut() {
   mark_ = monotonic_now();
   hooks_.on_cut();
   checkpoint_ = hooks_.make_checkpoint(old_);
-  checkpoint_->take(true, HandoverDeadlines::for_state(last_state_bytes_), [this](Status taken) {
-    mark(receipt_.ms.checkpoint);
-    if (!taken) {
-      if (receipt_.reason.empty()) receipt_.reason = taken.error().message;
-      return deliver(HandoverEvent::CutFailed);
-    }
-    cut_at_ = checkpoint_->taken_at();
-    receipt_.iteration = checkpoint_->iteration();
-    deliver(HandoverEvent::CutTaken);
-  });
+  checkpoint_->take(true, HandoverDeadlines::for_state(last_state_bytes_),
+                    [this, alive = std::weak_ptr<bool>(alive_)](Status taken) {
+                      if (alive.expired()) return;
+                      mark(receipt_.ms.checkpoint);
+                      if (!taken) {
+                        if (receipt_.reason.empty()) receipt_.reason = taken.error().message;
+                        return deliver(HandoverEvent::CutFailed);
+                      }
+                      cut_at_ = checkpoint_->taken_at();
+                      receipt_.iteration = checkpoint_->iteration();
+                      deliver(HandoverEvent::CutTaken);
+                    });
 }
 
 void Handover::write_cut() {
-  checkpoint_->write(true, [this](Status written) {
+  checkpoint_->write(true, [this, alive = std::weak_ptr<bool>(alive_)](Status written) {
+    if (alive.expired()) return;  // a final stop has taken the checkpoint over
     if (!written) {
       receipt_.reason = written.error().message;
       return deliver(HandoverEvent::WriteFailed);
@@ -170,8 +173,9 @@ void Handover::write_cut() {
 }
 
 void Handover::commit() {
-  checkpoint_->commit([this](Result<SnapshotStore::Committed> committed) {
-    hooks_.on_committed(committed);
+  checkpoint_->commit([this, alive = std::weak_ptr<bool>(alive_)](Result<SnapshotStore::Committed> committed) {
+    if (alive.expired()) return;
+    hooks_.on_committed(committed, checkpoint_->taken_at());
     if (!committed && receipt_.reason.empty()) receipt_.reason = committed.error().message;
     deliver(committed ? HandoverEvent::Committed : HandoverEvent::CommitFailed);
   });

@@ -54,8 +54,8 @@ class Handover {
     std::function<void(const std::shared_ptr<Generation>&, const Receipt&)> on_go;
     std::function<void()> on_go_answered;
     std::function<void()> on_resumed;
-    // The cut of this hand-over is durable, or why not.
-    std::function<void(const Result<SnapshotStore::Committed>&)> on_committed;
+    // The cut of this hand-over, taken then, is durable, or why not. May come after on_done.
+    std::function<void(const Result<SnapshotStore::Committed>&, MonotonicTime cut)> on_committed;
     // A process that is to be reaped; kept by the worker until it is gone.
     std::function<void(std::shared_ptr<Generation>)> bury;
     std::function<void(const Receipt&)> on_verdict;

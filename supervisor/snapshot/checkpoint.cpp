@@ -59,32 +59,34 @@ Status Checkpoint::on_answer(const tl::expected<Json, Refusal>& outcome, std::st
 }
 
 void Checkpoint::write(bool for_restore, std::function<void(Status)> done) {
-  store_.write(*draft_, state_, [self = weak_from_this(), for_restore, done = std::move(done)](Status written) {
+  if (!write_.join(std::move(done))) return;
+  store_.write(*draft_, state_, [self = weak_from_this(), for_restore](Status written) {
     const auto me = self.lock();
     if (!me) return;
-    if (!written || !for_restore) return done(std::move(written));
+    if (!written || !for_restore) return me->write_.finish(std::move(written));
     if (auto* text = std::get_if<std::string>(&me->state_); text != nullptr && text->size() <= kInlineStateBytes) {
       me->source_.state = *text;
-      return done({});
+      return me->write_.finish({});
     }
-    me->link(done);
+    me->link();
   });
 }
 
 // The next generation reads large states from a second name, so that the rename cannot pull the file away.
-void Checkpoint::link(std::function<void(Status)> done) {
-  store_.link_for_restore(*draft_, [self = weak_from_this(), done = std::move(done)](Result<StateFile> file) {
+void Checkpoint::link() {
+  store_.link_for_restore(*draft_, [self = weak_from_this()](Result<StateFile> file) {
     const auto me = self.lock();
     if (!me) return;
-    if (!file) return done(fail(std::move(file.error())));
+    if (!file) return me->write_.finish(fail(std::move(file.error())));
     me->source_.file = std::move(*file);
-    done({});
+    me->write_.finish({});
   });
 }
 
 void Checkpoint::commit(std::function<void(Result<SnapshotStore::Committed>)> done) {
-  store_.commit(*draft_, [self = weak_from_this(), done = std::move(done)](Result<SnapshotStore::Committed> committed) {
-    if (self.lock()) done(std::move(committed));
+  if (!commit_.join(std::move(done))) return;
+  store_.commit(*draft_, [self = weak_from_this()](Result<SnapshotStore::Committed> committed) {
+    if (const auto me = self.lock()) me->commit_.finish(std::move(committed));
   });
 }
 

@@ -7,6 +7,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "common/clock.h"
 #include "supervisor/snapshot/snapshot_store.h"
@@ -26,6 +28,30 @@ struct RestoreSource {
   std::uint64_t bytes = 0;
 };
 
+// What is done once: whoever asks again waits for the same outcome, or has it at once.
+template <class Outcome>
+class OneTimeStep {
+ public:
+  // True for the first who asks, who then has to begin it.
+  bool join(std::function<void(Outcome)> done) {
+    if (outcome_) {
+      done(*outcome_);
+      return false;
+    }
+    waiting_.push_back(std::move(done));
+    return !std::exchange(begun_, true);
+  }
+  void finish(Outcome outcome) {
+    outcome_ = std::move(outcome);
+    for (const auto& done : std::exchange(waiting_, {})) done(*outcome_);
+  }
+
+ private:
+  bool begun_ = false;
+  std::optional<Outcome> outcome_;
+  std::vector<std::function<void(Outcome)>> waiting_;
+};
+
 class Checkpoint : public std::enable_shared_from_this<Checkpoint> {
  public:
   // `head`: as for SnapshotStore::begin.
@@ -34,7 +60,8 @@ class Checkpoint : public std::enable_shared_from_this<Checkpoint> {
 
   // Offers a file and asks for the cut. Afterwards taken_at, iteration and pause are known.
   void take(bool hold, Milliseconds deadline, std::function<void(Status)> done);
-  // Afterwards every byte is allocated and written, and source() can be restored from.
+  // Afterwards every byte is allocated and written, and source() can be restored from if it was first asked
+  // `for_restore`. A final stop may take over a checkpoint whose write or commit is under way: it joins them.
   void write(bool for_restore, std::function<void(Status)> done);
   void commit(std::function<void(Result<SnapshotStore::Committed>)> done);
 
@@ -49,13 +76,15 @@ class Checkpoint : public std::enable_shared_from_this<Checkpoint> {
  private:
   void ask(bool hold, Milliseconds deadline, std::function<void(Status)> done);
   Status on_answer(const tl::expected<Json, Refusal>& outcome, std::string_view text);
-  void link(std::function<void(Status)> done);
+  void link();
 
   SnapshotStore& store_;
   std::shared_ptr<Generation> worker_;
   SnapshotEnvelope head_;
   std::optional<SnapshotStore::Draft> draft_;
   DraftState state_;
+  OneTimeStep<Status> write_;
+  OneTimeStep<Result<SnapshotStore::Committed>> commit_;
   bool unchanged_ = false;
   MonotonicTime taken_at_{};
   std::optional<std::uint64_t> iteration_;

@@ -23,10 +23,9 @@ void FinalStop::begin() {
                    });
 }
 
-void FinalStop::begin_with(std::shared_ptr<Checkpoint> cut, bool committed) {
+void FinalStop::begin_with(std::shared_ptr<Checkpoint> cut) {
   cut_ = std::move(cut);
   gone_ = !worker_ || worker_->gone();
-  if (committed) return stop();
   save();
 }
 

@@ -28,9 +28,10 @@ class FinalStop {
   FinalStop(std::shared_ptr<Generation> worker, bool insist, Milliseconds drain, Milliseconds checkpoint,
             Milliseconds stop, Hooks hooks);
 
-  // From the beginning, or with a cut that was taken by a hand-over (the worker may be gone already).
+  // From the beginning, or with a cut that was taken by a hand-over, saved as far as it got (the worker may be gone
+  // already).
   void begin();
-  void begin_with(std::shared_ptr<Checkpoint> cut, bool committed);
+  void begin_with(std::shared_ptr<Checkpoint> cut);
 
   // The worker was reaped (its hooks belong to Worker).
   void worker_gone();

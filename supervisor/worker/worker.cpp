@@ -208,8 +208,8 @@ Handover::Hooks Worker::handover_hooks() {
   };
   hooks.on_go_answered = [this] { on_go_answered(); };
   hooks.on_resumed = [this] { on_resumed(); };
-  hooks.on_committed = [this](const Result<SnapshotStore::Committed>& committed) {
-    checkpointer_.on_cut_committed(committed, handover_->checkpoint()->taken_at());
+  hooks.on_committed = [this](const Result<SnapshotStore::Committed>& committed, MonotonicTime cut) {
+    checkpointer_.on_cut_committed(committed, cut);
     if (committed)
       emit(
           "checkpoint",

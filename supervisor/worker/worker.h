@@ -136,7 +136,7 @@ class Worker {
   void follow(const Decision& decision, const std::string& meaning);
   void unhealthy();
   void finish_stop(const FinalStop::Outcome& outcome);
-  void begin_stop(std::shared_ptr<Generation> generation, std::shared_ptr<Checkpoint> cut, bool committed);
+  void begin_stop(std::shared_ptr<Generation> generation, std::shared_ptr<Checkpoint> cut = nullptr);
   void set_state(WorkerState state);
   void emit(std::string_view type, Json data) const;
 

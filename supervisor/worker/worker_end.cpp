@@ -187,10 +187,10 @@ void Worker::stop(bool insist, std::function<void(const StopOutcome&)> done) {
   if (state_ == WorkerState::Stopped) return finish_stop({});
   set_state(WorkerState::Stopping);
   if (handover_) return handover_->stop_requested();
-  begin_stop(live_, nullptr, false);
+  begin_stop(live_);
 }
 
-void Worker::begin_stop(std::shared_ptr<Generation> generation, std::shared_ptr<Checkpoint> cut, bool committed) {
+void Worker::begin_stop(std::shared_ptr<Generation> generation, std::shared_ptr<Checkpoint> cut) {
   checkpointer_.pause();
   if (!generation && !cut) return finish_stop({});
   const Options& options = *setup_.options;
@@ -201,7 +201,7 @@ void Worker::begin_stop(std::shared_ptr<Generation> generation, std::shared_ptr<
                                             HandoverDeadlines::for_state(checkpointer_.last_bytes()),
                                             options.stop_timeout, std::move(hooks));
   if (cut) {
-    final_stop_->begin_with(std::move(cut), committed);
+    final_stop_->begin_with(std::move(cut));
   } else {
     final_stop_->begin();
   }

@@ -189,10 +189,8 @@ void Worker::on_handover_done(const std::vector<HandoverAction>& actions) {
     }
   }
   second_try_ = again && what.has_value();
-  if (what == HandoverAction::StopOldNow || what == HandoverAction::StopNew) return begin_stop(live_, nullptr, false);
-  if (what == HandoverAction::StopOldWithCut) {
-    return begin_stop(live_, finished->checkpoint(), finished->context().commit == HandoverContext::Saving::Durable);
-  }
+  if (what == HandoverAction::StopOldNow || what == HandoverAction::StopNew) return begin_stop(live_);
+  if (what == HandoverAction::StopOldWithCut) return begin_stop(live_, finished->checkpoint());
   if (what) {
     // The crash path: of the old generation (its kept code, from the cut or later) or of the new one that was live.
     const bool of_new = what == HandoverAction::RestartNew;
