@@ -85,6 +85,8 @@ Measured measure_kills(Supervised& supervised, const std::string& mark, int roun
     floor.await_mark();
     measured.floor.push_back(ms_since(start));
 
+    supervised.write_program(-1 - round).reset();  // a new generation owes nothing: no back-off is measured
+    supervised.next_event("reload");
     supervised.settle();
     const pid_t worker = supervised.worker_pid();
     start = monotonic_now();

@@ -65,7 +65,6 @@ Supervised::Supervised(const std::string& bin) {
     ::dup2(said[1], STDERR_FILENO);
     const std::string program = bin + "/zeroth-supervise", file = path("bench.zero");
     const std::string state = path("state"), run = path("run");
-    // Every kill counts as the first, so that no back-off is measured.
     ::execl(program.c_str(), "zeroth-supervise", "--state-dir", state.c_str(), "--runtime-dir", run.c_str(),
             "--min-uptime", "1ms", "--max-failures", "0", "--no-sidecar", file.c_str(), nullptr);
     ::_exit(127);
