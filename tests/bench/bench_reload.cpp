@@ -1,5 +1,7 @@
 // How long from a save, and from a kill -9, to the next live generation, as ratios to a C floor taken in the same run,
-// turn by turn: bench_reload [rounds, default 31]. Medians and 95th percentiles.
+// turn by turn: bench_reload [rounds, default 31]. Medians and 95th percentiles. Ours is taken when the `reload` event
+// arrives: after the cut was made durable and the old process was told to stop. `live` is the sum of the receipt's
+// steps up to the answer to `go`.
 
 #include <fcntl.h>
 #include <signal.h>
@@ -37,14 +39,19 @@ struct Measured {
   std::map<std::string, Times> parts;  // of the receipts
 
   void take(const Json& receipt) {
-    for (const auto& [name, ms] : receipt["ms"].items()) parts[name].push_back(ms.get<double>());
+    double live = 0;
+    for (const auto& [name, ms] : receipt["ms"].items()) {
+      parts[name].push_back(ms.get<double>());
+      if (name != "total" && name != "pause") live += ms.get<double>();
+    }
+    parts["live"].push_back(live);
   }
   void print(const char* what) const {
     const double ground = quantile(floor, 0.5), mine = quantile(ours, 0.5);
     std::printf("%-28s floor %6.2f ms (p95 %6.2f)   zeroth-supervise %6.2f ms (p95 %6.2f)   ratio %5.2f\n", what,
                 ground, quantile(floor, 0.95), mine, quantile(ours, 0.95), mine / ground);
     std::printf("    parts, medians in ms:");
-    for (const char* name : {"settle", "start", "drain", "checkpoint", "restore", "go", "pause", "total"}) {
+    for (const char* name : {"settle", "start", "drain", "checkpoint", "restore", "go", "live", "pause", "total"}) {
       if (const auto found = parts.find(name); found != parts.end())
         std::printf("  %s %.2f", name, quantile(found->second, 0.5));
     }
