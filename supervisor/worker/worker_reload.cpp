@@ -165,7 +165,10 @@ void Worker::on_verdict(const Receipt& original) {
     emit("log", {{"level", "warning"}, {"message", logged.error().message}});
   last_reload_ = json;
   if (ok) {
-    if (receipt.operation == "reload") policy_.on_reloaded();
+    if (receipt.operation == "reload") {
+      policy_.reset();  // earlier failures were another edition's
+      policy_.on_reloaded();
+    }
     if (!runs_kept_code_) {
       if (!rejected_.is_null()) rejected_ = nullptr;
       rejected_at_.reset();
