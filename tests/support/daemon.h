@@ -1,0 +1,146 @@
+#pragma once
+// A real zeroth-supervise on a program of its own, in state and runtime folders of its own, driven as a person would:
+// files are saved, signals sent, the control socket asked. Everything waits on events, with a deadline; what does not
+// come in time fails the test case and shows what the supervisor said. At its end nothing of it is left running.
+
+#include <sys/types.h>
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "common/clock.h"
+#include "common/message.h"
+#include "common/unique_fd.h"
+#include "tests/support/temp_dir.h"
+
+namespace zeroth {
+
+inline constexpr Milliseconds kPatience{20'000};
+
+// One connection to a control socket.
+class ControlClient {
+ public:
+  using Outcome = tl::expected<Json, Refusal>;
+
+  static Result<ControlClient> connect(const std::string& socket);
+
+  // Sends without waiting and returns the id. Fails the test case if the connection is gone.
+  std::int64_t send(std::string_view command, const Json& params = Json::object());
+  // The next line of any kind; none at the deadline or when the other side closed the connection.
+  std::optional<Message> receive(Milliseconds deadline = kPatience);
+  // Sends and waits for the answer; Timeout or Unavailable if none came.
+  Outcome call(std::string_view command, const Json& params = Json::object(), Milliseconds deadline = kPatience);
+
+  bool closed() const { return closed_; }
+
+ private:
+  explicit ControlClient(UniqueFd fd) : fd_(std::move(fd)) {}
+
+  UniqueFd fd_;
+  std::string buffer_;
+  std::int64_t last_id_ = 0;
+  bool closed_ = false;
+};
+
+// The events of one supervisor from the moment it was made.
+class EventStream {
+ public:
+  using Predicate = std::function<bool(const Json& data)>;
+
+  // No `types` are all of them.
+  EventStream(const std::string& socket, const std::vector<std::string>& types);
+
+  // The next event of this type that the predicate accepts; those before it are dropped. None at the deadline.
+  std::optional<Json> next(std::string_view type, const Predicate& accepts = nullptr,
+                           Milliseconds deadline = kPatience);
+  // The same, failing the test case if none comes.
+  Json wait_for(std::string_view type, const Predicate& accepts = nullptr, Milliseconds deadline = kPatience);
+  // Waits for any event.
+  bool wait_any(Milliseconds deadline);
+
+ private:
+  ControlClient client_;
+};
+
+class Daemon {
+ public:
+  // Saves the program as `file` and starts the supervisor on it with these further options. It is answering when the
+  // constructor returns, and the worker is live.
+  explicit Daemon(std::string_view program, std::vector<std::string> options = {}, std::string file = "greeting.zero");
+  // Kills and reaps everything of it.
+  ~Daemon();
+  Daemon(const Daemon&) = delete;
+  Daemon& operator=(const Daemon&) = delete;
+
+  // ---- The program on disk
+  const std::string& program() const { return program_; }
+  std::string read_program() const;
+  void write(std::string_view content) const;          // in place: truncated, then written
+  void write_renamed(std::string_view content) const;  // beside it, then renamed over it
+
+  // ---- Asking
+  ControlClient::Outcome call(std::string_view command, const Json& params = Json::object(),
+                              Milliseconds deadline = kPatience);
+  // The same, failing the test case if it is refused.
+  Json ask(std::string_view command, const Json& params = Json::object(), Milliseconds deadline = kPatience);
+  Json status();
+  Json worker();  // of the first one in `status`
+  pid_t worker_pid();
+  std::uint64_t generation();
+  std::uint64_t iteration();  // of the newest beat
+  EventStream events(const std::vector<std::string>& types = {}) const;
+  // The worker's status as soon as the predicate accepts it: asked again on every event.
+  Json wait_until(const std::function<bool(const Json& worker)>& accepts, Milliseconds deadline = kPatience);
+  // Until this generation (or a later one) is live and ready.
+  Json wait_generation(std::uint64_t generation, Milliseconds deadline = kPatience);
+
+  // ---- Life and death
+  pid_t pid() const { return pid_; }
+  // Starts it again in the same folders, with these options instead if given; waits for the worker to be live.
+  void restart(std::optional<std::vector<std::string>> options = std::nullopt);
+  // The same without waiting for anything.
+  void launch(std::optional<std::vector<std::string>> options = std::nullopt);
+  void wait_ready(Milliseconds deadline = kPatience);
+  // SIGTERM (or another signal), then its exit code; 128 + number if a signal ended it.
+  int terminate(int signal = 15, Milliseconds deadline = kPatience);
+  int wait_exit(Milliseconds deadline = kPatience);
+  void kill_supervisor();  // kill -9; reaped when it returns
+  pid_t kill_worker();     // kill -9 of the live one; returns its pid
+  // Worker processes of this state folder that run now.
+  std::vector<pid_t> workers_running() const;
+  // Until none of them runs any more.
+  bool wait_no_workers(Milliseconds deadline = kPatience) const;
+
+  // ---- Files and output
+  const std::string& state_dir() const { return state_; }  // <state home>/zeroth/<stem>
+  std::string worker_dir() const { return state_ + "/" + name_; }
+  std::vector<std::string> snapshot_files() const;  // paths, oldest first
+  const std::string& socket() const { return socket_; }
+  std::string out() const { return dir_.read("stdout"); }  // of all starts so far
+  std::string err() const { return dir_.read("stderr"); }
+  std::string log() const;  // <state>/supervisor.log
+  const TempDir& dir() const { return dir_; }
+  // What a process needs to find the same folders: for run_process().
+  std::vector<std::pair<std::string, std::string>> environment() const;
+
+ private:
+  std::string told() const;
+
+  TempDir dir_;
+  std::string name_, program_, state_, socket_;
+  std::vector<std::string> options_;
+  pid_t pid_ = -1;
+  std::optional<ControlClient> client_;
+};
+
+// Waits for the end of any process, ours or not (a zombie has ended).
+bool wait_for_end(pid_t pid, Milliseconds deadline = kPatience);
+// Until /proc/<pid> is gone, that is until its parent has reaped it.
+bool wait_reaped(pid_t pid, Milliseconds deadline = kPatience);
+bool process_runs(pid_t pid);
+
+}  // namespace zeroth
