@@ -184,10 +184,19 @@ Result<Answer> Subject::expect_answer(const Json& id, Milliseconds limit) {
     if (!*incoming) return fail("no answer within " + human_duration(limit));
     Incoming& found = **incoming;
     if (found.event && (found.event->name == "beat" || found.event->name == "log")) continue;
-    if (found.request) continue;
+    if (found.request) {
+      if (Status served = serve(*found.request); !served) return fail(std::move(served.error()));
+      continue;
+    }
     if (found.answer && found.answer->id == id) return std::move(*found.answer);
     return fail("expected the answer to " + dump(id) + ", but got the " + describe(found));
   }
+}
+
+// What a worker may ask of a supervisor.
+Status Subject::serve(const Request& request) {
+  if (request.command == "save") return send(encode_result(request.id, {{"sequence", ++saves_}}));
+  return send(encode_refusal(request.id, {ErrorCode::UnknownCommand, "a worker may only request save", "", nullptr}));
 }
 
 Result<Answer> Subject::ask(std::string_view command, const Json& params, Milliseconds limit) {

@@ -69,7 +69,8 @@ class Subject {
 
   // The next message must be this event; its data. (`log` may come at any time and is passed over.)
   Result<Json> expect_event(std::string_view name, Milliseconds limit);
-  // The next answer must carry this id; beats and logs before it are passed over.
+  // The next answer must carry this id; beats and logs before it are passed over, and a save is
+  // answered.
   Result<Answer> expect_answer(const Json& id, Milliseconds limit);
   // Sends a request and waits for its answer.
   Result<Answer> ask(std::string_view command, const Json& params, Milliseconds limit);
@@ -88,6 +89,7 @@ class Subject {
  private:
   Subject(std::string folder, pid_t pid, UniqueFd channel, UniqueFd pidfd);
   Status read_some();
+  Status serve(const Request& request);
 
   std::string folder_;
   pid_t pid_ = -1;
@@ -95,6 +97,7 @@ class Subject {
   LineSplitter lines_{kMaxLine};
   std::deque<std::string> waiting_;
   std::int64_t last_id_ = 0;
+  std::int64_t saves_ = 0;  // answered so far; nothing is kept
   bool ended_ = false;
 };
 
