@@ -169,6 +169,7 @@ class Worker {
   std::optional<Content> previous_;  // live before the last reload: what a rollback runs
   std::optional<Content> newest_;    // as the disk was last read
   std::optional<Content> target_;    // of the candidate
+  std::optional<Content> given_up_;  // came to nothing after it was loaded: tried again only when asked or saved anew
   bool runs_kept_code_ = false;      // of the hand-over under way
   bool first_start_ = true;
   bool starts_fresh_ = false;

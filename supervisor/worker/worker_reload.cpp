@@ -189,6 +189,10 @@ void Worker::on_handover_done(const std::vector<HandoverAction>& actions) {
     }
   }
   second_try_ = again && what.has_value();
+  if (!runs_kept_code_) {
+    const bool ok = finished->receipt().verdict == "ok";
+    given_up_ = ok || again ? std::nullopt : target_;
+  }
   if (what == HandoverAction::StopOldNow || what == HandoverAction::StopNew) return begin_stop(live_, nullptr, false);
   if (what == HandoverAction::StopOldWithCut) {
     return begin_stop(live_, finished->checkpoint(), finished->context().commit == HandoverContext::Saving::Durable);
@@ -221,7 +225,8 @@ void Worker::take_pending() {
   }
   const bool differs = live_ && state_ == WorkerState::Ready && !(*newest_ == *current_);
   const bool rejected_before = !rejected_.is_null() && rejected_["hash"] == newest_->hash;
-  if (differs && !rejected_before) begin_reload({"edit", false, {}, monotonic_now(), {}});
+  const bool given_up = given_up_ && *given_up_ == *newest_;
+  if (differs && !rejected_before && !given_up) begin_reload({"edit", false, {}, monotonic_now(), {}});
 }
 
 }  // namespace zeroth
