@@ -8,6 +8,7 @@
 #include "common/signals.h"
 #include "common/text.h"
 #include "worker/cli/compile_command.h"
+#include "worker/cli/conformance_command.h"
 #include "worker/cli/run_command.h"
 #include "worker/cli/serve_command.h"
 
@@ -26,6 +27,8 @@ constexpr Verb kVerbs[] = {
      "run a program without a supervisor, as fast as possible", run_command},
     {"serve", "FILE [--rate R] [--halflife H] [--path SHOWN] [--diagnostics=text|json]",
      "run a program under a supervisor, which sets ZEROTH_FD", serve_command},
+    {"conformance", "[--demands] -- CMD...", "check a worker against the worker protocol, one line per rule",
+     conformance_command},
 };
 
 std::string usage_line(const Verb& verb) {

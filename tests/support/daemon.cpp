@@ -65,7 +65,7 @@ void adopt_orphans() {
 // A worker that became our child and ended. Nothing else is touched: supervisors are waited for by their Daemon.
 void reap_if_orphan(pid_t pid) {
   const auto name = read_file("/proc/" + std::to_string(pid) + "/comm", 64);
-  if (name && *name == "zeroth-worker\n") ::waitpid(pid, nullptr, WNOHANG);
+  if (name && (*name == "zeroth-worker\n" || *name == "fake_worker\n")) ::waitpid(pid, nullptr, WNOHANG);
 }
 
 std::string state_letter(pid_t pid) {
@@ -252,6 +252,8 @@ void Daemon::launch(std::optional<std::vector<std::string>> options) {
   if (options) options_ = std::move(*options);
   client_.reset();
   std::vector<std::string> words = {built("zeroth-supervise")};
+  const auto command = std::find(options_.begin(), options_.end(), kCommand);
+  if (command != options_.end()) words.insert(words.end(), {"--name", name_, "--protocol", "--watch", program_});
   words.insert(words.end(), options_.begin(), options_.end());
   words.push_back(program_);
   std::vector<char*> argv;

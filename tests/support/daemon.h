@@ -71,6 +71,8 @@ class Daemon {
   // Saves the program as `file` and starts the supervisor on it with these further options. It is answering when the
   // constructor returns, and the worker is live.
   explicit Daemon(std::string_view program, std::vector<std::string> options = {}, std::string file = "greeting.zero");
+  // The same for a command that speaks the protocol: `program` is what is watched, its path the command's last word.
+  static constexpr const char* kCommand = "--";  // option behind which the command stands
   // Kills and reaps everything of it.
   ~Daemon();
   Daemon(const Daemon&) = delete;

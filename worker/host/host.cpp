@@ -3,11 +3,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <utility>
 
 #include "common/files.h"
 #include "common/json_fields.h"
+#include "common/text.h"
 #include "common/worker_protocol.h"
 #include "worker/host/commands.h"
 #include "worker/vm/state_codec.h"
@@ -50,6 +52,13 @@ Result<std::string> read_state_file(const StateFile& file) {
   bytes->resize(file.offset + file.length);
   bytes->erase(0, file.offset);
   return bytes;
+}
+
+tl::unexpected<Refusal> unknown_request(std::string_view name) {
+  constexpr std::array<std::string_view, 7> kKnown = {"restore", "go", "checkpoint", "resume", "stop", "call", "ping"};
+  const std::string_view meant = nearest(name, kKnown);
+  return tl::unexpected(Refusal{ErrorCode::UnknownCommand, "unknown command '" + escape_control(name) + "'",
+                                meant.empty() ? "" : "did you mean '" + std::string(meant) + "'?", nullptr});
 }
 
 double wall_seconds() {
@@ -133,7 +142,7 @@ void Host::on_request(const Request& request, std::string_view line) {
     state_ = State::Stopping;
     return reply(request.id, Json::object());
   }
-  reply(request.id, refuse(ErrorCode::UnknownCommand, "unknown command '" + request.command + "'"));
+  reply(request.id, unknown_request(request.command));
 }
 
 void Host::take_waiting() {
