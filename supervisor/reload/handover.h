@@ -79,6 +79,8 @@ class Handover {
 
   HandoverState state() const { return state_; }
   const HandoverContext& context() const { return context_; }
+  // Null in mode Start.
+  const std::shared_ptr<Generation>& old() const { return old_; }
   const std::shared_ptr<Generation>& candidate() const { return candidate_; }
   // The last one there was, also after it failed; null if none was spawned.
   const std::shared_ptr<Generation>& last_candidate() const { return last_candidate_; }

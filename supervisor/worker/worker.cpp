@@ -265,11 +265,11 @@ void Worker::on_go(const std::shared_ptr<Generation>& generation, const Receipt&
       output_.feed(of->number(), stream, bytes);
     };
     retiring.on_gone = [this, of = live_.get()] {
-      const auto handover = handover_.get();
       for (const auto& dying : std::vector(dying_)) {
         if (dying.get() == of) bury(dying);
       }
-      if (handover != nullptr) handover->old_gone();
+      // The hand-over under way may be a later one: the crash path after this one.
+      if (handover_ && handover_->old().get() == of) handover_->old_gone();
     };
     live_->set_hooks(std::move(retiring));
     dying_.push_back(live_);
