@@ -214,6 +214,10 @@ std::shared_ptr<Generation> Worker::make_candidate() {
   if (!runs_kept_code_) target_ = newest_;
   const std::string cause = handover_ ? handover_->receipt().cause : "start";
   const std::vector<std::string> changed = handover_ ? handover_->receipt().changed : std::vector<std::string>();
+  // Nothing is cut from an old one that cannot hold: what it saved by itself has to do.
+  const bool from_newest =
+      handover_ && handover_->context().mode == HandoverMode::Recreate && !handover_->context().old_cuts;
+  if (from_newest) search_source();
   const std::uint64_t number = log_.next_generation();
   if (Status logged = log_.spawned(number, target_->hash, cause); !logged) {
     emit("log", {{"level", "warning"}, {"message", logged.error().message}});
