@@ -250,6 +250,7 @@ void Handover::go() {
   hooks_.on_go(candidate_, receipt_);
   candidate_->go([this, alive = std::weak_ptr<bool>(alive_)](const auto& outcome, std::string_view) {
     if (alive.expired() || !candidate_) return;
+    if (!outcome && outcome.error().code == ErrorCode::Unavailable) return;  // its end is reported with more
     if (!outcome) return candidate_failed("go: " + outcome.error().message);
     mark(receipt_.ms.go);
     hooks_.on_go_answered();

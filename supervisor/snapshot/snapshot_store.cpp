@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "common/clock.h"
 #include "common/files.h"
@@ -121,6 +122,7 @@ void SnapshotStore::write(const Draft& draft, DraftState state, Done<Status> don
 }
 
 void SnapshotStore::commit(const Draft& draft, Done<Result<Committed>> done) {
+  ++commits_running_;
   run<Committed>(
       [file = draft.handle, began = monotonic_now()](SnapshotFolder&) -> Result<Committed> {
         if (Status committed = file->commit(); !committed) return fail(std::move(committed.error()));
@@ -128,6 +130,10 @@ void SnapshotStore::commit(const Draft& draft, Done<Result<Committed>> done) {
       },
       [this, file = draft.handle, done = std::move(done)](Result<Committed> committed) {
         if (file->renamed()) on_committed(*file, committed.has_value());
+        --commits_running_;
+        if (commits_running_ == 0) {
+          for (const auto& search_now : std::exchange(searches_, {})) search_now();
+        }
         done(std::move(committed));
       });
 }
@@ -174,6 +180,7 @@ std::vector<std::uint64_t> SnapshotStore::newest_first() const {
 }
 
 void SnapshotStore::search(const SearchOptions& options, Done<Result<SearchResult>> done) {
+  if (commits_running_ > 0) return searches_.push_back([this, options, done] { search(options, done); });
   const std::string link = next_link_name(next_ - 1);
   run<SearchResult>(
       [sequences = newest_first(), identity = identity_, quarantine = quarantine_, options,

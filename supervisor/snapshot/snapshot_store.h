@@ -74,7 +74,7 @@ class SnapshotStore {
   void link_for_restore(const Draft& draft, Done<Result<StateFile>> done);
   void drop_link(const StateFile& file);
 
-  // What to go on from. Corrupt ones are renamed and land in rejected().
+  // What to go on from; commits under way end first, they may be it. Corrupt ones are renamed and land in rejected().
   void search(const SearchOptions& options, Done<Result<SearchResult>> done);
   // Never restored again; the file stays. Holds in this process even if the entry could not be written.
   void quarantine(std::uint64_t sequence, std::string reason, Done<Status> done);
@@ -113,7 +113,9 @@ class SnapshotStore {
   std::shared_ptr<SnapshotFolder> folder_;
   std::uint64_t next_ = 1;
   std::uint64_t links_ = 0;
-  std::map<std::uint64_t, bool> index_;  // sequence → known to be valid
+  int commits_running_ = 0;
+  std::vector<std::function<void()>> searches_;  // wait for them
+  std::map<std::uint64_t, bool> index_;          // sequence → known to be valid
   std::optional<SnapshotEnvelope> newest_;
   std::vector<Rejected> rejected_;
   Quarantine quarantine_;

@@ -17,6 +17,11 @@ ExitKind kind_of(const ExitInfo& exit) {
   return !exit.by_us && (exit.signal == SIGKILL || exit.signal == SIGTERM) ? ExitKind::KilledByHand : ExitKind::Crashed;
 }
 
+// What it was killed for says more than the signal.
+std::string meaning_of(const Generation& ended) {
+  return ended.failure().empty() && ended.exit() ? ended.exit()->meaning : ended.failure();
+}
+
 Json exit_json(const Generation& ended, const std::string& meaning, const std::vector<OutputEntry>& lines) {
   Json tail = Json::array();
   for (const OutputEntry& line : lines) {
@@ -37,7 +42,7 @@ Json exit_json(const Generation& ended, const std::string& meaning, const std::v
 void Worker::on_live_end() {
   if (final_stop_) return final_stop_->worker_gone();
   const std::shared_ptr<Generation> ended = live_;
-  const std::string meaning = ended->exit() ? ended->exit()->meaning : ended->failure();
+  const std::string meaning = meaning_of(*ended);
   if (handover_) {
     output_.finish(ended->number());
     last_exit_ = exit_json(*ended, meaning, output_.tail(kCrashLines));

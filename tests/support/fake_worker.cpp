@@ -253,7 +253,7 @@ class FakeWorker {
     const bool hold = field_or<bool>(request.params, "hold", false);
     const Then then = act(hold ? "at_cut" : "at_checkpoint");
     if (hold && then != Then::Error) stage_ = Stage::Held;
-    Json result = {{"state", {{"count", count_}}}, {"iteration", count_}, {"schema", "fake/1"}, {"pause_ms", 0.0}};
+    Json result = {{"state", {{"count", count_}}}, {"schema", "fake/1"}, {"pause_ms", 0.0}};
     if (has_fault("state_and_unchanged")) result["unchanged"] = true;
     answer(request, then, result);
     if (hold) act("while_held");
