@@ -33,7 +33,7 @@ TEST_CASE("edit: a new process goes on with the observed memory") {
 
   EventStream reloads = daemon.events({"reload"});
   daemon.write(std::string(kDay) + "state NIGHT\n");
-  const Json receipt = reloads.wait_for("reload");
+  const Json receipt = reloads.wait_for("reload", is_receipt);
 
   check_complete(receipt);
   CHECK(receipt["cause"] == "edit");
@@ -109,7 +109,7 @@ TEST_CASE("edit: over many edits the iteration never goes back and every generat
     CAPTURE(i);
     daemon.write(std::string(kDay) + "# edit " + std::to_string(i) + "\n");
     // Beats between here and the reload are the old generation's, and grow.
-    const Json receipt = all.wait_for("reload");
+    const Json receipt = all.wait_for("reload", is_receipt);
     CHECK(receipt["to"] == ++generation);
     CHECK(receipt["iteration"] >= iteration);
     iteration = receipt["iteration"];
@@ -123,9 +123,9 @@ TEST_CASE("edit: saving by rename and saving in place are both one reload") {
   Daemon daemon(kDay, kStandingStill);
   EventStream reloads = daemon.events({"reload"});
   daemon.write_renamed(std::string(kDay) + "# renamed into place\n");
-  CHECK(reloads.wait_for("reload")["to"] == 2);
+  CHECK(reloads.wait_for("reload", is_receipt)["to"] == 2);
   daemon.write(std::string(kDay) + "# written in place\n");
-  CHECK(reloads.wait_for("reload")["to"] == 3);
+  CHECK(reloads.wait_for("reload", is_receipt)["to"] == 3);
   CHECK(daemon.ask("generations")["total"] == 3);
 }
 

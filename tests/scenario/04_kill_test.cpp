@@ -18,7 +18,7 @@ TEST_CASE("kill -9 of the worker: back from the newest snapshot, within the loss
   const Json before = daemon.worker();
   const pid_t killed = daemon.kill_worker();
   CHECK(events.wait_for("crash")["signal"] == SIGKILL);
-  const Json receipt = events.wait_for("reload");
+  const Json receipt = events.wait_for("reload", is_receipt);
   CHECK(receipt["operation"] == "crash-restart");
   CHECK(receipt["cause"] == "crash");
   CHECK(receipt["verdict"] == "ok");
@@ -79,7 +79,7 @@ TEST_CASE("kill -9 of the supervisor at any moment of a stream of reloads: the n
     const MonotonicTime until = monotonic_now() + Milliseconds(random() % 25);
     while (monotonic_now() < until) {
       const auto left = std::chrono::ceil<Milliseconds>(until - monotonic_now());
-      const auto receipt = stream.next("reload", nullptr, left);
+      const auto receipt = stream.next("reload", is_receipt, left);
       if (receipt && (*receipt)["iteration"].is_number())
         seen = std::max(seen, (*receipt)["iteration"].get<std::uint64_t>());
       if (receipt) daemon.write(std::string(kDay) + "# " + std::to_string(round) + " again\n");

@@ -71,7 +71,7 @@ TEST_CASE("timing: a deleted program runs on, and is followed again when it is b
   CHECK(daemon.worker()["state"] == "ready");
 
   daemon.write(std::string(kDay) + "state NIGHT\n");
-  const Json receipt = events.wait_for("reload");
+  const Json receipt = events.wait_for("reload", is_receipt);
   CHECK(receipt["verdict"] == "ok");
   CHECK(receipt["added"]["count"] == 1);
   CHECK(wait_reaped(before["pid"].get<pid_t>()));

@@ -44,11 +44,16 @@ inline double divergence(const Json& state, std::string_view name) {
   return 0;
 }
 
+// For events: a `reload` that tells of an attempt. Those that say "same content" have no receipt.
+inline bool is_receipt(const Json& reload) {
+  return reload.contains("operation");
+}
+
 // Saves the content and waits for the verdict on the generation it becomes; the worker's status then.
 inline Json edit(Daemon& daemon, std::string_view content) {
   EventStream reloads = daemon.events({"reload"});
   daemon.write(content);
-  CHECK(reloads.wait_for("reload")["verdict"] == "ok");
+  CHECK(reloads.wait_for("reload", is_receipt)["verdict"] == "ok");
   return daemon.worker();
 }
 

@@ -198,7 +198,8 @@ std::optional<Json> EventStream::next(std::string_view type, const Predicate& ac
 
 Json EventStream::wait_for(std::string_view type, const Predicate& accepts, Milliseconds deadline) {
   auto data = next(type, accepts, deadline);
-  if (!data) FAIL("no such event came", client_.closed() ? " before the stream was closed: " : " in time: ", type);
+  if (!data)
+    FAIL("no such event came ", std::string(client_.closed() ? "before the stream was closed: " : "in time: "), type);
   return std::move(*data);
 }
 
@@ -293,7 +294,7 @@ void Daemon::wait_answering(Milliseconds deadline) {
     }
     const bool ended = !process_runs(pid_);
     if (ended || monotonic_now() >= until)
-      FAIL("the supervisor ", ended ? "ended" : "did not answer in time", "\n", told());
+      FAIL("the supervisor ", std::string(ended ? "ended" : "did not answer in time"), "\n", told());
     pause_briefly();
   }
 }
