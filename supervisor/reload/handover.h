@@ -78,13 +78,12 @@ class Handover {
   void candidate_lost(const std::string& reason) { candidate_failed(reason); }
 
   HandoverState state() const { return state_; }
+  // Null in mode Start.
   const std::shared_ptr<Generation>& old() const { return old_; }
   bool verdict_given() const { return verdict_given_; }
   // Expires with the hand-over.
   std::weak_ptr<bool> token() const { return alive_; }
   const HandoverContext& context() const { return context_; }
-  // Null in mode Start.
-  const std::shared_ptr<Generation>& old() const { return old_; }
   const std::shared_ptr<Generation>& candidate() const { return candidate_; }
   // The last one there was, also after it failed; null if none was spawned.
   const std::shared_ptr<Generation>& last_candidate() const { return last_candidate_; }
