@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <thread>
 #include <utility>
 
 #include "common/diagnostic.h"
@@ -21,6 +22,8 @@ namespace {
 
 constexpr Milliseconds kSayProgressAfter{3'000};
 constexpr Milliseconds kLookForSocket{20'000};
+constexpr Milliseconds kLockLeaves{2'000};  // after the death of its holder; it takes an exec
+constexpr Milliseconds kLockRetry{5};
 
 tl::unexpected<StartError> refuse(int exit_code, std::string message) {
   return tl::unexpected(StartError{exit_code, std::move(message)});
@@ -57,6 +60,18 @@ tl::expected<void, StartError> check_program(const std::string& path) {
   if (!S_ISREG(info.st_mode)) return refuse(kExitNotFound, escape_control(path) + ": not a regular file");
   if (::access(path.c_str(), R_OK) != 0) return refuse(exit_code_for(errno), last_error(escape_control(path)).message);
   return {};
+}
+
+// Of a supervisor that was just killed, a child between clone and exec may still hold the lock for a moment.
+Result<InstanceLock> take_lock(const std::string& state) {
+  const MonotonicTime until = monotonic_now() + kLockLeaves;
+  for (;;) {
+    auto lock = InstanceLock::take(state);
+    if (lock || lock.error().code != EWOULDBLOCK || monotonic_now() >= until) return lock;
+    const auto holder = read_instance_record(state);
+    if (holder && is_alive(holder->process)) return lock;
+    std::this_thread::sleep_for(kLockRetry);
+  }
 }
 
 }  // namespace
@@ -98,7 +113,7 @@ tl::expected<void, StartError> Supervisor::claim() {
     if (Status prepared = prepare_private_folder(folder); !prepared)
       return refuse(kExitPermission, prepared.error().message);
   }
-  auto lock = InstanceLock::take(folders_.state);
+  auto lock = take_lock(folders_.state);
   if (!lock) {
     if (lock.error().code != EWOULDBLOCK) return refuse(exit_code_for(lock.error().code), lock.error().message);
     const auto other = read_instance_record(folders_.state);

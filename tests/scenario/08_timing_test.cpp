@@ -43,7 +43,8 @@ TEST_CASE("timing: of twenty saves in a second the last one is live in the end")
       [&](const Json& worker) { return worker["state"] == "ready" && worker["program_hash"] == xxh3_hex(content); });
   CHECK(now["pid"] != first);
   CHECK(now["restarts"] == 0);
-  for (const Json& receipt : daemon.ask("generations")["generations"]) CHECK(receipt["verdict"] == "ok");
+  const Json generations = daemon.ask("generations");
+  for (const Json& receipt : generations["generations"]) CHECK(receipt["verdict"] == "ok");
 }
 
 TEST_CASE("timing: of twenty saves at once the last one is live in the end") {
