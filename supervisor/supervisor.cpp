@@ -294,17 +294,25 @@ void Supervisor::shutdown(bool insist, Worker::Reply reply) {
     }
     if (options_.verbosity >= 0 || !outcome.saved) console_->progress(line + "; the same command goes on from here");
     events_.publish("supervisor", {{"state", "stopped"}, {"saved", outcome.saved}});
-    if (reply) {
-      reply(Json{{"operation", "stop"},
-                 {"worker", worker_->name()},
-                 {"verdict", outcome.saved ? "ok" : "failed"},
-                 {"reason", outcome.error},
-                 {"snapshot", newest ? Json(newest->sequence) : Json()},
-                 {"ms", {{"total", elapsed_ms(began, monotonic_now())}}}});
-    }
-    orphans_->kill_all(
-        [this, saved = outcome.saved](const std::vector<pid_t>&) { end(saved ? kExitOk : kExitFailed); });
+    const Json receipt = {{"operation", "stop"},
+                          {"worker", worker_->name()},
+                          {"verdict", outcome.saved ? "ok" : "failed"},
+                          {"reason", outcome.error},
+                          {"snapshot", newest ? Json(newest->sequence) : Json()},
+                          {"ms", {{"total", elapsed_ms(began, monotonic_now())}}}};
+    orphans_->kill_all([this, reply, receipt, saved = outcome.saved](const std::vector<pid_t>&) {
+      leave();
+      if (reply) reply(receipt);
+      end(saved ? kExitOk : kExitFailed);
+    });
   });
+}
+
+// Whoever asks or starts from now on finds nobody; told before the answer to `stop`, so that what follows it is true.
+void Supervisor::leave() {
+  ::unlink(folders_.socket.c_str());
+  ::unlink(record_.pid_file.c_str());
+  lock_.reset();
 }
 
 void Supervisor::end(int exit_code) {

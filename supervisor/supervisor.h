@@ -45,6 +45,7 @@ class Supervisor {
   void on_signal();
   void restore_socket();
   void shutdown(bool insist, Worker::Reply reply);
+  void leave();
   void end(int exit_code);
   Json status() const;
 

@@ -39,7 +39,7 @@ void Checkpointer::begin(bool durable) {
   live_ = true;
   const bool never_saved = !durable && !durable_at_;
   if (durable || never_saved) durable_at_ = monotonic_now();
-  last_cut_ = monotonic_now();
+  if (last_cut_ == MonotonicTime{}) last_cut_ = monotonic_now();  // else the interval runs on from the cut before
   std::move(before_cut_.begin(), before_cut_.end(), std::back_inserter(next_waiting_));
   before_cut_.clear();
   if (!next_waiting_.empty()) return take_next();
@@ -111,6 +111,7 @@ void Checkpointer::finish(const std::string& cause, const std::vector<Done>& wai
 
 void Checkpointer::on_cut_committed(const Result<Committed>& committed, MonotonicTime cut) {
   note(committed, cut);
+  last_cut_ = cut;
   if (!committed) return;
   std::vector<Done> waiting = std::exchange(before_cut_, {});
   for (const Done& done : waiting) done(committed);

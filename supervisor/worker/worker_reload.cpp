@@ -245,8 +245,7 @@ void Worker::restart_after(const std::shared_ptr<Handover>& finished, HandoverAc
   const bool from_cut = action == HandoverAction::RestartOldFromCut && finished->checkpoint();
   if (!from_cut) return go_on();
   // The cut is the newest state: it is made durable before anybody looks for one.
-  finished->checkpoint()->finish(
-      [go_on, keep = finished->checkpoint()](const auto&) { go_on(); });
+  finished->checkpoint()->finish([go_on, keep = finished->checkpoint()](const auto&) { go_on(); });
 }
 
 void Worker::take_pending() {
