@@ -130,6 +130,10 @@ bool Connection::stream(std::string line) {
   return send(std::move(line));
 }
 
+void Connection::keep(std::shared_ptr<void> feed) {
+  if (open()) feeds_.push_back(std::move(feed));
+}
+
 bool Connection::send(std::string line) {
   if (!open()) return false;
   if (stream_->queued() > limits_.queued) {
@@ -171,6 +175,7 @@ void Connection::close() {
   const auto self = shared_from_this();
   stream_.reset();
   deadline_.reset();
+  feeds_.clear();
   on_closed_(this);
 }
 

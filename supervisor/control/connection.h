@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/clock.h"
 #include "common/loop/loop.h"
@@ -44,6 +45,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void begin_stream();
   // Sends an encoded event. False: the client is gone or was dropped for reading too slowly, stop sending.
   bool stream(std::string line);
+  // Holds what feeds the stream for as long as the client is there. What feeds it must not hold the connection.
+  void keep(std::shared_ptr<void> feed);
 
   bool open() const { return state_ == State::Open || state_ == State::Ended; }
   // At once, without a word.
@@ -79,6 +82,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::size_t in_flight_ = 0;
   bool first_line_seen_ = false;
   bool streaming_ = false;
+  std::vector<std::shared_ptr<void>> feeds_;
   bool soon_ = false;  // take_lines() is posted
   State state_ = State::Open;
 };

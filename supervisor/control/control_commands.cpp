@@ -219,11 +219,9 @@ void logs(Targets targets, const Peer& peer, const Request& request) {
   if (follow) peer->begin_stream();
   peer->reply(encode_result(request.id, {{"lines", std::move(lines)}}));
   if (!follow) return;
-  // The subscription holds itself until the client is gone.
-  const auto holder = std::make_shared<OutputLog::Subscription>();
-  *holder = worker->output().subscribe([peer, holder, name = worker->name()](const OutputEntry& entry) {
-    if (!peer->stream(encode_event("log", line_json(name, entry)))) holder->reset();
-  });
+  peer->keep(worker->output().subscribe([weak = std::weak_ptr(peer), name = worker->name()](const OutputEntry& entry) {
+    if (const auto client = weak.lock()) client->stream(encode_event("log", line_json(name, entry)));
+  }));
 }
 
 void events(Targets targets, const Peer& peer, const Request& request) {
@@ -231,11 +229,11 @@ void events(Targets targets, const Peer& peer, const Request& request) {
   if (!types) return bad_params(peer, request, types.error().message);
   peer->begin_stream();
   peer->reply(encode_result(request.id, Json::object()));
-  const auto holder = std::make_shared<EventHub::Subscription>();
-  *holder = targets.events->subscribe([peer, holder, types = *types](std::string_view type, const Json& data) {
-    if (types && std::find(types->begin(), types->end(), type) == types->end()) return;
-    if (!peer->stream(encode_event(type, data))) holder->reset();
-  });
+  peer->keep(
+      targets.events->subscribe([weak = std::weak_ptr(peer), types = *types](std::string_view type, const Json& data) {
+        if (types && std::find(types->begin(), types->end(), type) == types->end()) return;
+        if (const auto client = weak.lock()) client->stream(encode_event(type, data));
+      }));
 }
 
 struct Entry {

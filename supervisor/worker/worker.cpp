@@ -67,6 +67,7 @@ Worker::Worker(Loop& loop, Setup setup, GenerationLog log, Hooks hooks)
       checkpointer_(loop, store_, setup_.options->checkpoint_interval,
                     {[this](const std::string& cause) { return make_checkpoint(live_, cause); },
                      [this](const Checkpointer::Committed& done, const std::string& cause) {
+                       starts_fresh_ = false;  // from now on there is something of this life to go back to
                        emit("checkpoint",
                             {{"sequence", done.sequence}, {"bytes", done.bytes}, {"ms", done.ms}, {"cause", cause}});
                      },
@@ -214,6 +215,7 @@ Handover::Hooks Worker::handover_hooks() {
   hooks.on_committed = [this](const Result<SnapshotStore::Committed>& committed, MonotonicTime cut) {
     checkpointer_.on_cut_committed(committed, cut);
     if (!committed) return;
+    starts_fresh_ = false;
     emit("checkpoint",
          {{"sequence", committed->sequence}, {"bytes", committed->bytes}, {"ms", committed->ms}, {"cause", "reload"}});
   };
@@ -300,7 +302,6 @@ void Worker::on_go(const std::shared_ptr<Generation>& generation, const Receipt&
 }
 
 void Worker::on_go_answered() {
-  starts_fresh_ = false;
   search_before_ = kMaxSequence + 1;
   const bool restored = handover_->receipt().snapshot != 0;
   const bool stopping = state_ == WorkerState::Stopping;  // asked for since go: the stop path follows

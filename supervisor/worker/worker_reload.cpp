@@ -78,7 +78,6 @@ void Worker::begin_reload(ReloadRequest request) {
   lost_old_.reset();
   if (!runs) {
     policy_.reset();
-    starts_fresh_ = starts_fresh_ && first_start_;
     return launch("reload", request.cause, *newest_, false);
   }
   decide_mode();

@@ -18,7 +18,7 @@ TEST_CASE("timing: SIGTERM while a reload is under way ends cleanly, and the nex
     // From at once to in the middle of the cut.
     if (i % 3 == 1) events.next("worker-state", nullptr, Milliseconds(i));
     if (i % 3 == 2) events.wait_for("worker-state", [](const Json& data) { return data["state"] == "reloading"; });
-    CHECK(daemon.terminate() == 0);
+    CHECK_MESSAGE(daemon.terminate() == 0, daemon.err());
     CHECK(daemon.workers_running().empty());
     daemon.restart();
     const Json now = daemon.worker();

@@ -30,7 +30,7 @@ TEST_CASE("generation log: numbers, the live line and sequences survive the proc
     CHECK_FALSE(log.last_live());
     CHECK(log.next_generation() == 1);
     REQUIRE(log.spawned(1, "abc", "start"));
-    REQUIRE(log.live({1, 4711, "zeroth-vm/1", "/srv/a.zero"}));
+    REQUIRE(log.live({1, 4711, "zeroth-vm/1", "/srv/a.zero", "abc"}));
     CHECK(log.next_generation() == 2);
     REQUIRE(log.spawned(2, "def", "edit"));
     REQUIRE(log.receipt({{"operation", "reload"}, {"to", 2}, {"verdict", "rejected"}, {"sequence", 31}}));
@@ -91,7 +91,7 @@ TEST_CASE("generation log: two files of 10 MB at most, and what counts is carrie
   {
     GenerationLog log = open_log(folder);
     REQUIRE(log.spawned(5, "abc", "start"));
-    REQUIRE(log.live({5, 1, "s", "i"}));
+    REQUIRE(log.live({5, 1, "s", "i", "abc"}));
     REQUIRE(log.receipt({{"to", 5}, {"sequence", 99}}));
     const std::string diagnostics(900'000, 'd');
     for (int i = 0; i < 30; ++i) REQUIRE(log.receipt({{"verdict", "rejected"}, {"reason", diagnostics}}));
