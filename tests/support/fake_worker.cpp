@@ -3,6 +3,7 @@
 // The file is read once, at the start; a changed file is new code.
 //   {"generations": [2],            only these misbehave (default: all)
 //    "capabilities": ["hold", …],   announced instead of all it can (checkpoint restore hold call)
+//    "ignore_term": false,          SIGTERM does nothing
 //    "beat_ms": 0,                  time between beats, 0 for none
 //    "faults": ["wrong_pid", …],    see has_fault() below
 //    "at": {"before_hello": ACTION or [ACTION, …], …}}
@@ -50,6 +51,8 @@ class FakeWorker {
       : folder_(folder_of(behaviour_file)), fd_(std::atoi(environment(env::kFd).c_str())) {
     auto parsed = parse_json(read_file(behaviour_file).value_or("{}"));
     if (parsed) behaviour_ = std::move(parsed->value);
+    // A library leaves the SIGTERM of its supervisor's death to the end of the channel; so does this one when told.
+    if (field_or<bool>(behaviour_, "ignore_term", false)) ::signal(SIGTERM, SIG_IGN);
     const Json* only = find_member(behaviour_, "generations");
     const int generation = std::atoi(environment(env::kGeneration).c_str());
     misbehaves_ = only == nullptr || std::find(only->begin(), only->end(), Json(generation)) != only->end();
