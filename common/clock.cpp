@@ -24,18 +24,29 @@ std::string rfc3339(WallTime time) {
 }
 
 std::optional<WallTime> parse_rfc3339(std::string_view text) {
-  std::tm parts{};
-  int ms = 0;
-  char end = 0;
-  const std::string copy(text);
-  if (std::sscanf(copy.c_str(), "%4d-%2d-%2dT%2d:%2d:%2d.%3d%c", &parts.tm_year, &parts.tm_mon, &parts.tm_mday,
-                  &parts.tm_hour, &parts.tm_min, &parts.tm_sec, &ms, &end) != 8 ||
-      end != 'Z') {
-    return std::nullopt;
+  constexpr std::string_view kForm = "0000-00-00T00:00:00.000Z";
+  if (text.size() != kForm.size()) return std::nullopt;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool fits = kForm[i] == '0' ? text[i] >= '0' && text[i] <= '9' : text[i] == kForm[i];
+    if (!fits) return std::nullopt;
   }
-  parts.tm_year -= 1900;
-  parts.tm_mon -= 1;
-  return std::chrono::system_clock::from_time_t(::timegm(&parts)) + Milliseconds(ms);
+  const auto number = [&](std::size_t at, std::size_t digits) {
+    int value = 0;
+    for (const char digit : text.substr(at, digits)) value = value * 10 + (digit - '0');
+    return value;
+  };
+  std::tm parts{};
+  parts.tm_year = number(0, 4) - 1900;
+  parts.tm_mon = number(5, 2) - 1;
+  parts.tm_mday = number(8, 2);
+  parts.tm_hour = number(11, 2);
+  parts.tm_min = number(14, 2);
+  parts.tm_sec = number(17, 2);
+  const bool in_range = number(0, 4) >= 1970 && number(0, 4) <= 2200 &&  // the clock's 64 bits of ns end in 2262
+                        parts.tm_mon >= 0 && parts.tm_mon < 12 && parts.tm_mday >= 1 && parts.tm_mday <= 31 &&
+                        parts.tm_hour < 24 && parts.tm_min < 60 && parts.tm_sec <= 60;
+  if (!in_range) return std::nullopt;
+  return std::chrono::system_clock::from_time_t(::timegm(&parts)) + Milliseconds(number(20, 3));
 }
 
 std::string boot_id() {

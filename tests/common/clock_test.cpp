@@ -8,7 +8,8 @@ TEST_CASE("clock: RFC 3339 both ways, to the millisecond") {
   const auto time = parse_rfc3339("2026-01-31T10:02:11.123Z");
   REQUIRE(time.has_value());
   CHECK(rfc3339(*time) == "2026-01-31T10:02:11.123Z");
-  for (const char* bad : {"", "2026-01-31", "2026-01-31T10:02:11Z", "2026-01-31T10:02:11.123+01:00"})
+  for (const char* bad : {"", "2026-01-31", "2026-01-31T10:02:11Z", "2026-01-31T10:02:11.123+01:00",
+                          "9999-01-31T10:02:11.123Z", "2026-13-31T10:02:11.123Z", "-026-01-31T10:02:11.123Z"})
     CHECK_FALSE(parse_rfc3339(bad).has_value());
 }
 
