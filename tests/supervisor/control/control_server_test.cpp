@@ -243,6 +243,8 @@ TEST_CASE("control: the 65th client is told that it is one too many") {
   CHECK(says(test.line(next), "\"success\":true"));
 }
 
+// Not under the sanitizers: their check of virtual tables needs a descriptor itself and reports when it gets none.
+#ifndef __SANITIZE_ADDRESS__
 TEST_CASE("control: out of descriptors, a client is still turned away") {
   TestServer test;
   RawClient client(test.path);
@@ -260,6 +262,7 @@ TEST_CASE("control: out of descriptors, a client is still turned away") {
   next.send(kPing);
   CHECK(says(test.line(next), "\"success\":true"));
 }
+#endif
 
 TEST_CASE("control: a client that ends its half still gets its answers") {
   TestServer test;
