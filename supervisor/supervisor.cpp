@@ -239,7 +239,7 @@ int Supervisor::run() {
   for (const int number : {SIGTERM, SIGINT}) {
     signals_.push_back(std::make_unique<SignalWatch>(loop_, number, [this] { on_signal(); }));
   }
-  // Nothing of ours is read at start only, so far; losing the terminal is no reason to end.
+  // There is no configuration to read again yet; losing the terminal is no reason to end.
   signals_.push_back(std::make_unique<SignalWatch>(loop_, SIGHUP, [] {}));
   signals_.push_back(std::make_unique<SignalWatch>(loop_, SIGUSR1, [this] { log_->reopen(); }));
   watch();

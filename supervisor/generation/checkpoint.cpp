@@ -1,6 +1,7 @@
 #include "supervisor/generation/checkpoint.h"
 
 #include <algorithm>
+#include <ctime>
 #include <utility>
 
 #include "common/json_reader.h"
@@ -152,12 +153,24 @@ void Checkpoint::finish(Done done) {
   }
 }
 
+namespace {
+
+// The wall clock at boot, as far as the clock was right then and is now.
+WallTime booted_at() {
+  timespec up{};
+  ::clock_gettime(CLOCK_BOOTTIME, &up);
+  return wall_now() - std::chrono::seconds(up.tv_sec);
+}
+
+}  // namespace
+
 RestoreSource to_source(const Restorable& found) {
   RestoreSource source;
   source.state = found.state;
   source.file = found.file;
   source.schema = found.envelope.schema;
   source.age_s = std::max(0.0, std::chrono::duration<double>(wall_now() - found.envelope.created_at).count());
+  source.same_boot = found.envelope.created_at >= booted_at();
   source.from_generation = found.envelope.generation;
   source.sequence = found.envelope.sequence;
   source.bytes = found.envelope.length;

@@ -69,7 +69,6 @@ class Generation {
   // What it said before it was loaded: diagnostics of the built-in worker, else null.
   const Json& diagnostics() const { return diagnostics_; }
 
-  bool said_hello() const { return hello_.has_value(); }
   const Loaded& loaded() const { return loaded_; }
   const std::optional<Beat>& beat() const { return beat_; }
   MonotonicTime spawned_at() const { return spawned_at_; }
