@@ -1,12 +1,19 @@
 #include "common/clock.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <ctime>
+#include <limits>
 
 #include "common/files.h"
 
 namespace zeroth {
+
+int ms_until(MonotonicTime until) {
+  const auto left = std::chrono::ceil<Milliseconds>(until - monotonic_now()).count();
+  return static_cast<int>(std::clamp<std::int64_t>(left, 0, std::numeric_limits<int>::max()));
+}
 
 double elapsed_ms(MonotonicTime from, MonotonicTime to) {
   return static_cast<double>(std::chrono::duration_cast<Microseconds>(to - from).count()) / 1000.0;

@@ -26,6 +26,9 @@ inline WallTime wall_now() {
 // Milliseconds with microsecond resolution, as receipts show them.
 double elapsed_ms(MonotonicTime from, MonotonicTime to);
 
+// What is left until then, at least 0: a timeout for poll(2).
+int ms_until(MonotonicTime until);
+
 // "2026-01-31T10:02:11.123Z" (RFC 3339, UTC).
 std::string rfc3339(WallTime time);
 std::optional<WallTime> parse_rfc3339(std::string_view text);

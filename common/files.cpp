@@ -80,19 +80,35 @@ Status sync_folder(const std::string& folder) {
   return {};
 }
 
-Status replace_file(const std::string& path, mode_t mode, const std::function<Status(int fd)>& write) {
+Status sync_file(const std::string& path) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!fd) return fail(last_error(path));
+  if (::fsync(fd.get()) != 0) return fail(last_error("fsync " + path));
+  return sync_folder(folder_of(path));
+}
+
+Status put_file(const std::string& path, mode_t mode, const std::function<Status(int fd)>& write) {
   const std::string temporary = folder_of(path) + "/." + name_of(path) + "." + std::to_string(::getpid()) + ".tmp";
   ::unlink(temporary.c_str());  // left behind by a dead process of the same number
   UniqueFd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
   if (!fd) return fail(last_error(temporary));
   Status done = write(fd.get());
-  if (done && ::fsync(fd.get()) != 0) done = fail(last_error("fsync"));
   if (done && ::close(fd.release()) != 0) done = fail(last_error("close"));
   if (done && ::rename(temporary.c_str(), path.c_str()) != 0) done = fail(last_error("rename"));
   if (!done) {
     ::unlink(temporary.c_str());
     return fail(std::move(done.error()).in(path));
   }
+  return {};
+}
+
+Status replace_file(const std::string& path, mode_t mode, const std::function<Status(int fd)>& write) {
+  const auto write_and_sync = [&](int fd) -> Status {
+    if (Status written = write(fd); !written) return written;
+    if (::fsync(fd) != 0) return fail(last_error("fsync"));
+    return {};
+  };
+  if (Status put = put_file(path, mode, write_and_sync); !put) return put;
   return sync_folder(folder_of(path));
 }
 

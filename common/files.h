@@ -30,11 +30,16 @@ Result<std::size_t> read_at(int fd, char* to, std::size_t size, std::uint64_t of
 // `write` does, fsync, rename, fsync of the folder. On failure the temporary file is removed and the old content
 // stands.
 Status replace_file(const std::string& path, mode_t mode, const std::function<Status(int fd)>& write);
+// The same without the two fsyncs: readers see all of it or nothing at once, a power cut may take it until sync_file().
+Status put_file(const std::string& path, mode_t mode, const std::function<Status(int fd)>& write);
 Status write_file_atomically(const std::string& path, std::string_view bytes, mode_t mode = 0600);
 
 // The part before the last slash ("." if there is none) and behind it.
 std::string folder_of(const std::string& path);
 std::string name_of(const std::string& path);
+
+// fsync of a file and of the folder it is in.
+Status sync_file(const std::string& path);
 
 // fsync of a folder, so that names in it are durable.
 Status sync_folder(const std::string& folder);

@@ -39,6 +39,11 @@ struct Refusal {
   Json data;         // more for programs; null for none
 };
 
+// A refusal as the error of a Result.
+inline tl::unexpected<Refusal> refuse(ErrorCode code, std::string message, std::string hint = "", Json data = nullptr) {
+  return tl::unexpected(Refusal{code, std::move(message), std::move(hint), std::move(data)});
+}
+
 struct Request {
   Json id;  // string or integer
   std::string command;

@@ -78,11 +78,11 @@ int unknown(const Invocation& call, std::string_view why) {
 
 // No verb of ours: the running worker may know it.
 int run_foreign_word(const Invocation& call) {
+  auto chosen = choose(call);
   if (is_not_built(call.word)) {
     complain("'" + call.word + "' is not built yet");
-    return kExitFailed;
+    return chosen ? kExitFailed : report(chosen.error());
   }
-  auto chosen = choose(call);
   if (!chosen && chosen.error().code == kExitNotRunning) return unknown(call, " (nothing runs that could know it)");
   if (!chosen) return report(chosen.error());
   const auto response = chosen->client->call(call.word, call.params, deadline_of(call));
@@ -176,20 +176,21 @@ int run_stream(const Invocation& call) {
 int run_start(const Invocation& call) {
   auto chosen = choose(call);
   if (chosen || chosen.error().code != kExitNotRunning) return run_call(call);
-  complain("nothing runs, and starting a supervisor from here is not built yet: run zeroth-supervise FILE");
-  return kExitFailed;
+  complain("not running; starting a supervisor from here is not built yet: run zeroth-supervise FILE");
+  return kExitNotRunning;
 }
 
 int run_version(const Invocation& call) {
   Json result = {{"version", ZEROTH_VERSION}, {"protocol", kControlProtocol}, {"supervisor", nullptr}};
-  if (auto chosen = choose(call)) {
+  auto chosen = choose(call);
+  if (chosen) {
     const auto response = chosen->client->call("version", Json::object(), deadline_of(call));
     if (response && response->outcome) result["supervisor"] = *response->outcome;
   }
-  if (call.json) return printed(dump(result) + "\n");
   std::string text = "zerothctl " ZEROTH_VERSION "\n";
   if (!result["supervisor"].is_null()) text += "zeroth-supervise " + show(result["supervisor"], "version") + "\n";
-  return printed(text);
+  if (!print(call.json ? dump(result) + "\n" : text)) return kExitFailed;
+  return chosen ? kExitOk : report(chosen.error());
 }
 
 int run_worker_program(const Invocation& call) {

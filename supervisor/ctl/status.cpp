@@ -110,9 +110,9 @@ int run_list(const Invocation& call) {
                     {"runtime_dir", one.place.runtime_dir}});
   }
   constexpr Column kColumns[] = {{"Name", "name"}, {"PID", "pid"}, {"State", "state"}, {"Program", "program"}};
-  if (call.json) return print(dump(rows) + "\n") ? kExitOk : kExitFailed;
-  if (rows.empty()) return kExitOk;
-  return print(table(rows, kColumns)) ? kExitOk : kExitFailed;
+  const std::string text = call.json ? dump(rows) + "\n" : rows.empty() ? "" : table(rows, kColumns);
+  if (!print(text)) return kExitFailed;
+  return rows.empty() ? kExitNotRunning : kExitOk;
 }
 
 }  // namespace zeroth

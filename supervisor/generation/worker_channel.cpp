@@ -25,14 +25,13 @@ void WorkerChannel::request_line(std::uint64_t id, std::string line, Millisecond
   pending.on_answer = std::move(on_answer);
   pending.deadline = std::make_unique<Timer>(loop_);
   if (ended_) {
-    pending.deadline->start(Milliseconds(0), [this, id] {
-      answer(id, tl::unexpected(Refusal{ErrorCode::Unavailable, "the worker is gone", "", nullptr}), {});
-    });
+    pending.deadline->start(Milliseconds(0),
+                            [this, id] { answer(id, refuse(ErrorCode::Unavailable, "the worker is gone"), {}); });
     return;
   }
   pending.deadline->start(deadline, [this, id, deadline] {
     const std::string message = "no answer within " + human_duration(deadline);
-    answer(id, tl::unexpected(Refusal{ErrorCode::Timeout, message, "", nullptr}), {});
+    answer(id, refuse(ErrorCode::Timeout, message), {});
   });
   send(std::move(line));
 }
@@ -91,8 +90,7 @@ void WorkerChannel::end(const std::string& reason) {
   const std::weak_ptr<bool> alive = alive_;
   const auto on_end = callbacks_.on_end;
   while (!pending_.empty()) {
-    answer(pending_.begin()->first, tl::unexpected(Refusal{ErrorCode::Unavailable, "the worker is gone", "", nullptr}),
-           {});
+    answer(pending_.begin()->first, refuse(ErrorCode::Unavailable, "the worker is gone"), {});
     if (alive.expired()) return;
   }
   on_end(reason);

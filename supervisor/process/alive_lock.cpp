@@ -22,7 +22,7 @@ constexpr Milliseconds kPoll(20);
 constexpr Milliseconds kKillTime(5000);  // a process that KILL does not end in this time hangs in the kernel
 constexpr Milliseconds kLinger(1000);    // after the process is gone, for a lock that passes through a dying group
 constexpr Milliseconds kStill(1000);     // an emergency file that has not grown for this long is not being written
-constexpr std::string_view kPrefix = "alive-";
+constexpr std::string_view kAlivePrefix = "alive-";
 
 std::optional<ProcessIdentity> read_record(const std::string& path) {
   const auto text = read_file(path, 4096);
@@ -36,7 +36,7 @@ std::optional<ProcessIdentity> read_record(const std::string& path) {
 }  // namespace
 
 std::string alive_file_of(const std::string& folder, std::uint64_t generation) {
-  return folder + "/" + std::string(kPrefix) + std::to_string(generation);
+  return folder + "/" + std::string(kAlivePrefix) + std::to_string(generation);
 }
 
 AliveSweep::AliveSweep(Loop& loop, std::string folder, Milliseconds patience, Hooks hooks)
@@ -53,9 +53,9 @@ void AliveSweep::open_all() {
   const MonotonicTime now = monotonic_now();
   for (std::filesystem::directory_iterator it(folder_, error), end; !error && it != end; it.increment(error)) {
     const std::string name = it->path().filename().string();
-    if (!name.starts_with(kPrefix)) continue;
+    if (!name.starts_with(kAlivePrefix)) continue;
     Held held;
-    const char* digits = name.data() + kPrefix.size();
+    const char* digits = name.data() + kAlivePrefix.size();
     const auto parsed = std::from_chars(digits, name.data() + name.size(), held.generation);
     if (parsed.ec != std::errc() || parsed.ptr != name.data() + name.size()) continue;
     held.path = it->path().string();

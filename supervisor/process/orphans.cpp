@@ -24,7 +24,7 @@
 namespace zeroth {
 namespace {
 
-constexpr Milliseconds kRetry(10);
+constexpr Milliseconds kReapAgain(10);
 constexpr Milliseconds kHuntTime(2000);
 
 std::optional<pid_t> parse_pid(const std::string& text) {
@@ -92,7 +92,7 @@ void Orphans::reap() {
     if (::waitid(P_ALL, 0, &dead, WEXITED | WNOHANG | WNOWAIT) != 0 || dead.si_pid == 0) return;
     if (is_child_(dead.si_pid)) {
       // Its Child will reap it in this turn of the loop; others may be queued behind it.
-      retry_.start(kRetry, [this] { reap(); });
+      retry_.start(kReapAgain, [this] { reap(); });
       return;
     }
     ::waitid(P_PID, static_cast<id_t>(dead.si_pid), &dead, WEXITED | WNOHANG);
@@ -122,7 +122,7 @@ void Orphans::kill_all(std::function<void(std::vector<pid_t>)> done) {
 
 void Orphans::hunt(std::shared_ptr<Hunt> hunt) {
   hunts_.push_back(std::move(hunt));
-  hunting_.start_repeating(Milliseconds(0) + kRetry, [this] { run_hunts(); });
+  hunting_.start_repeating(Milliseconds(0) + kReapAgain, [this] { run_hunts(); });
 }
 
 void Orphans::run_hunts() {

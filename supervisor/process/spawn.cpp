@@ -265,8 +265,13 @@ struct Cloned {
 };
 
 Cloned clone_child(Plan& plan, SharedStack& stack) {
-  // Root's memory is not shared with a process that is becoming somebody else.
+  // Root's memory is not shared with a process that is becoming somebody else. (ThreadSanitizer would take the child
+  // for the thread that called clone.)
+#ifdef __SANITIZE_THREAD__
+  const int memory = 0;
+#else
   const int memory = plan.request->run_as ? 0 : CLONE_VM;
+#endif
   sigset_t all, before;
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);  // no handler of ours may run in the child

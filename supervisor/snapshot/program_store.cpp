@@ -1,5 +1,7 @@
 #include "supervisor/snapshot/program_store.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -30,11 +32,19 @@ Result<KeptProgram> ProgramStore::keep(std::string_view bytes, std::string_view 
   if (std::find(kSuffixes.begin(), kSuffixes.end(), suffix) == kSuffixes.end())
     return fail("no program ends in " + std::string(suffix), EINVAL);
   const std::string hash = xxh3_hex(bytes);
-  KeptProgram kept{folder_ + "/" + hash + std::string(suffix), hash};
+  KeptProgram kept{folder_ + "/" + hash + std::string(suffix), hash, false};
   if (check_content(kept.path, hash)) return kept;
   if (Status made = make_folders(folder_); !made) return fail(std::move(made.error()));
-  if (Status written = write_file_atomically(kept.path, bytes); !written) return fail(std::move(written.error()));
+  const Status put = put_file(kept.path, 0600, [&](int fd) { return write_all(fd, bytes); });
+  if (!put) return fail(put.error());
+  kept.written = true;
   return kept;
+}
+
+Status ProgramStore::sync(const KeptProgram& kept) const {
+  Status synced = sync_file(kept.path);
+  if (!synced) ::unlink(kept.path.c_str());
+  return synced;
 }
 
 Result<KeptProgram> ProgramStore::find(const std::string& hash) const {
@@ -42,7 +52,7 @@ Result<KeptProgram> ProgramStore::find(const std::string& hash) const {
   for (const std::string_view suffix : kSuffixes) {
     const std::string path = folder_ + "/" + hash + std::string(suffix);
     const Status right = check_content(path, hash);
-    if (right) return KeptProgram{path, hash};
+    if (right) return KeptProgram{path, hash, false};
     if (right.error().code != ENOENT) return fail(right.error());
   }
   return fail("no program text was kept for " + hash, ENOENT);

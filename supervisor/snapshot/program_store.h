@@ -1,7 +1,6 @@
 #pragma once
 // `<state>/<worker>/programs`: the text of each program that ran, named by its hash, so that crash restarts and
-// rollbacks run what was live and not what the disk holds by now. Blocks (reads, fsyncs): call it on the pool, one call
-// at a time.
+// rollbacks run what was live and not what the disk holds by now. Blocks (reads, fsyncs): call it on the pool.
 
 #include <string>
 #include <string_view>
@@ -12,7 +11,8 @@ namespace zeroth {
 
 struct KeptProgram {
   std::string path;
-  std::string hash;  // XXH3-128 of the bytes
+  std::string hash;      // XXH3-128 of the bytes
+  bool written = false;  // by this call: sync() makes it durable
 };
 
 class ProgramStore {
@@ -20,9 +20,13 @@ class ProgramStore {
   // `worker_folder`: `<state>/<worker>`; `programs` is made in it when it is needed.
   explicit ProgramStore(const std::string& worker_folder) : folder_(worker_folder + "/programs") {}
 
-  // Keeps `bytes` as <hash><suffix>, durably; the same bytes again cost one read. A copy that no longer has its content
-  // is replaced. `suffix`: ".zero" or ".z".
+  // Keeps `bytes` as <hash><suffix>; the same bytes again cost one read. A copy that no longer has its content is
+  // replaced. `suffix`: ".zero" or ".z". One call at a time.
   Result<KeptProgram> keep(std::string_view bytes, std::string_view suffix) const;
+
+  // Makes a copy durable that keep() wrote: apart from it, so that the worker may start beside the two fsyncs. A copy
+  // that cannot be made durable is taken away again, for the next keep() to write anew.
+  Status sync(const KeptProgram& kept) const;
 
   // The copy with this hash, its content verified. ENOENT if none was kept, EBADMSG if it was altered.
   Result<KeptProgram> find(const std::string& hash) const;

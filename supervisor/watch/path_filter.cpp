@@ -7,7 +7,7 @@
 namespace zeroth {
 namespace {
 
-constexpr std::string_view kNames[] = {
+constexpr std::string_view kIgnoredNames[] = {
     ".git",          ".hg",         ".svn", ".jj",   "node_modules", "__pycache__", ".venv",     ".mypy_cache",
     ".pytest_cache", ".ruff_cache", ".tox", ".idea", ".vscode",      ".cache",      ".DS_Store", "4913",
 };
@@ -33,7 +33,7 @@ constexpr Affixes kAffixes[] = {
 };
 
 bool ignored_by_default(std::string_view name) {
-  if (std::ranges::find(kNames, name) != std::end(kNames)) return true;
+  if (std::ranges::find(kIgnoredNames, name) != std::end(kIgnoredNames)) return true;
   return std::ranges::any_of(kAffixes, [&](const Affixes& affixes) {
     return name.size() > affixes.begin.size() + affixes.end.size() && name.starts_with(affixes.begin) &&
            name.ends_with(affixes.end);

@@ -7,8 +7,8 @@
 namespace zeroth {
 namespace {
 
-constexpr std::uint32_t kNames = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO;
-constexpr std::uint32_t kContents = kNames | IN_MODIFY | IN_CLOSE_WRITE;
+constexpr std::uint32_t kNameEvents = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO;
+constexpr std::uint32_t kContentEvents = kNameEvents | IN_MODIFY | IN_CLOSE_WRITE;
 constexpr int kMostFollows = 8;  // a path that changes faster than it can be followed is left to the next event
 
 bool exhausted(const Error& error) {
@@ -69,7 +69,7 @@ Status WatchSet::watch_links(std::size_t target) {
   }
   const PathChain& chain = chains_[target];
   for (const ChainLink& link : chain.links) {
-    const auto wd = inotify_.add(link.folder, link.final && !chain.is_folder ? kContents : kNames);
+    const auto wd = inotify_.add(link.folder, link.final && !chain.is_folder ? kContentEvents : kNameEvents);
     if (!wd && exhausted(wd.error())) return fail(wd.error());
     if (!wd) continue;  // gone or not ours to read: the slow poll looks there
     Watch& watch = watches_[*wd];
@@ -94,7 +94,7 @@ Result<bool> WatchSet::scan(MonotonicTime until) {
 Status WatchSet::scan_one(const ScanJob& job) {
   const std::string& root = chains_[job.target].real;
   const std::string folder = join_path(root, job.relative);
-  const auto wd = inotify_.add(folder, kContents);
+  const auto wd = inotify_.add(folder, kContentEvents);
   if (!wd && exhausted(wd.error())) return fail(wd.error());
   if (!wd) return {};
   Watch& watch = watches_[*wd];

@@ -24,7 +24,7 @@ void CallRouter::close(const std::string& worker_state) {
   waiting_bytes_ = 0;
   std::list<Waiting> waiting = std::exchange(waiting_, {});
   for (Waiting& call : waiting) {
-    call.reply(tl::unexpected(Refusal{ErrorCode::Unavailable, "no worker to answer", closed_hint_, nullptr}), {});
+    call.reply(refuse(ErrorCode::Unavailable, "no worker to answer", closed_hint_), {});
   }
 }
 
@@ -36,14 +36,13 @@ void CallRouter::call(const std::string& command, const Json& params, std::optio
     case State::Open:
       return send(request, timeout, std::move(reply));
     case State::Closed:
-      return reply(tl::unexpected(Refusal{ErrorCode::Unavailable, "no worker to answer", closed_hint_, nullptr}), {});
+      return reply(refuse(ErrorCode::Unavailable, "no worker to answer", closed_hint_), {});
     case State::Queue:
       break;
   }
   const std::size_t bytes = dump(request).size();
   if (waiting_.size() >= kMaxCalls || waiting_bytes_ + bytes > kMaxBytes) {
-    return reply(tl::unexpected(Refusal{ErrorCode::Busy, "too many calls wait for the worker", "try again", nullptr}),
-                 {});
+    return reply(refuse(ErrorCode::Busy, "too many calls wait for the worker", "try again"), {});
   }
   waiting_bytes_ += bytes;
   waiting_.push_back({++last_id_, std::move(request), bytes, monotonic_now() + timeout, std::make_unique<Timer>(loop_),
@@ -57,8 +56,7 @@ void CallRouter::expire(std::uint64_t id) {
   const Waiting expired = std::move(*found);
   waiting_bytes_ -= expired.bytes;
   waiting_.erase(found);
-  expired.reply(tl::unexpected(Refusal{ErrorCode::Timeout, "no worker became live in time", "", {{"executed", "no"}}}),
-                {});
+  expired.reply(refuse(ErrorCode::Timeout, "no worker became live in time", "", {{"executed", "no"}}), {});
 }
 
 void CallRouter::send(const Json& request, Milliseconds timeout, Reply reply) {

@@ -8,12 +8,12 @@
 namespace zeroth {
 namespace {
 
-Result<Content> read_program(const std::string& program, const ProgramStore& store) {
+Result<KeptProgram> keep_program(const std::string& program, const ProgramStore& store) {
   auto bytes = read_file(program);
   if (!bytes) return fail(std::move(bytes.error()));
   auto kept = store.keep(*bytes, program.ends_with(".z") ? ".z" : ".zero");
   if (!kept) return fail(std::move(kept.error()).in("keeping a copy of " + program));
-  return Content{kept->hash, kept->path};
+  return kept;
 }
 
 }  // namespace
@@ -29,17 +29,23 @@ void ContentReader::read(Done done) {
 
 void ContentReader::start() {
   reading_ = true;
-  const auto result = std::make_shared<Result<Content>>();
+  const auto result = std::make_shared<Result<KeptProgram>>();
   loop_.in_pool(
       [result, program = program_, scope = scope_, store = store_, cache = cache_] {
-        *result = program.empty() ? Content{hash_targets(*scope, cache.get()).hex, ""} : read_program(program, store);
+        *result = program.empty() ? KeptProgram{"", hash_targets(*scope, cache.get()).hex, false}
+                                  : keep_program(program, store);
       },
-      alive_,
-      [this, result, waiting = std::exchange(waiting_, {})] {
-        reading_ = false;
-        if (!waiting_.empty()) start();
-        for (const Done& done : waiting) done(*result);
-      });
+      alive_, [this, result, waiting = std::exchange(waiting_, {})] { on_read(*result, waiting); });
+}
+
+void ContentReader::on_read(const Result<KeptProgram>& kept, const std::vector<Done>& waiting) {
+  reading_ = false;
+  if (!waiting_.empty()) start();  // they asked after this read had begun
+  const Result<Content> content = kept ? Result<Content>(Content{kept->hash, kept->path}) : fail(kept.error());
+  for (const Done& done : waiting) done(content);
+  // Only now, beside the start of whoever runs it: what survives a power cut is the state; this is for going back.
+  if (kept && kept->written)
+    loop_.in_pool([store = store_, copy = *kept] { static_cast<void>(store.sync(copy)); }, [] {});
 }
 
 void ContentReader::find_kept(const std::string& hash, Done done) {

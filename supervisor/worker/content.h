@@ -36,6 +36,7 @@ class ContentReader {
 
  private:
   void start();
+  void on_read(const Result<KeptProgram>& kept, const std::vector<Done>& waiting);
 
   Loop& loop_;
   const std::string program_;

@@ -26,10 +26,6 @@ std::function<double()> random_source() {
   return [engine] { return std::uniform_real_distribution<double>(0, 1)(*engine); };
 }
 
-tl::unexpected<Refusal> refuse(ErrorCode code, std::string message, std::string hint = "") {
-  return tl::unexpected(Refusal{code, std::move(message), std::move(hint), nullptr});
-}
-
 }  // namespace
 
 std::string_view to_string(WorkerState state) {

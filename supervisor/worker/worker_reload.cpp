@@ -11,10 +11,6 @@ namespace {
 constexpr Milliseconds kReadAgain{1'000};
 constexpr Milliseconds kStandStill{50};  // a rejection is announced only if the content did not change again by then
 
-tl::unexpected<Refusal> refuse(ErrorCode code, std::string message) {
-  return tl::unexpected(Refusal{code, std::move(message), "", nullptr});
-}
-
 }  // namespace
 
 void Worker::reload(ReloadRequest request) {

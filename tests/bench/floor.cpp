@@ -16,7 +16,7 @@
 namespace zeroth {
 namespace {
 
-constexpr int kPatienceMs = 10'000;
+constexpr int kMarkPatienceMs = 10'000;
 constexpr int kMarkFd = 3;
 
 [[noreturn]] void give_up(const char* what) {
@@ -85,7 +85,7 @@ Floor::~Floor() {
 void Floor::await_mark() {
   pollfd one = {marks_.get(), POLLIN, 0};
   char mark = 0;
-  if (::poll(&one, 1, kPatienceMs) != 1 || ::read(marks_.get(), &mark, 1) != 1) give_up("bench: no mark");
+  if (::poll(&one, 1, kMarkPatienceMs) != 1 || ::read(marks_.get(), &mark, 1) != 1) give_up("bench: no mark");
   if (children_ && ::read(children_.get(), &child_, sizeof child_) != sizeof child_) give_up("bench: no child");
 }
 

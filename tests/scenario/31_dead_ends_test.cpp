@@ -12,8 +12,6 @@ namespace {
 
 using namespace scenario;
 
-constexpr const char* kSlow = "10s";  // between snapshots, so that the cut is what counts
-
 Json receipt_of(FakeDaemon& daemon, std::uint64_t to) {
   const Json generations = daemon.ask("generations")["generations"];
   for (const Json& receipt : generations) {
@@ -24,7 +22,7 @@ Json receipt_of(FakeDaemon& daemon, std::uint64_t to) {
 }
 
 TEST_CASE("dead end: a late cut is abandoned and the old generation resumes") {
-  FakeDaemon daemon(behaviour_at("at_cut", "late 10500", {1}), {"--checkpoint-interval", kSlow});
+  FakeDaemon daemon(behaviour_at("at_cut", "late 10500", {1}), {"--checkpoint-interval", kRareSnapshots});
   daemon.increment(4);
   const pid_t pid = daemon.worker_pid();
   daemon.edit({{"next", 1}});
@@ -49,7 +47,7 @@ TEST_CASE("dead end: a refused cut is abandoned and the old generation goes on")
 }
 
 TEST_CASE("dead end: an old generation that dies at the cut restarts from the newest snapshot, then one more reload") {
-  FakeDaemon daemon(behaviour_at("at_cut", "die", {1}), {"--checkpoint-interval", kSlow});
+  FakeDaemon daemon(behaviour_at("at_cut", "die", {1}), {"--checkpoint-interval", kRareSnapshots});
   daemon.increment(4);
   daemon.ask("checkpoint");
   const pid_t pid = daemon.worker_pid();
@@ -65,7 +63,7 @@ TEST_CASE("dead end: an old generation that dies at the cut restarts from the ne
 }
 
 TEST_CASE("dead end: an old generation that hangs at the cut is killed and restarts from the newest snapshot") {
-  FakeDaemon daemon(behaviour_at("at_cut", "hang", {1}), {"--checkpoint-interval", kSlow});
+  FakeDaemon daemon(behaviour_at("at_cut", "hang", {1}), {"--checkpoint-interval", kRareSnapshots});
   daemon.increment(4);
   daemon.ask("checkpoint");
   const pid_t pid = daemon.worker_pid();
@@ -79,7 +77,8 @@ TEST_CASE("dead end: an old generation that hangs at the cut is killed and resta
 }
 
 TEST_CASE("dead end: an old generation that dies while held: the new one goes on with the cut") {
-  FakeDaemon daemon(behaviour_at("while_held", {"wait restoring", "die"}, {1}), {"--checkpoint-interval", kSlow});
+  FakeDaemon daemon(behaviour_at("while_held", {"wait restoring", "die"}, {1}),
+                    {"--checkpoint-interval", kRareSnapshots});
   daemon.increment(4);
   daemon.ask("checkpoint");
   daemon.increment(5);  // only in the cut
@@ -94,7 +93,8 @@ TEST_CASE("dead end: an old generation that dies while held: the new one goes on
 }
 
 TEST_CASE("dead end: the old dies while held and the new one fails too: the crash path from the cut") {
-  FakeDaemon daemon(behaviour_at("while_held", {"wait restoring", "die"}, {1}), {"--checkpoint-interval", kSlow});
+  FakeDaemon daemon(behaviour_at("while_held", {"wait restoring", "die"}, {1}),
+                    {"--checkpoint-interval", kRareSnapshots});
   daemon.increment(4);
   daemon.ask("checkpoint");
   daemon.increment(5);
@@ -109,7 +109,7 @@ TEST_CASE("dead end: the old dies while held and the new one fails too: the cras
 }
 
 TEST_CASE("dead end: a new generation silent at go is killed; the crash path from the cut, the old never resumes") {
-  FakeDaemon daemon(behaviour_at("at_resume", {"touch resumed"}), {"--checkpoint-interval", kSlow});
+  FakeDaemon daemon(behaviour_at("at_resume", {"touch resumed"}), {"--checkpoint-interval", kRareSnapshots});
   daemon.increment(4);
   const pid_t pid = daemon.worker_pid();
   daemon.edit(behaviour_at("at_go", "hang", {2}));
@@ -126,7 +126,7 @@ TEST_CASE("dead end: a new generation silent at go is killed; the crash path fro
 }
 
 TEST_CASE("dead end: a new generation that dies at go: the crash path from the cut") {
-  FakeDaemon daemon(Json::object(), {"--checkpoint-interval", kSlow});
+  FakeDaemon daemon(Json::object(), {"--checkpoint-interval", kRareSnapshots});
   daemon.increment(4);
   daemon.edit(behaviour_at("at_go", "die", {2}));
   const Json worker = daemon.wait_generation(3);
@@ -137,7 +137,7 @@ TEST_CASE("dead end: a new generation that dies at go: the crash path from the c
 }
 
 TEST_CASE("dead end: an old generation silent at resume is killed; the crash path") {
-  FakeDaemon daemon(behaviour_at("at_resume", "hang", {1}), {"--checkpoint-interval", kSlow});
+  FakeDaemon daemon(behaviour_at("at_resume", "hang", {1}), {"--checkpoint-interval", kRareSnapshots});
   daemon.increment(4);
   const pid_t pid = daemon.worker_pid();
   daemon.edit(behaviour_at("in_restore", "error", {2}));
@@ -171,7 +171,7 @@ TEST_CASE("dead end: an old generation silent at drain is cut when the drain's t
 }
 
 TEST_CASE("dead end: new code that dies right after go is restarted with the state of the cut") {
-  FakeDaemon daemon(Json::object(), {"--checkpoint-interval", kSlow});
+  FakeDaemon daemon(Json::object(), {"--checkpoint-interval", kRareSnapshots});
   daemon.increment(4);
   daemon.edit(behaviour_at("after_go", "die", {2}));
   const Json worker = daemon.wait_generation(3);

@@ -12,11 +12,9 @@ namespace {
 
 using namespace scenario;
 
-constexpr const char* kSlow = "10s";  // between snapshots
-
 void check_restarted(const char* action, const char* reason) {
   CAPTURE(std::string(action));
-  FakeDaemon daemon(Json::object(), {"--checkpoint-interval", kSlow});
+  FakeDaemon daemon(Json::object(), {"--checkpoint-interval", kRareSnapshots});
   daemon.increment(3);
   daemon.ask("checkpoint");
   const pid_t supervisor = daemon.pid();
@@ -54,7 +52,7 @@ TEST_CASE("misbehaviour: a second hello ends the generation that says it") {
 }
 
 TEST_CASE("save: what was saved survives kill -9 right after the answer") {
-  FakeDaemon daemon(Json::object(), {"--checkpoint-interval", kSlow});
+  FakeDaemon daemon(Json::object(), {"--checkpoint-interval", kRareSnapshots});
   for (int i = 1; i <= 5; ++i) {
     const Json saved = daemon.ask("inc_saved");
     CHECK(saved["count"] == i);
@@ -67,7 +65,7 @@ TEST_CASE("save: what was saved survives kill -9 right after the answer") {
 }
 
 TEST_CASE("save: what was saved survives kill -9 of supervisor and worker") {
-  FakeDaemon daemon(Json::object(), {"--checkpoint-interval", kSlow});
+  FakeDaemon daemon(Json::object(), {"--checkpoint-interval", kRareSnapshots});
   CHECK(daemon.ask("inc_saved", {{"by", 6}})["count"] == 6);
   const pid_t worker = daemon.worker_pid();
   ::kill(worker, SIGKILL);
@@ -77,7 +75,7 @@ TEST_CASE("save: what was saved survives kill -9 of supervisor and worker") {
 }
 
 TEST_CASE("save: asked for during a reload it is answered by the end of it") {
-  FakeDaemon daemon(Json::object(), {"--checkpoint-interval", kSlow});
+  FakeDaemon daemon(Json::object(), {"--checkpoint-interval", kRareSnapshots});
   daemon.increment(2);
   daemon.edit({{"next", 1}});
   daemon.wait_generation(2);
@@ -86,7 +84,7 @@ TEST_CASE("save: asked for during a reload it is answered by the end of it") {
 
 TEST_CASE("recreate: a worker that cannot hold is stopped first and its saved state carried over") {
   const Json behaviour = {{"capabilities", {"checkpoint", "restore", "call"}}};
-  FakeDaemon daemon(behaviour, {"--checkpoint-interval", kSlow});
+  FakeDaemon daemon(behaviour, {"--checkpoint-interval", kRareSnapshots});
   CHECK(daemon.worker()["mode"] == "recreate");
   CHECK(daemon.ask("inc_saved", {{"by", 4}})["count"] == 4);
   const pid_t pid = daemon.worker_pid();
@@ -101,7 +99,7 @@ TEST_CASE("recreate: a worker that cannot hold is stopped first and its saved st
 }
 
 TEST_CASE("recreate: asked for by option, the cut carries the state over") {
-  FakeDaemon daemon(Json::object(), {"--checkpoint-interval", kSlow, "--reload", "recreate"});
+  FakeDaemon daemon(Json::object(), {"--checkpoint-interval", kRareSnapshots, "--reload", "recreate"});
   daemon.increment(4);
   daemon.edit({{"next", 1}});
   const Json worker = daemon.wait_generation(2);

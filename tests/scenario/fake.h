@@ -12,6 +12,8 @@
 
 namespace zeroth::scenario {
 
+constexpr const char* kRareSnapshots = "10s";  // apart: the cut is what counts
+
 // A supervisor on fake_worker; an edit of its behaviour is a reload.
 class FakeDaemon : public Daemon {
  public:

@@ -13,15 +13,6 @@
 #include "common/control_protocol.h"
 
 namespace zeroth {
-namespace {
-
-int left_until(MonotonicTime until) {
-  const auto left = std::chrono::ceil<Milliseconds>(until - monotonic_now()).count();
-  return static_cast<int>(std::max<std::int64_t>(0, left));
-}
-
-}  // namespace
-
 // ---- ControlClient
 
 Result<ControlClient> ControlClient::connect(const std::string& socket) {
@@ -61,7 +52,7 @@ std::optional<Message> ControlClient::receive(Milliseconds deadline) {
       return std::move(*message);
     }
     pollfd readable{fd_.get(), POLLIN, 0};
-    const int ready = ::poll(&readable, 1, left_until(until));
+    const int ready = ::poll(&readable, 1, ms_until(until));
     if (ready < 0 && errno == EINTR) continue;
     if (ready == 0) return std::nullopt;
     char bytes[65536];
@@ -79,7 +70,7 @@ ControlClient::Outcome ControlClient::call(std::string_view command, const Json&
   const MonotonicTime until = monotonic_now() + deadline;
   const std::int64_t id = send(command, params);
   for (;;) {
-    auto message = receive(Milliseconds(left_until(until)));
+    auto message = receive(Milliseconds(ms_until(until)));
     if (!message) {
       return tl::unexpected(Refusal{closed_ ? ErrorCode::Unavailable : ErrorCode::Timeout,
                                     closed_ ? "the connection was closed" : "no answer in time", "", nullptr});
@@ -106,7 +97,7 @@ EventStream::EventStream(const std::string& socket, const std::vector<std::strin
 std::optional<Json> EventStream::next(std::string_view type, const Predicate& accepts, Milliseconds deadline) {
   const MonotonicTime until = monotonic_now() + deadline;
   for (;;) {
-    auto message = client_.receive(Milliseconds(left_until(until)));
+    auto message = client_.receive(Milliseconds(ms_until(until)));
     if (!message) return std::nullopt;
     const auto* event = std::get_if<Event>(&*message);
     if (event != nullptr && event->name == type && (!accepts || accepts(event->data))) return event->data;

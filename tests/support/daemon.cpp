@@ -30,11 +30,6 @@ namespace {
 
 constexpr Milliseconds kPoll{2};  // for what no event tells
 
-int left_until(MonotonicTime until) {
-  const auto left = std::chrono::ceil<Milliseconds>(until - monotonic_now()).count();
-  return static_cast<int>(std::max<std::int64_t>(0, left));
-}
-
 void pause_briefly() {
   static_cast<void>(::poll(nullptr, 0, static_cast<int>(kPoll.count())));
 }
@@ -91,7 +86,7 @@ bool wait_for_end(pid_t pid, Milliseconds deadline) {
   const MonotonicTime until = monotonic_now() + deadline;
   int ready = 0;
   do {
-    ready = ::poll(&ended, 1, left_until(until));
+    ready = ::poll(&ended, 1, ms_until(until));
   } while (ready < 0 && errno == EINTR);
   return ready == 1;
 }
@@ -180,7 +175,7 @@ void Daemon::wait_answering(Milliseconds deadline) {
   const MonotonicTime until = monotonic_now() + deadline;
   while (!client_) {
     auto connection = ControlClient::connect(socket_);
-    if (connection && connection->call("ping", Json::object(), Milliseconds(left_until(until)))) {
+    if (connection && connection->call("ping", Json::object(), Milliseconds(ms_until(until)))) {
       client_ = std::move(*connection);
       break;
     }
@@ -194,7 +189,7 @@ void Daemon::wait_answering(Milliseconds deadline) {
 void Daemon::wait_ready(Milliseconds deadline) {
   const MonotonicTime until = monotonic_now() + deadline;
   wait_answering(deadline);
-  wait_until([](const Json& worker) { return worker["state"] == "ready"; }, Milliseconds(left_until(until)));
+  wait_until([](const Json& worker) { return worker["state"] == "ready"; }, Milliseconds(ms_until(until)));
 }
 
 std::string Daemon::read_program() const {
@@ -260,7 +255,7 @@ Json Daemon::wait_until(const std::function<bool(const Json&)>& accepts, Millise
     Json now = worker();
     if (accepts(now)) return now;
     if (monotonic_now() >= until) FAIL("the worker did not get there in time: ", now.dump(2), "\n", told());
-    stream.wait_any(std::min(kAskAgain, Milliseconds(left_until(until))));
+    stream.wait_any(std::min(kAskAgain, Milliseconds(ms_until(until))));
   }
 }
 

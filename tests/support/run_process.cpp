@@ -42,8 +42,7 @@ bool read_both(Pipe& out, Pipe& err, ProcessResult& result, MonotonicTime deadli
   std::array<char, 65536> buffer;
   while (out.read || err.read) {
     std::array<pollfd, 2> both = {{{out.read.get(), POLLIN, 0}, {err.read.get(), POLLIN, 0}}};
-    const auto left = std::chrono::ceil<Milliseconds>(deadline - monotonic_now()).count();
-    if (left <= 0 || ::poll(both.data(), both.size(), static_cast<int>(left)) == 0) return false;
+    if (::poll(both.data(), both.size(), ms_until(deadline)) == 0) return false;
     for (std::size_t i = 0; i < 2; ++i) {
       if (both[i].revents == 0) continue;
       const ssize_t got = ::read(both[i].fd, buffer.data(), buffer.size());

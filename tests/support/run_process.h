@@ -2,6 +2,7 @@
 // Runs a program to its end and keeps what it said.
 
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -20,6 +21,11 @@ struct ProcessResult {
 ProcessResult run_process(const std::vector<std::string>& argv,
                           const std::vector<std::pair<std::string, std::string>>& environment = {},
                           const std::string& input = "", Milliseconds deadline = Milliseconds(20'000));
+
+// Does the text contain it?
+inline bool says(const std::string& text, std::string_view what) {
+  return text.find(what) != std::string::npos;
+}
 
 // The path of one of the programs built with these tests.
 std::string built(const std::string& program);

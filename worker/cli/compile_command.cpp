@@ -21,7 +21,8 @@
 namespace zeroth {
 namespace {
 
-constexpr Option kOptions[] = {{"--diagnostics", "text|json", "how errors in the program are written to stderr"}};
+constexpr Option kCompileOptions[] = {
+    {"--diagnostics", "text|json", "how errors in the program are written to stderr"}};
 
 struct Call {
   std::string in, out;  // paths; `out` is empty if not given
@@ -29,7 +30,7 @@ struct Call {
 };
 
 Result<Call> parse_call(std::span<char* const> words, std::size_t max_positionals) {
-  const auto arguments = Arguments::parse(words, kOptions, max_positionals);
+  const auto arguments = Arguments::parse(words, kCompileOptions, max_positionals);
   if (!arguments) return fail(arguments.error());
   const auto& paths = arguments->positionals();
   if (paths.empty()) return fail("no file is given");

@@ -20,7 +20,7 @@ using namespace conformance;
 constexpr int kCannotRun = 127;          // as a shell says it
 constexpr std::size_t kOutputLines = 5;  // of the worker's own, shown with a rule that failed
 
-constexpr Option kOptions[] = {{"--demands", "", "only say what the rules are"}};
+constexpr Option kConformanceOptions[] = {{"--demands", "", "only say what the rules are"}};
 
 int complain(const std::string& message, int exit_code) {
   std::fprintf(stderr, "zeroth-worker conformance: %s\n", message.c_str());
@@ -99,7 +99,7 @@ int conformance_command(std::span<char* const> words) {
   // Everything behind "--" is the command, whatever it looks like.
   std::size_t separator = 0;
   while (separator < words.size() && std::string_view(words[separator]) != "--") ++separator;
-  auto arguments = Arguments::parse(words.first(separator), kOptions, 0);
+  auto arguments = Arguments::parse(words.first(separator), kConformanceOptions, 0);
   if (!arguments) return complain(arguments.error().message, kExitUsage);
   if (arguments->has("--demands")) {
     for (const Rule& rule : all_rules())

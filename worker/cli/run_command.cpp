@@ -21,7 +21,7 @@
 namespace zeroth {
 namespace {
 
-constexpr Option kOptions[] = {
+constexpr Option kRunOptions[] = {
     {"--iterations", "N", "how many iterations to run"},
     {"--state-in", "FILE", "restore this state document before; - is stdin"},
     {"--state-out", "FILE", "write the state document after; - is stdout"},
@@ -140,7 +140,7 @@ void run_iterations(Vm& vm, const RunOptions& options) {
 }  // namespace
 
 int run_command(std::span<char* const> words) {
-  const auto arguments = Arguments::parse(words, kOptions, 1);
+  const auto arguments = Arguments::parse(words, kRunOptions, 1);
   if (!arguments) return say("", arguments.error().message), kExitUsage;
   if (arguments->positionals().empty()) return say("", "no file is given"), kExitUsage;
   const auto options = read_options(*arguments);

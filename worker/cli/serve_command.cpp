@@ -17,7 +17,7 @@ namespace {
 
 constexpr double kMaxRate = 1e6;  // iterations/s; beyond it the schedule is noise, 0 is faster
 
-constexpr Option kOptions[] = {
+constexpr Option kServeOptions[] = {
     {"--rate", "R", "iterations per second, 0 for as fast as possible (60)"},
     {"--halflife", "H", "iterations after which half of a divergence is left, 100 unless restored"},
     {"--path", "SHOWN", "the name the user knows the file by"},
@@ -31,7 +31,7 @@ struct ServeOptions {
 };
 
 Result<ServeOptions> read_options(std::span<char* const> words) {
-  auto arguments = Arguments::parse(words, kOptions, 1);
+  auto arguments = Arguments::parse(words, kServeOptions, 1);
   if (!arguments) return fail(arguments.error());
   if (arguments->positionals().empty()) return fail("no file is given");
   ServeOptions options;

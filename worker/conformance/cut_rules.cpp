@@ -206,7 +206,7 @@ Finding strange_state(Bench& bench) {
   return ok(answer->outcome ? "taken" : "refused: " + answer->outcome.error().message);
 }
 
-constexpr std::array<Rule, 7> kRules = {{
+constexpr std::array<Rule, 7> kCutRules = {{
     {"checkpoint", "`checkpoint` answers exactly one of state, bytes, unchanged, with iteration, schema, pause_ms",
      Stage::Loaded, checkpoint_form},
     {"checkpoint into a file", "with `state_file` the bytes stand at the offset and nothing before it is touched",
@@ -223,7 +223,7 @@ constexpr std::array<Rule, 7> kRules = {{
 }  // namespace
 
 std::span<const Rule> cut_rules() {
-  return kRules;
+  return kCutRules;
 }
 
 }  // namespace zeroth::conformance

@@ -123,7 +123,7 @@ Finding long_line(Bench& bench) {
   return survives(*subject, "");
 }
 
-constexpr std::array<Rule, 7> kRules = {{
+constexpr std::array<Rule, 7> kEndRules = {{
     {"stop", "`stop` is answered, then exit 0", Stage::Loaded, stop_ends},
     {"stop while held", "`stop` ends a held worker as well", Stage::Loaded, stop_while_held},
     {"channel ends after go", "a worker that got `go` writes its state to $ZEROTH_EMERGENCY_FILE and exits",
@@ -138,7 +138,7 @@ constexpr std::array<Rule, 7> kRules = {{
 }  // namespace
 
 std::span<const Rule> end_rules() {
-  return kRules;
+  return kEndRules;
 }
 
 }  // namespace zeroth::conformance

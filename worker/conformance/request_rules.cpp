@@ -97,7 +97,7 @@ Finding duplicate_keys(Bench& bench) {
   return still ? ok() : broken(still.error().message);
 }
 
-constexpr std::array<Rule, 7> kRules = {{
+constexpr std::array<Rule, 7> kRequestRules = {{
     {"ping", "`ping` is answered within 2 s", Stage::Loaded, ping_answered},
     {"unknown request", "an unknown command answers `unknown_command` with the nearest known name as hint",
      Stage::Loaded, unknown_request},
@@ -113,7 +113,7 @@ constexpr std::array<Rule, 7> kRules = {{
 }  // namespace
 
 std::span<const Rule> request_rules() {
-  return kRules;
+  return kRequestRules;
 }
 
 }  // namespace zeroth::conformance

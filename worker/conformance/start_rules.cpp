@@ -108,7 +108,7 @@ Finding go_answered(Bench& bench) {
   return ok();
 }
 
-constexpr std::array<Rule, 9> kRules = {{
+constexpr std::array<Rule, 9> kStartRules = {{
     {"hello first", "`hello` {protocol:1, name, version, pid} comes first: this process speaks", Stage::Spawned,
      hello_first},
     {"loaded", "`loaded` {capabilities[], commands[], schema} follows when all code is loaded", Stage::Spawned,
@@ -127,7 +127,7 @@ constexpr std::array<Rule, 9> kRules = {{
 }  // namespace
 
 std::span<const Rule> start_rules() {
-  return kRules;
+  return kStartRules;
 }
 
 }  // namespace zeroth::conformance

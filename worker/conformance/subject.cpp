@@ -43,11 +43,6 @@ namespace {
   ::_exit(127);
 }
 
-int left_ms(MonotonicTime until) {
-  const auto left = std::chrono::ceil<Milliseconds>(until - monotonic_now()).count();
-  return static_cast<int>(std::max<std::int64_t>(0, left));
-}
-
 std::string shorten(std::string_view line) {
   constexpr std::size_t kShown = 100;
   return escape_control(line.substr(0, kShown)) + (line.size() > kShown ? "…" : "");
@@ -151,7 +146,7 @@ Result<std::optional<Incoming>> Subject::next(Milliseconds limit) {
   while (waiting_.empty()) {
     if (ended_) return fail("the channel ended");
     pollfd readable = {channel_.get(), POLLIN, 0};
-    const int due = ::poll(&readable, 1, left_ms(until));
+    const int due = ::poll(&readable, 1, ms_until(until));
     if (due < 0 && errno == EINTR) continue;
     if (due == 0) return std::optional<Incoming>();
     if (Status read = read_some(); !read) return fail(std::move(read.error()));
@@ -166,7 +161,7 @@ Result<std::optional<Incoming>> Subject::next(Milliseconds limit) {
 Result<Json> Subject::expect_event(std::string_view name, Milliseconds limit) {
   const MonotonicTime until = monotonic_now() + limit;
   for (;;) {
-    auto incoming = next(Milliseconds(left_ms(until)));
+    auto incoming = next(Milliseconds(ms_until(until)));
     if (!incoming) return fail("no " + std::string(name) + ": " + incoming.error().message);
     if (!*incoming) return fail("no " + std::string(name) + " within " + human_duration(limit));
     const Incoming& found = **incoming;
@@ -179,7 +174,7 @@ Result<Json> Subject::expect_event(std::string_view name, Milliseconds limit) {
 Result<Answer> Subject::expect_answer(const Json& id, Milliseconds limit) {
   const MonotonicTime until = monotonic_now() + limit;
   for (;;) {
-    auto incoming = next(Milliseconds(left_ms(until)));
+    auto incoming = next(Milliseconds(ms_until(until)));
     if (!incoming) return fail("no answer: " + incoming.error().message);
     if (!*incoming) return fail("no answer within " + human_duration(limit));
     Incoming& found = **incoming;
@@ -219,7 +214,7 @@ Result<Answer> Subject::ask_ok(std::string_view command, const Json& params, Mil
 Status Subject::expect_silence(Milliseconds time) {
   const MonotonicTime until = monotonic_now() + time;
   for (;;) {
-    auto incoming = next(Milliseconds(left_ms(until)));
+    auto incoming = next(Milliseconds(ms_until(until)));
     if (!incoming) return fail(std::move(incoming.error()));
     if (!*incoming) return {};
     if ((*incoming)->event && (*incoming)->event->name == "log") continue;

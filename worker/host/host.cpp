@@ -23,10 +23,6 @@ constexpr auto kSlice = 200us;           // iterating at a stretch before the ch
 constexpr auto kBeatEvery = 500ms;       // shown by status; silence is judged after 10 s
 constexpr auto kLongestBacklog = 250ms;  // behind by more (suspended machine): the missed iterations are dropped
 
-tl::unexpected<Refusal> refuse(ErrorCode code, std::string message) {
-  return tl::unexpected(Refusal{code, std::move(message), "", nullptr});
-}
-
 Json names_json(const std::vector<RestoreReport::Renamed>& renamed) {
   Json names = Json::array();
   for (std::size_t i = 0; i < renamed.size() && i < 20; ++i) names.push_back(renamed[i].was + " → " + renamed[i].name);

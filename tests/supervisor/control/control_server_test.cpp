@@ -11,6 +11,7 @@
 #include "common/files.h"
 #include "supervisor/control/dispatcher.h"
 #include "tests/supervisor/control/raw_client.h"
+#include "tests/support/run_process.h"
 #include "tests/support/temp_dir.h"
 
 namespace zeroth {
@@ -40,8 +41,8 @@ struct TestServer {
       c->reply(encode_result(r.id, "from the worker"));
     };
     return Dispatcher({{"ping", ping}, {"later", later}, {"big", big}, {"events", watch}},
-                      {[] { return std::vector<std::string>{"observe"}; }, [](const std::string& name) { return name == "observe"; },
-                       observe});
+                      {[] { return std::vector<std::string>{"observe"}; },
+                       [](const std::string& name) { return name == "observe"; }, observe});
   }
 
   bool until(const std::function<bool()>& done, Milliseconds deadline = Milliseconds(20'000)) {
@@ -82,10 +83,6 @@ struct TestServer {
 };
 
 constexpr const char* kPing = "{\"id\":1,\"command\":\"ping\"}\n";
-
-bool says(const std::string& line, std::string_view what) {
-  return line.find(what) != std::string::npos;
-}
 
 }  // namespace
 

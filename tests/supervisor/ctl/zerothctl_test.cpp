@@ -39,10 +39,6 @@ struct Home {
   std::string program = ZEROTH_BIN_DIR "/zerothctl";
 };
 
-bool says(const std::string& text, std::string_view what) {
-  return text.find(what) != std::string::npos;
-}
-
 FakeControl::Answer always(const Json& result) {
   return FakeControl::running("/p/greeting.zero",
                               [result](const Request& request) { return encode_result(request.id, result); });
@@ -69,9 +65,13 @@ TEST_CASE("zerothctl: with nothing running, what needs a supervisor exits 3") {
   CHECK(status.exit_code == kExitNotRunning);
   CHECK(status.out == "stopped\n");
   const ProcessResult list = home.ctl({"list"});
-  CHECK(list.exit_code == kExitOk);
+  CHECK(list.exit_code == kExitNotRunning);
   CHECK(list.out == "");
   CHECK(home.ctl({"list", "--json"}).out == "[]\n");
+  const ProcessResult version = home.ctl({"version"});
+  CHECK(version.exit_code == kExitNotRunning);
+  CHECK(version.out.starts_with("zerothctl "));
+  CHECK(home.ctl({"start"}).exit_code == kExitNotRunning);
   CHECK(home.ctl({"version"}).out == "zerothctl " ZEROTH_VERSION "\n");
   CHECK(home.ctl({"help"}).exit_code == kExitOk);
   const ProcessResult start = home.ctl({"start", "x.zero"});
@@ -343,7 +343,7 @@ TEST_CASE("zerothctl: help names what exists, and Zero verbs only where a worker
     CAPTURE(absent);
     CHECK_FALSE(says(alone, std::string("\n  ") + absent + " "));
     const ProcessResult result = home.ctl({absent, "12"});
-    CHECK(result.exit_code == kExitFailed);
+    CHECK(result.exit_code == kExitNotRunning);
     CHECK(says(result.err, "not built yet"));
   }
   const FakeControl fake(home.runtime("greeting"), FakeControl::running("/p"));

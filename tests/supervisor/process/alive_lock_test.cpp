@@ -17,7 +17,7 @@
 namespace zeroth {
 namespace {
 
-struct Fixture {
+struct AliveLockFixture {
   Loop loop;
   TempDir folder;
   std::string out;
@@ -56,7 +56,7 @@ struct Fixture {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(Fixture, "alive sweep: files that nobody holds are removed, torn ones too") {
+TEST_CASE_FIXTURE(AliveLockFixture, "alive sweep: files that nobody holds are removed, torn ones too") {
   REQUIRE(write("alive-3", "{\"pid\":1"));
   REQUIRE(write("alive-4", "{\"pid\":1,\"start_time\":1,\"boot_id\":\"x\"}"));
   REQUIRE(write("alive-x", "not ours"));
@@ -68,7 +68,7 @@ TEST_CASE_FIXTURE(Fixture, "alive sweep: files that nobody holds are removed, to
   CHECK(read_file(folder.path() + "/alive-x"));
 }
 
-TEST_CASE_FIXTURE(Fixture, "alive sweep: a worker that ends in time is not killed") {
+TEST_CASE_FIXTURE(AliveLockFixture, "alive sweep: a worker that ends in time is not killed") {
   const auto child = worker("read x");  // /dev/null: ends at once, but after the sweep has begun
   start_sweep(std::chrono::seconds(20));
   REQUIRE(run_until(loop, [&] { return done && exit; }));
@@ -76,7 +76,7 @@ TEST_CASE_FIXTURE(Fixture, "alive sweep: a worker that ends in time is not kille
   CHECK(notes.empty());
 }
 
-TEST_CASE_FIXTURE(Fixture, "alive sweep: a worker that stays is killed") {
+TEST_CASE_FIXTURE(AliveLockFixture, "alive sweep: a worker that stays is killed") {
   const auto child = worker("trap '' TERM; sleep 1000 & echo $!; wait");
   REQUIRE(run_until(loop, [&] { return out.ends_with('\n'); }));
   start_sweep(Milliseconds(30));
@@ -90,7 +90,8 @@ TEST_CASE_FIXTURE(Fixture, "alive sweep: a worker that stays is killed") {
   ::kill(std::stoi(out), SIGKILL);
 }
 
-TEST_CASE_FIXTURE(Fixture, "alive sweep: a grandchild that holds the lock is named after a second, not killed") {
+TEST_CASE_FIXTURE(AliveLockFixture,
+                  "alive sweep: a grandchild that holds the lock is named after a second, not killed") {
   REQUIRE(write("alive-6", "{\"pid\":2147483000,\"start_time\":1,\"boot_id\":\"x\"}"));
   const UniqueFd held(::open((folder.path() + "/alive-6").c_str(), O_RDWR | O_CLOEXEC));
   REQUIRE(::flock(held.get(), LOCK_SH) == 0);
@@ -109,7 +110,7 @@ TEST_CASE_FIXTURE(Fixture, "alive sweep: a grandchild that holds the lock is nam
   CHECK((*holder)->signal(0));
 }
 
-TEST_CASE_FIXTURE(Fixture, "alive sweep: a reused pid is never signalled") {
+TEST_CASE_FIXTURE(AliveLockFixture, "alive sweep: a reused pid is never signalled") {
   SpawnRequest request;
   request.argv = {"sleep", "1000"};
   const auto stranger = Child::start(loop, request, {});
@@ -130,7 +131,8 @@ TEST_CASE_FIXTURE(Fixture, "alive sweep: a reused pid is never signalled") {
   CHECK((*stranger)->running());
 }
 
-TEST_CASE_FIXTURE(Fixture, "alive sweep: a held lock with a torn record ends with names, after the whole patience") {
+TEST_CASE_FIXTURE(AliveLockFixture,
+                  "alive sweep: a held lock with a torn record ends with names, after the whole patience") {
   REQUIRE(write("alive-5", "{\"pid\":"));
   const UniqueFd held(::open(alive_file_of(folder.path(), 5).c_str(), O_RDWR | O_CLOEXEC));
   REQUIRE(::flock(held.get(), LOCK_SH) == 0);
@@ -141,7 +143,7 @@ TEST_CASE_FIXTURE(Fixture, "alive sweep: a held lock with a torn record ends wit
   CHECK(noted("going on although alive-5"));
 }
 
-TEST_CASE_FIXTURE(Fixture, "alive sweep: waits while the emergency file grows") {
+TEST_CASE_FIXTURE(AliveLockFixture, "alive sweep: waits while the emergency file grows") {
   const auto child = worker("exec sleep 1000");
   start_sweep(Milliseconds(500));
   int written = 0;
@@ -159,7 +161,8 @@ TEST_CASE_FIXTURE(Fixture, "alive sweep: waits while the emergency file grows") 
   REQUIRE(run_until(loop, [&] { return done; }));
 }
 
-TEST_CASE_FIXTURE(Fixture, "emergency files: the highest that parses and is new enough; the others become stale") {
+TEST_CASE_FIXTURE(AliveLockFixture,
+                  "emergency files: the highest that parses and is new enough; the others become stale") {
   for (const char* name : {"emergency-9.json", "emergency-12.json", "emergency-11.json", "emergency-10.json",
                            "emergency-8.json.stale", ".emergency-12.json.77.tmp", "emergency-x.json"})
     REQUIRE(write(name, name[10] == '1' && name[11] == '2' ? "torn" : "good"));

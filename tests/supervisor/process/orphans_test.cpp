@@ -17,12 +17,12 @@ std::string leave_behind(const std::string& how) {
   return "(" + how + " sh -c 'trap \"\" TERM; echo $$; while :; do sleep 1000; done' &) ; exit 0";
 }
 
-struct Fixture {
+struct OrphansFixture {
   Loop loop;
   std::set<pid_t> children;
   Orphans orphans{loop, [this](pid_t pid) { return children.contains(pid); }};
 
-  Fixture() { REQUIRE(Orphans::become_subreaper()); }
+  OrphansFixture() { REQUIRE(Orphans::become_subreaper()); }
 
   // Runs a worker's script to its end; what it left is an orphan then.
   struct Left {
@@ -55,7 +55,8 @@ struct Fixture {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(Fixture, "orphans: one that left its session and ignores TERM is found by environment and killed") {
+TEST_CASE_FIXTURE(OrphansFixture,
+                  "orphans: one that left its session and ignores TERM is found by environment and killed") {
   const Left left = run_worker("16", leave_behind("setsid"));
   const Left other = run_worker("17", leave_behind("setsid"));
   bool done = false;
@@ -71,7 +72,7 @@ TEST_CASE_FIXTURE(Fixture, "orphans: one that left its session and ignores TERM 
   CHECK(orphans.find().empty());
 }
 
-TEST_CASE_FIXTURE(Fixture, "orphans: without names in the environment the session tells") {
+TEST_CASE_FIXTURE(OrphansFixture, "orphans: without names in the environment the session tells") {
   const Left same = run_worker("", leave_behind(""), false);
   const Left other = run_worker("", leave_behind("setsid"), false);
   bool done = false;
@@ -82,7 +83,7 @@ TEST_CASE_FIXTURE(Fixture, "orphans: without names in the environment the sessio
   CHECK(run_until(loop, [&] { return gone(other.orphan); }));
 }
 
-TEST_CASE_FIXTURE(Fixture, "orphans: one that ends by itself is reaped, a Child is left to its owner") {
+TEST_CASE_FIXTURE(OrphansFixture, "orphans: one that ends by itself is reaped, a Child is left to its owner") {
   const Left left = run_worker("16", "(setsid sh -c 'echo $$; read x </dev/null' &)");
   CHECK(run_until(loop, [&] { return gone(left.orphan); }));
   for (int i = 0; i < 50; ++i) {

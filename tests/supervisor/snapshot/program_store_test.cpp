@@ -33,6 +33,18 @@ TEST_CASE("program store: keeping the same again leaves the file alone") {
   CHECK(first.st_ino == second.st_ino);
 }
 
+TEST_CASE("program store: only a copy just written is left to be synced; one that cannot be is taken away") {
+  const TempDir folder;
+  const ProgramStore store(folder.path());
+  const auto first = store.keep("0", ".zero");
+  CHECK(first->written);
+  CHECK(store.sync(*first));
+  CHECK_FALSE(store.keep("0", ".zero")->written);
+  CHECK(store.find(first->hash));
+  const KeptProgram away{folder.path() + "/programs/away.zero", "", true};
+  CHECK(store.sync(away).error().code == ENOENT);
+}
+
 TEST_CASE("program store: an altered copy is not handed out, and keeping again repairs it") {
   const TempDir folder;
   const ProgramStore store(folder.path());

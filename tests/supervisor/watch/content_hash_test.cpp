@@ -9,6 +9,7 @@
 
 #include "common/files.h"
 #include "common/hash.h"
+#include "tests/supervisor/watch/watched.h"
 #include "tests/support/temp_dir.h"
 
 namespace zeroth {
@@ -16,9 +17,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void put(const std::string& path, const std::string& bytes) {
-  REQUIRE(write_file_atomically(path, bytes));
-}
 std::string hash_of(const std::string& target) {
   return hash_targets(WatchScope({target}, PathFilter())).hex;
 }

@@ -7,7 +7,7 @@ namespace {
 
 constexpr Option kOptions[] = {{"--iterations", "N", ""}, {"--state-in", "FILE", ""}, {"--quiet", "", ""}};
 
-Result<Arguments> parse(std::vector<std::string> words, std::size_t max_positionals = 1) {
+Result<Arguments> parse_words(std::vector<std::string> words, std::size_t max_positionals = 1) {
   static std::vector<std::string> kept;
   kept = std::move(words);
   static std::vector<char*> pointers;
@@ -19,7 +19,7 @@ Result<Arguments> parse(std::vector<std::string> words, std::size_t max_position
 }  // namespace
 
 TEST_CASE("arguments: options with a space or an equals sign, flags and positionals mix") {
-  const auto got = parse({"--iterations", "5", "file.zero", "--state-in=-", "--quiet"});
+  const auto got = parse_words({"--iterations", "5", "file.zero", "--state-in=-", "--quiet"});
   REQUIRE(got.has_value());
   CHECK(got->value("--iterations") == "5");
   CHECK(got->value("--state-in") == "-");
@@ -28,16 +28,17 @@ TEST_CASE("arguments: options with a space or an equals sign, flags and position
 }
 
 TEST_CASE("arguments: two dashes end the options") {
-  CHECK(parse({"--", "--iterations"})->positionals().at(0) == "--iterations");
-  CHECK(parse({"-"})->positionals().at(0) == "-");
+  CHECK(parse_words({"--", "--iterations"})->positionals().at(0) == "--iterations");
+  CHECK(parse_words({"-"})->positionals().at(0) == "-");
 }
 
 TEST_CASE("arguments: mistakes are named, with the nearest option") {
-  CHECK(parse({"--iteration", "5"}).error().message == "unknown option '--iteration', did you mean '--iterations'?");
-  CHECK(parse({"--iterations"}).error().message == "option '--iterations' needs a value: --iterations N");
-  CHECK(parse({"--quiet=1"}).error().message == "option '--quiet' takes no value");
-  CHECK(parse({"--quiet", "--quiet"}).error().message == "option '--quiet' is given twice");
-  CHECK(parse({"a", "b\x1b"}).error().message == "unexpected argument 'b\\x1b'");
+  CHECK(parse_words({"--iteration", "5"}).error().message ==
+        "unknown option '--iteration', did you mean '--iterations'?");
+  CHECK(parse_words({"--iterations"}).error().message == "option '--iterations' needs a value: --iterations N");
+  CHECK(parse_words({"--quiet=1"}).error().message == "option '--quiet' takes no value");
+  CHECK(parse_words({"--quiet", "--quiet"}).error().message == "option '--quiet' is given twice");
+  CHECK(parse_words({"a", "b\x1b"}).error().message == "unexpected argument 'b\\x1b'");
 }
 
 TEST_CASE("arguments: numbers are whole, finite and nothing else") {

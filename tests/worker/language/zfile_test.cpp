@@ -34,7 +34,7 @@ std::string with(std::string bytes, std::size_t offset, T value) {
   return bytes;
 }
 
-std::string error_of(std::string_view bytes) {
+std::string zfile_error(std::string_view bytes) {
   const auto result = decode(bytes);
   return result ? "none" : result.error().message;
 }
@@ -95,45 +95,45 @@ TEST_CASE("zfile: the seed flag is kept") {
 TEST_CASE("zfile: what is wrong is named with its offset") {
   const std::string good = encode(day());
   REQUIRE(good.size() == kSeedAt + 1);
-  CHECK(error_of("") == "offset 0: the magic is not Z0RT");
-  CHECK(error_of(with(good, 0, 'z')) == "offset 0: the magic is not Z0RT");
-  CHECK(error_of(with<std::uint16_t>(good, 4, 3)) == "offset 4: unknown version 3");
-  CHECK(error_of(with<std::uint16_t>(good, 6, 0)) == "offset 6: there is no state");
-  CHECK(error_of(with<std::uint16_t>(good, 6, 17)) == "offset 6: more states than the file can hold");
-  CHECK(error_of(with<std::uint16_t>(good, 8, 4)) == "offset 8: more alignments than the file can hold");
-  CHECK(error_of(with<std::uint16_t>(good, 10, 1)) == "offset 10: a reserved field is not 0");
-  CHECK(error_of(with(good, 12, 0.0)) == "offset 12: epsilon is not a number above 0");
-  CHECK(error_of(with(good, 12, -1.0)) == "offset 12: epsilon is not a number above 0");
-  CHECK(error_of(with(good, 12, HUGE_VAL)) == "offset 12: epsilon is not a number above 0");
-  CHECK(error_of(with<std::uint32_t>(good, 20, 2)) == "offset 20: an unknown flag is set");
-  CHECK(error_of(with<std::uint32_t>(good, 28, 1)) == "offset 24: a reserved field is not 0");
-  CHECK(error_of(with(good, kNames, std::uint16_t{0})) == "offset 32: empty name");
-  CHECK(error_of(with(good, kNames + 3, '\xff')) == "offset 35: a name is not valid UTF-8");
+  CHECK(zfile_error("") == "offset 0: the magic is not Z0RT");
+  CHECK(zfile_error(with(good, 0, 'z')) == "offset 0: the magic is not Z0RT");
+  CHECK(zfile_error(with<std::uint16_t>(good, 4, 3)) == "offset 4: unknown version 3");
+  CHECK(zfile_error(with<std::uint16_t>(good, 6, 0)) == "offset 6: there is no state");
+  CHECK(zfile_error(with<std::uint16_t>(good, 6, 17)) == "offset 6: more states than the file can hold");
+  CHECK(zfile_error(with<std::uint16_t>(good, 8, 4)) == "offset 8: more alignments than the file can hold");
+  CHECK(zfile_error(with<std::uint16_t>(good, 10, 1)) == "offset 10: a reserved field is not 0");
+  CHECK(zfile_error(with(good, 12, 0.0)) == "offset 12: epsilon is not a number above 0");
+  CHECK(zfile_error(with(good, 12, -1.0)) == "offset 12: epsilon is not a number above 0");
+  CHECK(zfile_error(with(good, 12, HUGE_VAL)) == "offset 12: epsilon is not a number above 0");
+  CHECK(zfile_error(with<std::uint32_t>(good, 20, 2)) == "offset 20: an unknown flag is set");
+  CHECK(zfile_error(with<std::uint32_t>(good, 28, 1)) == "offset 24: a reserved field is not 0");
+  CHECK(zfile_error(with(good, kNames, std::uint16_t{0})) == "offset 32: empty name");
+  CHECK(zfile_error(with(good, kNames + 3, '\xff')) == "offset 35: a name is not valid UTF-8");
   std::string twice = good;
   twice.replace(kNames + 8, 4, "DAWN");
-  CHECK(error_of(twice) == "offset 40: a second state of the same name");
-  CHECK(error_of(with<std::uint16_t>(good, kAlignments, 3)) == "offset 56: no state has this index");
-  CHECK(error_of(with<std::uint16_t>(good, kAlignments + 2, 3)) == "offset 58: no state has this index");
-  CHECK(error_of(with<std::uint16_t>(good, kAlignments, 1)) == "offset 58: a state is aligned with itself");
-  CHECK(error_of(with(good, kAlignments + 4, 1.5)) == "offset 60: strength is not between 0 and 1");
-  CHECK(error_of(with(good, kAlignments + 4, -1.5)) == "offset 60: strength is not between 0 and 1");
-  CHECK(error_of(with(good, kAlignments + 4, std::nan(""))) == "offset 60: strength is not between 0 and 1");
-  CHECK(error_of(with(good, kSeedAt, '\1')) == "offset 80: the seed is not -1");
-  CHECK(error_of(good + "x") == "offset 81: the file goes on behind its end");
+  CHECK(zfile_error(twice) == "offset 40: a second state of the same name");
+  CHECK(zfile_error(with<std::uint16_t>(good, kAlignments, 3)) == "offset 56: no state has this index");
+  CHECK(zfile_error(with<std::uint16_t>(good, kAlignments + 2, 3)) == "offset 58: no state has this index");
+  CHECK(zfile_error(with<std::uint16_t>(good, kAlignments, 1)) == "offset 58: a state is aligned with itself");
+  CHECK(zfile_error(with(good, kAlignments + 4, 1.5)) == "offset 60: strength is not between 0 and 1");
+  CHECK(zfile_error(with(good, kAlignments + 4, -1.5)) == "offset 60: strength is not between 0 and 1");
+  CHECK(zfile_error(with(good, kAlignments + 4, std::nan(""))) == "offset 60: strength is not between 0 and 1");
+  CHECK(zfile_error(with(good, kSeedAt, '\1')) == "offset 80: the seed is not -1");
+  CHECK(zfile_error(good + "x") == "offset 81: the file goes on behind its end");
 }
 
 TEST_CASE("zfile: counts larger than the file take no memory") {
   std::string bytes = encode(large(65'536, 0));
-  CHECK(error_of(with<std::uint32_t>(bytes, 24, UINT32_MAX)) == "offset 24: more states than the file can hold");
-  CHECK(error_of(with<std::uint32_t>(bytes, 28, UINT32_MAX)) == "offset 28: more alignments than the file can hold");
-  CHECK(error_of(with<std::uint16_t>(bytes, 8, 1)) == "offset 6: a count of version 1 is not 0");
+  CHECK(zfile_error(with<std::uint32_t>(bytes, 24, UINT32_MAX)) == "offset 24: more states than the file can hold");
+  CHECK(zfile_error(with<std::uint32_t>(bytes, 28, UINT32_MAX)) == "offset 28: more alignments than the file can hold");
+  CHECK(zfile_error(with<std::uint16_t>(bytes, 8, 1)) == "offset 6: a count of version 1 is not 0");
 }
 
 TEST_CASE("zfile: a file cut short anywhere is rejected with an offset inside it") {
   const std::string good = encode(day());
   for (std::size_t size = 0; size < good.size(); ++size) {
     CAPTURE(size);
-    const std::string error = error_of(std::string_view(good).substr(0, size));
+    const std::string error = zfile_error(std::string_view(good).substr(0, size));
     REQUIRE(error.starts_with("offset "));
     CHECK(std::stoul(error.substr(7)) <= size);
   }
