@@ -10,6 +10,8 @@
 #include <string>
 #include <string_view>
 
+#include "common/unix_socket.h"
+
 namespace zeroth {
 
 inline constexpr int kControlProtocol = 1;
@@ -23,9 +25,6 @@ std::span<const SupervisorCommand> supervisor_commands();
 
 // Null if there is none of that name.
 const SupervisorCommand* find_supervisor_command(std::string_view name);
-
-// Longest path that fits into a sockaddr_un with its final NUL.
-inline constexpr std::size_t kMaxSocketPath = 107;
 
 // Where the instance with this runtime folder listens: <runtime>/control.sock, or where that is too long
 // /tmp/zeroth-<uid>/<16 hex of the hash of that path>.sock.

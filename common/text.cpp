@@ -113,4 +113,13 @@ std::string with_thousands(std::uint64_t number) {
   return digits;
 }
 
+bool is_name_char(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-';
+}
+
+bool is_valid_name(std::string_view name) {
+  return !name.empty() && name.size() <= kMaxName && name != "." && name != ".." &&
+         std::all_of(name.begin(), name.end(), is_name_char);
+}
+
 }  // namespace zeroth

@@ -31,4 +31,9 @@ std::string_view nearest(std::string_view word, std::span<const std::string_view
 // 18204 -> "18,204".
 std::string with_thousands(std::uint64_t number);
 
+// Names of workers and sockets: ^[A-Za-z0-9_.-]{1,64}$, and neither "." nor "..".
+inline constexpr std::size_t kMaxName = 64;
+bool is_name_char(char c);
+bool is_valid_name(std::string_view name);
+
 }  // namespace zeroth

@@ -2,6 +2,9 @@
 // What supervisor and worker say to each other on the channel ($ZEROTH_FD), protocol version 1: names of messages,
 // environment variables, and the structures of the messages that have one. Both ends include only this.
 //
+// A worker that came through $ZEROTH_SOCKET is sent the lent sockets first: an event "sockets" with {"names":[…]} whose
+// bytes carry the descriptors (SCM_RIGHTS).
+//
 // Version history: 1 — hello loaded restore ready go drain checkpoint resume stop reexec call env ping save beat log.
 
 #include <cstdint>
@@ -23,6 +26,8 @@ inline constexpr std::size_t kInlineStateMembers = 1'000;
 
 namespace env {
 inline constexpr const char* kFd = "ZEROTH_FD";
+inline constexpr const char* kSocket = "ZEROTH_SOCKET";
+inline constexpr const char* kKey = "ZEROTH_KEY";
 inline constexpr const char* kWorker = "ZEROTH_WORKER";
 inline constexpr const char* kGeneration = "ZEROTH_GENERATION";
 inline constexpr const char* kCause = "ZEROTH_CAUSE";

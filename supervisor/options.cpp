@@ -7,6 +7,7 @@
 
 #include "common/exit_codes.h"
 #include "common/text.h"
+#include "supervisor/process/listeners.h"
 
 namespace zeroth {
 namespace {
@@ -58,14 +59,20 @@ CLI::Option* add_choice(CLI::App& app, const std::string& name, T& target, const
       ->type_name(list);
 }
 
-void add_what_runs(CLI::App& app, Options& o, bool& protocol) {
+void add_what_runs(CLI::App& app, Options& o) {
   const std::string group = "What runs";
   app.add_option("--name", o.name, "name of the worker and of its state folder (default: the program's stem)")
       ->group(group);
-  app.add_flag("--protocol", protocol, "the command after -- speaks the worker protocol")->group(group);
+  app.add_flag("--protocol", o.protocol,
+               "the command after -- speaks the worker protocol; not starting to is a failure")
+      ->group(group);
   app.add_option("--cwd", o.cwd, "working folder of the worker")->type_name("DIR")->group(group);
   app.add_option("--env", o.env, "set a variable for the worker; may be given several times")
       ->type_name("K=V")
+      ->allow_extra_args(false)
+      ->group(group);
+  app.add_option("--listen", o.listen, "open this socket and lend it to the worker; may be given several times")
+      ->type_name("[NAME=]ADDR")
       ->allow_extra_args(false)
       ->group(group);
   app.add_option("--rate", o.rate, "iterations per second of a Zero program, 0 for as fast as possible (default 60)")
@@ -191,18 +198,19 @@ std::string unknown_option(const CLI::App& app, const std::string& word) {
          (meant.empty() ? "" : ", did you mean '" + std::string(meant) + "'?");
 }
 
-Status check_together(const CLI::App& app, Options& o, bool protocol) {
+Status check_together(const CLI::App& app, Options& o) {
   for (const std::string& assignment : o.env) {
     if (assignment.find('=') == std::string::npos || assignment[0] == '=') {
       return fail("--env: '" + escape_control(assignment) + "' is not K=V");
     }
   }
+  for (const std::string& address : o.listen) {
+    if (auto parsed = parse_listen_address(address); !parsed) return fail("--listen: " + parsed.error().message);
+  }
+  if (!o.listen.empty() && o.command.empty()) return fail("--listen is for commands; a Zero program opens no socket");
   if (o.program.empty() && o.command.empty()) return fail("no program: give a .zero or .z file, or -- and a command");
   if (!o.program.empty() && !o.command.empty()) return fail("give a program file or a command after --, not both");
-  if (!o.command.empty() && !protocol)
-    return fail("-- needs --protocol: only commands that speak the worker protocol can be run so far");
-  if (o.command.empty() && protocol) return fail("--protocol needs a command after --");
-  if (!o.command.empty() && o.watch.empty() && !o.no_watch) return fail("a command needs --watch PATH (or --no-watch)");
+  if (o.command.empty() && o.protocol) return fail("--protocol needs a command after --");
   if (!o.command.empty() && (app.count("--rate") > 0 || app.count("--halflife") > 0)) {
     return fail("--rate and --halflife are for Zero programs");
   }
@@ -218,16 +226,16 @@ ParsedOptions usage_error(const std::string& message) {
 constexpr const char* kDescription =
     "Runs a program and keeps its living state while its code changes, it crashes, or the machine restarts.\n\n"
     "  zeroth-supervise [options] program.zero|program.z\n"
-    "  zeroth-supervise [options] --protocol --watch PATH -- command args...";
+    "  zeroth-supervise [options] -- command args...      restarted when a file in the working folder changes";
 
 ParsedOptions parse_options(int argc, const char* const* argv) {
   CLI::App app(kDescription, "zeroth-supervise");
   Options o;
-  bool protocol = false, quiet = false, version = false;
+  bool quiet = false, version = false;
   int verbose = 0;
   std::string on_failure = "retry";
   app.add_flag("--version", version, "print the version");
-  add_what_runs(app, o, protocol);
+  add_what_runs(app, o);
   add_watching(app, o);
   add_restarting(app, o, on_failure);
   add_state(app, o);
@@ -254,7 +262,7 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
   if (has_command && o.command.empty()) return usage_error("no command after --");
   o.verbosity = quiet ? -1 : verbose;
   o.exit_on_failure = on_failure == "exit";
-  if (Status checked = check_together(app, o, protocol); !checked) return usage_error(checked.error().message);
+  if (Status checked = check_together(app, o); !checked) return usage_error(checked.error().message);
   if (Status applied = apply_environment(app, o); !applied) return usage_error(applied.error().message);
   return {std::move(o), "", kExitOk};
 }
@@ -264,7 +272,9 @@ Json describe(const Options& o) {
   Json values = {{"program", o.program},
                  {"command", o.command},
                  {"name", o.name},
+                 {"protocol", o.protocol},
                  {"cwd", o.cwd},
+                 {"listen", o.listen},
                  {"rate", o.rate ? Json(*o.rate) : Json(60.0)},
                  {"halflife", o.halflife ? Json(*o.halflife) : Json()},
                  {"watch", o.watch},

@@ -20,10 +20,12 @@ struct Options {
   // What runs: a program file, or a command that speaks the protocol.
   std::string program;
   std::vector<std::string> command;
+  bool protocol = false;  // the command must speak
   std::string name;
   std::string cwd;
-  std::vector<std::string> env;  // K=V for the worker
-  std::optional<double> rate;    // iterations/s, built-in worker
+  std::vector<std::string> env;     // K=V for the worker
+  std::vector<std::string> listen;  // [NAME=]ADDR, lent to the worker
+  std::optional<double> rate;       // iterations/s, built-in worker
   std::optional<double> halflife;
 
   std::vector<std::string> watch;

@@ -79,6 +79,7 @@ Result<InstanceLock> take_lock(const std::string& state) {
 tl::expected<std::unique_ptr<Supervisor>, StartError> Supervisor::create(Options options) {
   std::unique_ptr<Supervisor> made(new Supervisor(std::move(options)));
   if (auto claimed = made->claim(); !claimed) return tl::unexpected(claimed.error());
+  if (auto opened = made->open_listeners(); !opened) return tl::unexpected(opened.error());
   if (auto opened = made->open_worker(); !opened) return tl::unexpected(opened.error());
   return made;
 }
@@ -132,6 +133,20 @@ tl::expected<void, StartError> Supervisor::claim() {
   return {};
 }
 
+tl::expected<void, StartError> Supervisor::open_listeners() {
+  for (const std::string& text : options_.listen) {
+    const auto address = parse_listen_address(text);
+    if (!address) return refuse(kExitUsage, address.error().message);
+    auto listener = open_listener(*address);
+    if (!listener) {
+      const bool taken = listener.error().code == EADDRINUSE;
+      return refuse(taken ? kExitTaken : exit_code_for(listener.error().code), "--listen " + listener.error().message);
+    }
+    listeners_.push_back(std::move(*listener));
+  }
+  return {};
+}
+
 tl::expected<void, StartError> Supervisor::open_worker() {
   fingerprint_ = xxh3_hex(dump(describe(options_)));
   auto log = Log::open(folders_.state + "/supervisor.log", options_, events_);
@@ -150,6 +165,7 @@ tl::expected<void, StartError> Supervisor::open_worker() {
 
   std::vector<std::string> targets = options_.watch;
   if (targets.empty() && !options_.program.empty()) targets.push_back(options_.program);
+  if (targets.empty() && !options_.no_watch) targets.push_back(options_.cwd.empty() ? working_folder() : options_.cwd);
   scope_ = std::make_shared<const WatchScope>(targets, PathFilter(options_.ignore),
                                               std::vector<std::string>{folders_.state, folders_.runtime});
 
@@ -162,6 +178,8 @@ tl::expected<void, StartError> Supervisor::open_worker() {
   setup.worker_binary = sibling("zeroth-worker");
   setup.cwd = options_.cwd;
   setup.scope = scope_;
+  setup.listeners = &listeners_;
+  if (!options_.command.empty()) setup.hello_socket = folder_of(folders_.socket) + "/worker.sock";
   if (Status adopted = Orphans::become_subreaper(); !adopted) return refuse(kExitFailed, adopted.error().message);
   orphans_ = std::make_unique<Orphans>(loop_, [this](pid_t pid) { return worker_ && worker_->owns(pid); });
   setup.orphans = orphans_.get();

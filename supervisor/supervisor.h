@@ -40,6 +40,7 @@ class Supervisor {
  private:
   explicit Supervisor(Options options);
   tl::expected<void, StartError> claim();
+  tl::expected<void, StartError> open_listeners();
   tl::expected<void, StartError> open_worker();
   void watch();
   void on_signal();
@@ -69,6 +70,7 @@ class Supervisor {
   ControlTargets targets_;
   std::unique_ptr<ControlServer> control_;
   std::vector<std::unique_ptr<SignalWatch>> signals_;
+  std::vector<Listener> listeners_;
   OutputLog::Subscription output_;
   std::unique_ptr<Timer> progress_, keep_socket_;
   int stop_signals_ = 0;

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -12,11 +11,11 @@
 
 #include "common/control_protocol.h"
 #include "common/files.h"
+#include "common/unix_socket.h"
 
 namespace zeroth {
 namespace {
 
-constexpr int kBacklog = 128;
 constexpr int kAcceptsPerTurn = 16;
 constexpr Milliseconds kRest{100};  // without accepting, when not even a client can be turned away
 
@@ -36,34 +35,6 @@ Status check_free(const std::string& path, bool lock_held) {
   if (!S_ISSOCK(info.st_mode)) return fail(path + ": there is a file that is no socket", EEXIST);
   if (!lock_held) return fail(path + ": a socket is there already", EADDRINUSE);
   return {};
-}
-
-// Nobody can connect before listen(), and the mode is right by then; the name appears last.
-Result<UniqueFd> bind_privately(const std::string& path) {
-  const std::string temporary = folder_of(path) + "/." + std::to_string(::getpid());
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() > kMaxSocketPath || temporary.size() > kMaxSocketPath) return fail(path + ": too long", ENAMETOOLONG);
-  std::memcpy(address.sun_path, temporary.c_str(), temporary.size() + 1);
-  UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!socket) return fail(last_error("socket"));
-  ::unlink(temporary.c_str());  // left behind by a dead process of the same number
-  if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-    return fail(last_error("bind " + temporary));
-  if (::chmod(temporary.c_str(), 0600) != 0 || ::listen(socket.get(), kBacklog) != 0 ||
-      ::rename(temporary.c_str(), path.c_str()) != 0) {
-    const Error error = last_error(path);
-    ::unlink(temporary.c_str());
-    return fail(error);
-  }
-  return socket;
-}
-
-bool is_ours(int client) {
-  ucred peer{};
-  socklen_t size = sizeof peer;
-  if (::getsockopt(client, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return false;
-  return peer.uid == 0 || peer.uid == ::geteuid();
 }
 
 // One line and the door closes; what does not fit into the socket's buffer is not worth waiting for.
@@ -90,7 +61,7 @@ Result<std::unique_ptr<ControlServer>> ControlServer::listen(Loop& loop, const s
   if (Status folder = check_folder(folder_of(path)); !folder)
     return fail(std::move(folder.error()).in("control socket"));
   if (Status free = check_free(path, lock_held); !free) return fail(std::move(free.error()).in("control socket"));
-  auto socket = bind_privately(path);
+  auto socket = listen_privately(path);
   if (!socket) return fail(std::move(socket.error()).in("control socket"));
   return std::unique_ptr<ControlServer>(new ControlServer(loop, path, std::move(*socket), std::move(handler), limits));
 }
@@ -150,7 +121,7 @@ void ControlServer::shed() {
 }
 
 void ControlServer::admit(UniqueFd client) {
-  if (!is_ours(client.get())) return turn_away(client, ErrorCode::Unauthorized, "this socket is another user's");
+  if (!is_of_our_user(client.get())) return turn_away(client, ErrorCode::Unauthorized, "this socket is another user's");
   if (connections_.size() >= limits_.connections) {
     return turn_away(client, ErrorCode::Busy, std::to_string(limits_.connections) + " connections are open already");
   }

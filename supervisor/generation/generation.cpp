@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <csignal>
+#include <cstring>
 
 #include "common/json_reader.h"
 
@@ -21,10 +22,27 @@ constexpr std::size_t kMaxEarlyStderr = 256 * 1024;  // longer is no list of dia
 constexpr std::size_t kMaxChanged = 32 * 1024;       // bytes of $ZEROTH_CHANGED
 
 // Ours, not the worker's.
-constexpr std::array<std::string_view, 12> kHidden = {
-    "ZEROTH_STATE_DIR=", "ZEROTH_RUNTIME_DIR=", "ZEROTH_PID_FILE=", "ZEROTH_FD=",
-    "NOTIFY_SOCKET=",    "WATCHDOG_USEC=",      "WATCHDOG_PID=",    "LISTEN_FDS=",
-    "LISTEN_PID=",       "LISTEN_FDNAMES=",     "ZEROTH_CHANGED=",  "ZEROTH_CHANGED_MORE="};
+constexpr std::array<std::string_view, 14> kHidden = {
+    "ZEROTH_STATE_DIR=", "ZEROTH_RUNTIME_DIR=",  "ZEROTH_PID_FILE=", "ZEROTH_FD=",  "NOTIFY_SOCKET=",
+    "WATCHDOG_USEC=",    "WATCHDOG_PID=",        "LISTEN_FDS=",      "LISTEN_PID=", "LISTEN_FDNAMES=",
+    "ZEROTH_CHANGED=",   "ZEROTH_CHANGED_MORE=", "ZEROTH_SOCKET=",   "ZEROTH_KEY="};
+
+// The socket is new and its buffer empty: what does not go out at once never will.
+bool send_with_descriptors(int socket, const std::string& line, const std::vector<int>& descriptors) {
+  iovec bytes{const_cast<char*>(line.data()), line.size()};
+  std::vector<char> room(CMSG_SPACE(descriptors.size() * sizeof(int)));
+  msghdr message{};
+  message.msg_iov = &bytes;
+  message.msg_iovlen = 1;
+  message.msg_control = room.data();
+  message.msg_controllen = room.size();
+  cmsghdr* head = CMSG_FIRSTHDR(&message);
+  head->cmsg_level = SOL_SOCKET;
+  head->cmsg_type = SCM_RIGHTS;
+  head->cmsg_len = CMSG_LEN(descriptors.size() * sizeof(int));
+  std::memcpy(CMSG_DATA(head), descriptors.data(), descriptors.size() * sizeof(int));
+  return ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) == static_cast<ssize_t>(line.size());
+}
 
 bool is_hidden(std::string_view assignment) {
   return std::any_of(kHidden.begin(), kHidden.end(),
@@ -54,6 +72,11 @@ std::vector<std::string> Generation::environment() const {
   set(all, env::kWorkerDir, plan_.worker_dir);
   set(all, env::kEmergencyFile, plan_.emergency_file);
   set(all, env::kAlive, plan_.alive_file);
+  if (!plan_.key.empty()) {
+    set(all, env::kSocket, plan_.socket);
+    set(all, env::kKey, plan_.key);
+  }
+  if (!plan_.lent.empty()) set(all, "LISTEN_FDNAMES", plan_.lent_names);
   std::string changed;
   std::size_t shown = 0;
   for (; shown < plan_.changed.size() && changed.size() + plan_.changed[shown].size() < kMaxChanged; ++shown) {
@@ -65,6 +88,10 @@ std::vector<std::string> Generation::environment() const {
 }
 
 Status Generation::spawn() {
+  if (child_) {
+    await_loaded();
+    return {};
+  }
   int ends[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return zeroth::fail(last_error("socketpair"));
   UniqueFd ours(ends[0]);
@@ -74,6 +101,7 @@ Status Generation::spawn() {
   request.env = environment();
   request.cwd = plan_.cwd;
   request.channel = theirs.get();
+  request.lent = plan_.lent;
   request.alive_file = plan_.alive_file;
   request.die_with_us = plan_.die_with_us;
   Child::Hooks hooks;
@@ -88,15 +116,68 @@ Status Generation::spawn() {
     return zeroth::fail(child.error());
   }
   child_ = std::move(*child);
+  open_channel(std::move(ours));
+  if (plan_.mute_after) {
+    start_timer_.start(*plan_.mute_after, [this] { on_no_hello(); });
+  } else {
+    await_loaded();
+  }
+  return {};
+}
+
+void Generation::open_channel(UniqueFd fd) {
   WorkerChannel::Callbacks callbacks;
   callbacks.on_event = [this](const Event& event) { on_event(event); };
   callbacks.on_request = [this](const Request& incoming) { on_request(incoming); };
   callbacks.on_end = [this](const std::string& reason) { on_channel_end(reason); };
-  channel_ = std::make_unique<WorkerChannel>(loop_, std::move(ours), std::move(callbacks));
+  channel_ = std::make_unique<WorkerChannel>(loop_, std::move(fd), std::move(callbacks));
+}
+
+bool Generation::take_channel(const std::string& key, UniqueFd& connection) {
+  if (plan_.key.empty() || key != plan_.key || hello_ || gone_) return false;
+  if (!plan_.lent.empty()) {
+    Json names = Json::array();
+    for (std::string_view rest = plan_.lent_names; !rest.empty();) {
+      const std::size_t end = std::min(rest.find(':'), rest.size());
+      names.push_back(rest.substr(0, end));
+      rest.remove_prefix(std::min(end + 1, rest.size()));
+    }
+    if (!send_with_descriptors(connection.get(), encode_event("sockets", {{"names", names}}), plan_.lent)) return false;
+  }
+  open_channel(std::move(connection));
+  return true;
+}
+
+void Generation::await_loaded() {
   start_timer_.start(plan_.start_timeout, [this] {
     fail(std::string(hello_ ? "not loaded" : "no hello") + " within " + human_duration(plan_.start_timeout));
   });
-  return {};
+}
+
+void Generation::on_no_hello() {
+  mute_ = said_loaded_ = said_ready_ = true;
+  const auto call = hooks_.on_loaded;
+  if (call) call();
+}
+
+void Generation::on_hello(const Event& event) {
+  if (hello_) return fail("a second hello");
+  auto hello = parse_hello(event.data);
+  if (!hello) return fail(hello.error().message);
+  hello_ = std::move(*hello);
+  if (!mute_) return await_loaded();
+  mute_ = said_loaded_ = said_ready_ = false;
+  live_since_.reset();
+  const auto call = hooks_.on_late_hello;
+  if (call) call();
+}
+
+// As if it had answered, but not before the caller has returned.
+void Generation::answer_for_mute(Answer on_answer) {
+  loop_.post([this, on_answer = std::move(on_answer), alive = std::weak_ptr<bool>(alive_)] {
+    if (alive.expired() || gone_) return;
+    on_answer(Json::object(), "{}");
+  });
 }
 
 void Generation::fail(const std::string& reason) {
@@ -115,13 +196,7 @@ void Generation::on_event(const Event& event) {
     if (call) call();
     return;
   }
-  if (event.name == "hello") {
-    if (hello_) return fail("a second hello");
-    auto hello = parse_hello(event.data);
-    if (!hello) return fail(hello.error().message);
-    hello_ = std::move(*hello);
-    return;
-  }
+  if (event.name == "hello") return on_hello(event);
   if (event.name == "loaded") {
     if (!hello_ || said_loaded_) return fail(hello_ ? "a second loaded" : "loaded before hello");
     auto loaded = parse_loaded(event.data);
@@ -157,6 +232,7 @@ void Generation::on_request(const Request& request) {
 
 void Generation::on_channel_end(const std::string& reason) {
   if (gone_) return;
+  if (plan_.mute_after && !hello_) return;  // closed unused, as wrappers do
   if (!reason.empty()) return fail(reason);
   start_timer_.start(kExitAfterChannelEnd, [this] { fail("it closed its channel and did not end"); });
 }
@@ -196,16 +272,24 @@ void Generation::on_exit(const ExitInfo& info) {
 }
 
 void Generation::restore(const RestoreHead& head, std::string_view state, Milliseconds deadline, Answer on_answer) {
+  if (mute_) {
+    answer_for_mute(std::move(on_answer));
+    const auto call = hooks_.on_ready;
+    if (call) call();
+    return;
+  }
   const std::uint64_t id = channel_->next_id();
   channel_->request_line(id, encode_restore(id, head, state), deadline, std::move(on_answer));
 }
 
 void Generation::go(Answer on_answer) {
   live_since_ = monotonic_now();
+  if (mute_) return answer_for_mute(std::move(on_answer));
   channel_->request("go", Json::object(), kGoDeadline, std::move(on_answer));
 }
 
 void Generation::request(std::string_view command, const Json& params, Milliseconds deadline, Answer on_answer) {
+  if (mute_) return on_answer(refuse(ErrorCode::Refused, "the worker does not speak the protocol"), {});
   channel_->request(command, params, deadline, std::move(on_answer));
 }
 
@@ -216,8 +300,10 @@ void Generation::respond(std::string line) {
 void Generation::stop(Milliseconds deadline) {
   if (gone_) return;
   if (failure_.empty()) failure_ = "stopped";
-  channel_->request("stop", {{"deadline_ms", deadline.count()}}, deadline, [](const auto&, std::string_view) {});
-  stop_timer_.start(deadline, [this, deadline] {
+  const bool asked = !mute_ && (hello_ || !plan_.mute_after);
+  if (asked)
+    channel_->request("stop", {{"deadline_ms", deadline.count()}}, deadline, [](const auto&, std::string_view) {});
+  stop_timer_.start(asked ? deadline : Milliseconds(0), [this, deadline] {
     (void)child_->signal_group(SIGTERM);
     stop_timer_.start(deadline, [this] { kill(); });
   });

@@ -29,11 +29,17 @@ struct GenerationPlan {
   std::string emergency_file;  // $ZEROTH_EMERGENCY_FILE
   std::string alive_file;      // locked for as long as the process lives
   std::vector<std::string> changed;
+  std::vector<int> lent;    // listening sockets, not ours to close
+  std::string socket, key;  // $ZEROTH_SOCKET and $ZEROTH_KEY; "" for none
+  std::string lent_names;   // $LISTEN_FDNAMES
   bool die_with_us = false;
   bool built_in = false;     // zeroth-worker: its diagnostics come as JSON on stderr
   std::string program_hash;  // content that it runs
   std::string program_copy;  // kept file that it runs, "" if it runs from disk
   Milliseconds start_timeout{60'000};
+  // Without a hello within this time it is taken as a program that does not speak: live, but without state. nullopt: it
+  // must speak, within start_timeout.
+  std::optional<Milliseconds> mute_after;
 };
 
 class Generation {
@@ -47,6 +53,8 @@ class Generation {
     std::function<void()> on_gone;
     std::function<void(const Json& id)> on_save;
     std::function<void()> on_beat;
+    // A mute one speaks after all. It has to be restored and sent go like one that has just been spawned.
+    std::function<void()> on_late_hello;
     // Output it wrote, but for the JSON diagnostics of the built-in worker. Bytes are valid during the call.
     std::function<void(OutputStream, std::string_view)> on_output;
   };
@@ -54,13 +62,18 @@ class Generation {
   Generation(Loop& loop, GenerationPlan plan);
 
   void set_hooks(Hooks hooks) { hooks_ = std::move(hooks); }
-  // Fails if the process could not be started; then no hook is called.
+  // Fails if the process could not be started; then no hook is called. Of one that spoke late it only goes on.
   Status spawn();
 
   std::uint64_t number() const { return plan_.number; }
   const GenerationPlan& plan() const { return plan_; }
   pid_t pid() const { return child_ ? child_->pid() : 0; }
   bool gone() const { return gone_; }
+  // It has not said hello: restore and go are answered for it, everything else is refused, stop is a signal.
+  bool mute() const { return mute_; }
+  // Takes a connection as its channel, in which this generation's hello waits to be read. Refused (false, the
+  // connection is left alone) if the key is another's or a hello was said before.
+  bool take_channel(const std::string& key, UniqueFd& connection);
   const std::optional<ExitInfo>& exit() const { return exit_; }
   // What it was told to die of, or what it broke; "" if it ended by itself.
   const std::string& failure() const { return failure_; }
@@ -89,6 +102,11 @@ class Generation {
  private:
   std::vector<std::string> environment() const;
   void on_event(const Event& event);
+  void open_channel(UniqueFd fd);
+  void on_hello(const Event& event);
+  void on_no_hello();
+  void await_loaded();
+  void answer_for_mute(Answer on_answer);
   void on_request(const Request& request);
   void on_channel_end(const std::string& reason);
   void on_output(OutputStream stream, std::string_view bytes);
@@ -105,6 +123,7 @@ class Generation {
   MonotonicTime spawned_at_{};
   std::optional<MonotonicTime> last_beat_at_, live_since_;
   std::optional<Hello> hello_;
+  bool mute_ = false;
   bool said_loaded_ = false;
   bool said_ready_ = false;
   Loaded loaded_;
@@ -115,6 +134,7 @@ class Generation {
   int spawn_error_ = 0;
   std::optional<ExitInfo> exit_;
   bool gone_ = false;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
 }  // namespace zeroth

@@ -13,17 +13,13 @@
 #include "common/files.h"
 #include "common/hash.h"
 #include "common/json.h"
+#include "common/text.h"
 #include "supervisor/instance/instance_record.h"
 
 namespace zeroth {
 namespace {
 
-constexpr std::size_t kMaxName = 64;
 constexpr std::size_t kTagDigits = 6;
-
-bool is_name_char(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-';
-}
 
 // `name` with "-<6 hex>" of what it stands for, no longer than a name may be.
 std::string tagged(std::string_view name, std::string_view of) {
@@ -126,11 +122,6 @@ Identity identify_command(const std::string& cwd, const std::vector<std::string>
     if (script != argv.end()) called = *script;
   }
   return {cwd + ": " + dump(Json(argv)), stem_of(called)};
-}
-
-bool is_valid_name(std::string_view name) {
-  return !name.empty() && name.size() <= kMaxName && name != "." && name != ".." &&
-         std::all_of(name.begin(), name.end(), is_name_char);
 }
 
 std::string name_from_stem(std::string_view stem) {

@@ -21,8 +21,6 @@ struct Identity {
 Result<Identity> identify_program(const std::string& path);
 Identity identify_command(const std::string& cwd, const std::vector<std::string>& argv);
 
-// ^[A-Za-z0-9_.-]{1,64}$, and neither "." nor "..".
-bool is_valid_name(std::string_view name);
 // The stem if it is a valid name; else its valid characters, '_' for the others, and 6 hex of its hash.
 std::string name_from_stem(std::string_view stem);
 

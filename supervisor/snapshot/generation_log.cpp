@@ -26,7 +26,8 @@ std::optional<std::uint64_t> to_generation(const Json& receipt) {
 
 Json live_line(const LiveGeneration& live) {
   return {{"event", "live"},       {"generation", live.generation}, {"pid", live.pid},
-          {"schema", live.schema}, {"identity", live.identity},     {"program_hash", live.program_hash}};
+          {"schema", live.schema}, {"identity", live.identity},     {"program_hash", live.program_hash},
+          {"speaks", live.speaks}};
 }
 
 }  // namespace
@@ -72,9 +73,9 @@ void GenerationLog::take(const Json& line) {
   generation_ = std::max(generation_, field_or<std::uint64_t>(line, "generation", 0));
   sequence_ = std::max(sequence_, field_or<std::uint64_t>(line, "sequence", 0));
   if (event == "live") {
-    live_ = LiveGeneration{field_or<std::uint64_t>(line, "generation", 0), field_or<std::int64_t>(line, "pid", 0),
-                           field_or<std::string>(line, "schema", ""), field_or<std::string>(line, "identity", ""),
-                           field_or<std::string>(line, "program_hash", "")};
+    live_ = LiveGeneration{field_or<std::uint64_t>(line, "generation", 0),  field_or<std::int64_t>(line, "pid", 0),
+                           field_or<std::string>(line, "schema", ""),       field_or<std::string>(line, "identity", ""),
+                           field_or<std::string>(line, "program_hash", ""), field_or<bool>(line, "speaks", true)};
   } else if (event == "receipt") {
     if (const Json* receipt = find_member(line, "receipt")) take_receipt(*receipt);
   }

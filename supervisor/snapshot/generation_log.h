@@ -30,6 +30,7 @@ struct LiveGeneration {
   std::string schema;
   std::string identity;
   std::string program_hash = "";
+  bool speaks = true;  // said hello
 };
 
 class GenerationLog {

@@ -1,12 +1,20 @@
 #include "supervisor/worker/launch_plan.h"
 
+#include "supervisor/generation/hello_socket.h"
 #include "supervisor/process/alive_lock.h"
 #include "supervisor/process/emergency_files.h"
 
 namespace zeroth {
+namespace {
+
+constexpr Milliseconds kSaysHello{3'000};  // a command that has not by then is taken as one that never will
+constexpr Milliseconds kSettled{1'000};    // one that did not last time: having lived that long is its readiness
+
+}  // namespace
 
 GenerationPlan launch_plan(const Worker::Setup& setup, std::uint64_t number, const std::string& cause,
-                           const Content& content, const std::vector<std::string>& changed) {
+                           const Content& content, const std::vector<std::string>& changed,
+                           std::optional<bool> known_to_speak) {
   const Options& options = *setup.options;
   GenerationPlan plan;
   plan.number = number;
@@ -19,7 +27,13 @@ GenerationPlan launch_plan(const Worker::Setup& setup, std::uint64_t number, con
     if (options.halflife) plan.argv.insert(plan.argv.end(), {"--halflife", Json(*options.halflife).dump()});
   } else {
     plan.argv = options.command;
+    plan.socket = setup.hello_socket;
+    plan.key = make_key();
     plan.die_with_us = true;
+  }
+  for (const Listener& listener : *setup.listeners) {
+    plan.lent.push_back(listener.fd.get());
+    plan.lent_names += (plan.lent_names.empty() ? "" : ":") + listener.name;
   }
   plan.env = options.env;
   plan.cwd = setup.cwd;
@@ -30,6 +44,9 @@ GenerationPlan launch_plan(const Worker::Setup& setup, std::uint64_t number, con
   plan.program_hash = content.hash;
   plan.program_copy = content.copy;
   plan.start_timeout = options.start_timeout;
+  if (!plan.built_in && !options.protocol && !known_to_speak.value_or(false)) {
+    plan.mute_after = known_to_speak ? kSettled : kSaysHello;
+  }
   return plan;
 }
 

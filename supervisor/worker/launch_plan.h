@@ -1,6 +1,7 @@
 #pragma once
 // How a worker's set-up becomes one process and one snapshot's head.
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,8 +11,10 @@
 
 namespace zeroth {
 
+// `known_to_speak`: what the last live generation did; nullopt: there was none.
 GenerationPlan launch_plan(const Worker::Setup& setup, std::uint64_t number, const std::string& cause,
-                           const Content& content, const std::vector<std::string>& changed);
+                           const Content& content, const std::vector<std::string>& changed,
+                           std::optional<bool> known_to_speak);
 
 // All but sequence, schema and length.
 SnapshotEnvelope snapshot_head(const Worker::Setup& setup, std::uint64_t generation, const std::string& program_hash,

@@ -75,6 +75,7 @@ Worker::Worker(Loop& loop, Setup setup, GenerationLog log, Hooks hooks)
                [this](const std::string& note) {
                  emit("log", {{"level", "warning"}, {"message", note}});
                }),
+      port_check_(loop, [this](const std::string& what) { on_own_port(what); }),
       restart_timer_(loop),
       rejection_timer_(loop),
       reread_timer_(loop),
@@ -101,6 +102,7 @@ void Worker::set_state(WorkerState state) {
 // ---- Start
 
 void Worker::start() {
+  if (!setup_.hello_socket.empty()) open_hello_socket();
   SnapshotEnvelope head = snapshot_head(setup_, 0, "", "emergency");
   recovery_ =
       std::make_unique<Recovery>(loop_, setup_.folder, store_, log_, std::move(head),
@@ -132,7 +134,8 @@ void Worker::first_content(const Result<Content>& content) {
   hooks_.on_start_failed(exit_code_for(content.error().code), receipt);
 }
 
-void Worker::launch(const std::string& operation, const std::string& cause, Content content, bool kept_code) {
+void Worker::launch(const std::string& operation, const std::string& cause, Content content, bool kept_code,
+                    std::vector<std::string> changed) {
   restart_timer_.stop();
   set_state(WorkerState::Starting);
   if (!kept_code) newest_ = content;
@@ -146,6 +149,7 @@ void Worker::launch(const std::string& operation, const std::string& cause, Cont
   plan.receipt.from = log_.last_live() ? log_.last_live()->generation : 0;
   plan.receipt.mode = "start";
   plan.receipt.cause = cause;
+  plan.receipt.changed = std::move(changed);
   plan.began = monotonic_now();
   plan.deadlines.stop = setup_.options->stop_timeout;
   handover_ = std::make_unique<Handover>(loop_, std::move(plan), handover_hooks());
@@ -223,6 +227,7 @@ Handover::Hooks Worker::handover_hooks() {
 
 std::shared_ptr<Generation> Worker::make_candidate() {
   if (!runs_kept_code_) target_ = newest_;
+  if (spoke_late_) return std::exchange(spoke_late_, nullptr);
   const std::string cause = handover_ ? handover_->receipt().cause : "start";
   const std::vector<std::string> changed = handover_ ? handover_->receipt().changed : std::vector<std::string>();
   const bool uncut = handover_ && handover_->context().mode == HandoverMode::Recreate && !handover_->context().old_cuts;
@@ -231,7 +236,9 @@ std::shared_ptr<Generation> Worker::make_candidate() {
   if (Status logged = log_.spawned(number, target_->hash, cause); !logged) {
     emit("log", {{"level", "warning"}, {"message", logged.error().message}});
   }
-  return std::make_shared<Generation>(loop_, launch_plan(setup_, number, cause, *target_, changed));
+  const auto& before = log_.last_live();
+  const std::optional<bool> speaks = before ? std::optional(before->speaks) : std::nullopt;
+  return std::make_shared<Generation>(loop_, launch_plan(setup_, number, cause, *target_, changed, speaks));
 }
 
 std::shared_ptr<Checkpoint> Worker::make_checkpoint(const std::shared_ptr<Generation>& generation,
@@ -268,8 +275,12 @@ void Worker::on_cut() {
 }
 
 void Worker::on_go(const std::shared_ptr<Generation>& generation, const Receipt& receipt) {
-  LiveGeneration line{generation->number(), generation->pid(), generation->loaded().schema, setup_.identity,
-                      generation->plan().program_hash};
+  LiveGeneration line{generation->number(),
+                      generation->pid(),
+                      generation->loaded().schema,
+                      setup_.identity,
+                      generation->plan().program_hash,
+                      !generation->mute()};
   if (Status logged = log_.live(line); !logged)
     emit("log", {{"level", "warning"}, {"message", logged.error().message}});
   if (live_) {
@@ -308,6 +319,11 @@ void Worker::on_go_answered() {
   if (!stopping && live_->loaded().capabilities.checkpoint) {
     checkpointer_.begin(handover_->context().mode == HandoverMode::Start && restored);
   }
+  const bool told = !first_start_ || !live_->mute();
+  if (!told)
+    emit("log",
+         {{"level", "info"}, {"message", "it does not speak the worker protocol: it is restarted, without state"}});
+  if (!setup_.options->command.empty()) port_check_.begin(live_->pid(), live_->plan().lent);
   if (first_start_ || handover_->receipt().code) sidecar_.write(current_->copy);
   first_start_ = false;
 }
@@ -351,6 +367,7 @@ Generation::Hooks Worker::live_hooks(const std::shared_ptr<Generation>& generati
     emit("log", {{"level", "error"}, {"message", "generation " + std::to_string(of->number()) + ": " + reason}});
     of->kill();
   };
+  hooks.on_late_hello = [this] { on_late_hello(); };
   hooks.on_gone = [this] { on_live_end(); };
   return hooks;
 }

@@ -11,7 +11,9 @@
 #include <vector>
 
 #include "common/loop/loop.h"
+#include "supervisor/generation/hello_socket.h"
 #include "supervisor/options.h"
+#include "supervisor/process/listeners.h"
 #include "supervisor/process/orphans.h"
 #include "supervisor/process/output_log.h"
 #include "supervisor/process/restart_policy.h"
@@ -24,6 +26,7 @@
 #include "supervisor/worker/content.h"
 #include "supervisor/worker/final_stop.h"
 #include "supervisor/worker/heartbeat.h"
+#include "supervisor/worker/port_check.h"
 #include "supervisor/worker/recovery.h"
 #include "supervisor/worker/sidecar.h"
 
@@ -52,7 +55,9 @@ class Worker {
     std::string worker_binary;  // zeroth-worker, for programs
     std::string cwd;            // of a command
     std::shared_ptr<const WatchScope> scope;
+    const std::vector<Listener>* listeners = nullptr;  // lent to every generation
     Orphans* orphans = nullptr;
+    std::string hello_socket;  // path for processes that cannot use the inherited channel; "" for none
   };
 
   struct Hooks {
@@ -107,7 +112,8 @@ class Worker {
   void first_content(const Result<Content>& content);
 
   // Starts without a live generation.
-  void launch(const std::string& operation, const std::string& cause, Content content, bool kept_code);
+  void launch(const std::string& operation, const std::string& cause, Content content, bool kept_code,
+              std::vector<std::string> changed = {});
   void search_source();
   void tell_skipped(const Skipped& snapshot);
   // Reload of a live one.
@@ -115,6 +121,13 @@ class Worker {
   void begin_reload(ReloadRequest request);
   void answer_unchanged(const ReloadRequest& request);
   void decide_mode();
+  // Programs that do not speak, and ports that workers open themselves (worker_mute.cpp).
+  void replace_mute(ReloadRequest request);
+  void on_mute_replaced();
+  void on_late_hello();
+  void open_hello_socket();
+  void on_own_port(const std::string& what);
+  bool lost_a_port(const Handover& attempt) const;
   Handover::Hooks handover_hooks();
   std::shared_ptr<Generation> make_candidate();
   std::shared_ptr<Checkpoint> make_checkpoint(const std::shared_ptr<Generation>& generation, const std::string& cause);
@@ -155,6 +168,8 @@ class Worker {
   Checkpointer checkpointer_;
   Heartbeat heartbeat_;
   Sidecar sidecar_;
+  PortCheck port_check_;
+  std::unique_ptr<HelloSocket> hello_socket_;
   std::unique_ptr<Recovery> recovery_;
   Timer restart_timer_;
   Timer rejection_timer_;
@@ -178,6 +193,9 @@ class Worker {
   bool first_start_ = true;
   bool starts_fresh_ = false;
   bool second_try_ = false;
+  std::optional<ReloadRequest> replacing_;  // a mute one is being stopped for this
+  std::shared_ptr<Generation> spoke_late_;  // to be the next candidate
+  std::string own_port_;                    // "python3 opens port 3000 itself"; "" if none is known
   std::string failed_hash_;           // content that did not make it: not tried again until it changes or somebody asks
   std::optional<Content> before_go_;  // current_ and previous_ as they were before the last go
   std::optional<Content> previous_before_go_;

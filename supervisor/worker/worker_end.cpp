@@ -54,6 +54,7 @@ void Worker::on_live_end() {
   }
   live_.reset();
   bury(ended);
+  if (replacing_) return on_mute_replaced();
   crashed(ended, meaning);
 }
 
@@ -64,7 +65,7 @@ void Worker::crashed(const std::shared_ptr<Generation>& ended, const std::string
   iteration_at_end_ = last_iteration_;
   WorkerEnd end;
   end.now = monotonic_now();
-  end.can_roll_back = previous_.has_value();
+  end.can_roll_back = previous_ && !previous_->copy.empty();  // a command's earlier code is not kept
   if (ended) {
     output_.finish(ended->number());
     last_exit_ = exit_json(*ended, meaning, output_.tail(kCrashLines));
@@ -201,6 +202,8 @@ void Worker::stop(bool insist, std::function<void(const StopOutcome&)> done) {
   rejection_timer_.stop();
   reread_timer_.stop();
   heartbeat_.pause();
+  port_check_.cancel();
+  if (replacing_) pending_.push_back(*std::exchange(replacing_, std::nullopt));
   if (state_ == WorkerState::Stopped) return finish_stop({});
   set_state(WorkerState::Stopping);
   if (handover_) return handover_->stop_requested();

@@ -55,7 +55,7 @@ void Worker::on_content(ReloadRequest request, const Result<Content>& content) {
     }
     return;
   }
-  if (recovery_ || !current_) {
+  if (recovery_ || !current_ || replacing_) {
     pending_.push_back(std::move(request));
     return;
   }
@@ -74,8 +74,9 @@ void Worker::begin_reload(ReloadRequest request) {
   lost_old_.reset();
   if (!runs) {
     policy_.reset();
-    return launch("reload", request.cause, *newest_, false);
+    return launch("reload", request.cause, *newest_, false, request.changed);
   }
+  if (live_->mute()) return replace_mute(std::move(request));
   decide_mode();
   Handover::Plan plan;
   plan.context.mode = mode_ == ReloadMode::Overlap ? HandoverMode::Overlap : HandoverMode::Recreate;
@@ -128,8 +129,12 @@ void Worker::decide_mode() {
   const bool can_overlap = can.restore && can.hold && can.checkpoint;
   mode_ = setup_.options->reload;
   if (mode_ == ReloadMode::Auto) {
-    mode_ = can_overlap ? ReloadMode::Overlap : ReloadMode::Recreate;
-    mode_reason_ = can_overlap ? "the worker can hold and restore" : "the worker announced no hold and restore";
+    const bool own_port = !own_port_.empty();
+    mode_ = can_overlap && !own_port ? ReloadMode::Overlap : ReloadMode::Recreate;
+    mode_reason_ = live_->mute()  ? "it does not speak the worker protocol"
+                   : !can_overlap ? "the worker announced no hold and restore"
+                   : own_port     ? own_port_ + "; lend it with --listen for no downtime"
+                                  : "the worker can hold and restore";
   } else if (mode_ == ReloadMode::Overlap && !can_overlap) {
     mode_ = ReloadMode::Recreate;
     mode_reason_ = "overlap was asked for, but the worker announced no hold and restore";
@@ -204,6 +209,12 @@ void Worker::on_handover_done(const std::vector<HandoverAction>& actions) {
     }
   }
   second_try_ = again && what.has_value();
+  if (lost_a_port(*finished)) {
+    own_port_ = "the port it opens itself was taken by the generation before";
+    emit("log", {{"level", "info"}, {"message", "the next try is recreate: " + own_port_}});
+    failed_hash_.clear();
+    pending_.insert(pending_.begin(), {"edit", true, finished->receipt().changed, monotonic_now(), {}});
+  }
   if (again) failed_hash_.clear();
   if (what == HandoverAction::StopOldNow || what == HandoverAction::StopNew) return begin_stop(live_, nullptr);
   if (what == HandoverAction::StopOldWithCut) return begin_stop(live_, finished->checkpoint());

@@ -141,8 +141,12 @@ void Daemon::launch(std::optional<std::vector<std::string>> options) {
   client_.reset();
   std::vector<std::string> words = {built("zeroth-supervise")};
   const auto command = std::find(options_.begin(), options_.end(), kCommand);
-  if (command != options_.end()) words.insert(words.end(), {"--name", name_, "--protocol", "--watch", program_});
+  const auto mute = std::find(options_.begin(), options_.end(), kMuteCommand);
+  if (command != options_.end()) words.push_back("--protocol");
+  if (command != options_.end() || mute != options_.end())
+    words.insert(words.end(), {"--name", name_, "--watch", program_});
   words.insert(words.end(), options_.begin(), options_.end());
+  std::replace(words.begin(), words.end(), std::string(kMuteCommand), std::string(kCommand));
   words.push_back(program_);
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());

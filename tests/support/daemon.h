@@ -26,6 +26,8 @@ class Daemon {
   explicit Daemon(std::string_view program, std::vector<std::string> options = {}, std::string file = "greeting.zero");
   // The same for a command that speaks the protocol: `program` is what is watched, its path the command's last word.
   static constexpr const char* kCommand = "--";  // option behind which the command stands
+  // The same for one that need not speak.
+  static constexpr const char* kMuteCommand = "--mute";
   // Kills and reaps everything of it.
   ~Daemon();
   Daemon(const Daemon&) = delete;

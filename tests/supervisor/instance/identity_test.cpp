@@ -7,6 +7,7 @@
 
 #include "common/control_protocol.h"
 #include "common/files.h"
+#include "common/text.h"
 #include "supervisor/instance/instance_record.h"
 #include "tests/support/temp_dir.h"
 

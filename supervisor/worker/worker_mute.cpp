@@ -1,0 +1,75 @@
+// Worker: programs that do not speak the protocol, and workers that open their port themselves.
+
+#include <algorithm>
+#include <utility>
+
+#include "supervisor/worker/worker.h"
+
+namespace zeroth {
+namespace {
+
+constexpr std::size_t kLastLines = 20;  // of a failed candidate, in which a taken port is looked for
+
+}  // namespace
+
+// There is no state to carry over and nothing to take a cut of: the old one is stopped, then the new one started.
+void Worker::replace_mute(ReloadRequest request) {
+  set_state(WorkerState::Starting);
+  port_check_.cancel();
+  replacing_ = std::move(request);
+  live_->stop(setup_.options->stop_timeout);
+}
+
+void Worker::on_mute_replaced() {
+  const ReloadRequest request = *std::exchange(replacing_, std::nullopt);
+  policy_.reset();
+  launch("reload", request.cause, *newest_, false, request.changed);
+}
+
+// A process that cannot use the descriptor it inherited finds its generation by the secret.
+void Worker::open_hello_socket() {
+  const auto take = [this](const std::string& key, UniqueFd& connection) {
+    const std::shared_ptr<Generation> candidate = handover_ ? handover_->candidate() : nullptr;
+    for (const auto& one : {candidate, live_}) {
+      if (one && one->take_channel(key, connection)) return true;
+    }
+    return false;
+  };
+  auto opened = HelloSocket::listen(loop_, setup_.hello_socket, take);
+  if (opened) {
+    hello_socket_ = std::move(*opened);
+  } else {
+    emit("log", {{"level", "warning"}, {"message", opened.error().message}});
+  }
+}
+
+// It goes through the same steps as one that has just been spawned: restored, sent go.
+void Worker::on_late_hello() {
+  emit("log", {{"level", "info"}, {"message", "generation " + std::to_string(live_->number()) + " speaks after all"}});
+  if (handover_ || final_stop_ || replacing_) return;  // it is on its way out
+  spoke_late_ = std::exchange(live_, nullptr);
+  launch("start", "start", *current_, false);
+}
+
+void Worker::on_own_port(const std::string& what) {
+  if (own_port_ == what || !live_) return;
+  own_port_ = what;
+  const ReloadMode before = mode_;
+  decide_mode();
+  if (mode_ != before) emit("log", {{"level", "info"}, {"message", "reloads are recreate: " + mode_reason_}});
+}
+
+// Did the new generation die of the port that the old one still holds? Only once: then the mode is another.
+bool Worker::lost_a_port(const Handover& attempt) const {
+  const auto& candidate = attempt.last_candidate();
+  const bool failed = candidate && candidate->gone() && candidate != live_;
+  if (!failed || attempt.context().mode != HandoverMode::Overlap || setup_.options->reload != ReloadMode::Auto)
+    return false;
+  const std::vector<OutputEntry> lines = output_.tail(kLastLines);
+  return std::any_of(lines.begin(), lines.end(), [&](const OutputEntry& line) {
+    return line.generation == candidate->number() && (line.text.find("EADDRINUSE") != std::string::npos ||
+                                                      line.text.find("Address already in use") != std::string::npos);
+  });
+}
+
+}  // namespace zeroth

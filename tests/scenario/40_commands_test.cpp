@@ -1,0 +1,143 @@
+// Commands that do not speak the protocol: restarted, kept running, without state.
+
+#include <arpa/inet.h>
+#include <doctest/doctest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "common/exit_codes.h"
+#include "tests/scenario/fake.h"
+#include "tests/scenario/scenario.h"
+
+namespace zeroth::scenario {
+namespace {
+
+constexpr const char* kWaits = "exec sleep 100000\n";
+
+// `sh FILE`, restarted when the file changes.
+class ShellDaemon : public Daemon {
+ public:
+  explicit ShellDaemon(const std::string& script, std::vector<std::string> options = {})
+      : Daemon(script, with_shell(std::move(options)), "job.sh") {}
+
+ private:
+  static std::vector<std::string> with_shell(std::vector<std::string> options) {
+    options.insert(options.end(), {kMuteCommand, "sh"});
+    return options;
+  }
+};
+
+bool connects(std::uint16_t port) {
+  const UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  return ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+}
+
+// A port that somebody listens on, for as long as the object lives.
+struct TakenPort {
+  TakenPort() : fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    REQUIRE(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+    REQUIRE(::listen(fd.get(), 1) == 0);
+    REQUIRE(::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0);
+    port = ntohs(address.sin_port);
+  }
+  UniqueFd fd;
+  std::uint16_t port = 0;
+};
+
+}  // namespace
+
+TEST_CASE("commands: one that does not speak runs, is restarted by a save and by its death, and is stopped") {
+  ShellDaemon daemon(std::string("echo first\n") + kWaits);
+  const Json first = daemon.worker();
+  CHECK(first["mode"] == "recreate");
+  CHECK(says(first["mode_reason"].get<std::string>(), "does not speak"));
+  CHECK(says(daemon.err(), "does not speak the worker protocol"));
+  daemon.write_renamed(std::string("echo second\n") + kWaits);
+  const Json second = daemon.wait_generation(2);
+  CHECK(second["pid"] != first["pid"]);
+  CHECK(wait_reaped(first["pid"].get<pid_t>()));
+  CHECK(second["last_reload"]["verdict"] == "ok");
+  CHECK(second["last_reload"]["changed"].size() == 1);
+  daemon.kill_worker();
+  CHECK(daemon.wait_generation(3)["last_reload"]["operation"] == "crash-restart");
+  CHECK(says(daemon.out(), "second"));
+  CHECK(daemon.call("observe").error().code == ErrorCode::UnknownCommand);
+  const auto refused = daemon.call("checkpoint");
+  REQUIRE(!refused);
+  CHECK(says(refused.error().message, "keeps no state"));
+  CHECK(daemon.terminate() == kExitOk);
+}
+
+TEST_CASE("commands: one that ends well is finished until the next save; one that fails is tried again") {
+  ShellDaemon daemon(kWaits);
+  daemon.write_renamed("exit 0\n");
+  daemon.wait_until([](const Json& worker) { return worker["state"] == "finished"; });
+  CHECK(daemon.worker()["last_exit"]["code"] == 0);
+  daemon.write_renamed("exit 3\n");
+  const Json failed = daemon.wait_until([](const Json& worker) { return worker["restarts"] >= 2; });
+  CHECK(failed["last_exit"]["code"] == 3);
+  daemon.write_renamed(kWaits);
+  daemon.wait_until([](const Json& worker) { return worker["state"] == "ready"; });
+}
+
+TEST_CASE("commands: one that speaks late is restored and keeps its state from then on") {
+  const std::string behaviour = dump(behaviour_at("before_hello", "wait speak", {1}));
+  Daemon daemon(behaviour, {Daemon::kMuteCommand, built("fake_worker")}, "behaviour.json");
+  CHECK(daemon.worker()["mode"] == "recreate");
+  const pid_t pid = daemon.worker_pid();
+  daemon.dir().write("code/speak", "");
+  daemon.wait_until([](const Json& worker) { return worker["state"] == "ready" && worker["mode"] == "overlap"; });
+  CHECK(daemon.worker_pid() == pid);
+  daemon.ask("inc", {{"by", 7}});
+  daemon.write_renamed("{}");
+  daemon.wait_generation(2);
+  CHECK(daemon.ask("get")["count"] == 7);
+}
+
+TEST_CASE("commands: a socket is opened before the worker, lent to each generation, and never refuses") {
+  std::uint16_t port = 0;
+  {
+    const TakenPort free_soon;
+    port = free_soon.port;
+  }
+  ShellDaemon daemon(std::string("echo lent $LISTEN_FDS $LISTEN_FDNAMES $(readlink /proc/$$/fd/3)\n") + kWaits,
+                     {"--listen", "web=127.0.0.1:" + std::to_string(port)});
+  CHECK(connects(port));
+  CHECK(says(daemon.out(), "lent 1 web socket:["));
+  daemon.write_renamed(std::string("echo again $LISTEN_FDS\n") + kWaits);
+  for (Json now = daemon.worker(); now["generation"] != 2; now = daemon.worker()) CHECK(connects(port));
+  daemon.wait_generation(2);
+  CHECK(says(daemon.out(), "again 1"));
+  CHECK(daemon.terminate() == kExitOk);
+  CHECK_FALSE(connects(port));
+}
+
+TEST_CASE("commands: a socket that is taken is an error that names its holder") {
+  const TakenPort taken;
+  const TempDir dir;
+  const ProcessResult result =
+      run_process({built("zeroth-supervise"), "--listen", std::to_string(taken.port), "--", "true"},
+                  {{"ZEROTH_STATE_DIR", dir.path("state")}, {"ZEROTH_RUNTIME_DIR", dir.path("run")}});
+  CHECK(result.exit_code == kExitTaken);
+  CHECK(says(result.err, "pid " + std::to_string(::getpid())));
+  CHECK(says(result.err, "--listen 127.0.0.1:" + std::to_string(taken.port) + " is taken by"));
+}
+
+TEST_CASE("commands: an address that is none is a usage error that says what is one") {
+  for (const char* address : {"", "x", "70000", "http=", "a b=80", "999.1.1.1:80", "unix:", "::1"}) {
+    CAPTURE(address);
+    const ProcessResult result = run_process({built("zeroth-supervise"), "--listen", address, "--", "true"});
+    CHECK(result.exit_code == kExitUsage);
+    CHECK(says(result.err, "--listen"));
+  }
+}
+
+}  // namespace zeroth::scenario
