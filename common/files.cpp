@@ -1,12 +1,39 @@
 #include "common/files.h"
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
+#include <memory>
+#include <optional>
 
 namespace zeroth {
+namespace {
+
+constexpr std::string_view kTemporarySuffix = ".tmp";
+
+std::string temporary_name(const std::string& name, pid_t pid) {
+  return "." + name + "." + std::to_string(pid) + std::string(kTemporarySuffix);
+}
+
+// Who made a file of that name with temporary_name(), nullopt if nobody did; `of`: only for this one, "" for any.
+std::optional<pid_t> maker_of_temporary(std::string_view file, std::string_view of) {
+  if (!file.starts_with('.') || !file.ends_with(kTemporarySuffix)) return std::nullopt;
+  file.remove_prefix(1);
+  file.remove_suffix(kTemporarySuffix.size());
+  const std::size_t dot = file.rfind('.');
+  if (dot == std::string_view::npos || dot == 0 || (!of.empty() && file.substr(0, dot) != of)) return std::nullopt;
+  pid_t pid = 0;
+  const auto [end, error] = std::from_chars(file.data() + dot + 1, file.data() + file.size(), pid);
+  if (error != std::errc() || end != file.data() + file.size() || pid <= 0) return std::nullopt;
+  return pid;
+}
+
+}  // namespace
 
 Result<std::string> read_file(const std::string& path, std::size_t max_bytes) {
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
@@ -88,7 +115,7 @@ Status sync_file(const std::string& path) {
 }
 
 Status put_file(const std::string& path, mode_t mode, const std::function<Status(int fd)>& write) {
-  const std::string temporary = folder_of(path) + "/." + name_of(path) + "." + std::to_string(::getpid()) + ".tmp";
+  const std::string temporary = folder_of(path) + "/" + temporary_name(name_of(path), ::getpid());
   ::unlink(temporary.c_str());  // left behind by a dead process of the same number
   UniqueFd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
   if (!fd) return fail(last_error(temporary));
@@ -114,6 +141,19 @@ Status replace_file(const std::string& path, mode_t mode, const std::function<St
 
 Status write_file_atomically(const std::string& path, std::string_view bytes, mode_t mode) {
   return replace_file(path, mode, [&](int fd) { return write_all(fd, bytes); });
+}
+
+std::vector<std::string> remove_dead_temporaries(const std::string& folder, const std::string& name) {
+  std::vector<std::string> removed;
+  const std::unique_ptr<DIR, int (*)(DIR*)> opened(::opendir(folder.c_str()), ::closedir);
+  if (!opened) return removed;
+  while (const dirent* entry = ::readdir(opened.get())) {
+    const auto maker = maker_of_temporary(entry->d_name, name);
+    if (!maker) continue;
+    const bool lives = *maker != ::getpid() && (::kill(*maker, 0) == 0 || errno != ESRCH);
+    if (!lives && ::unlinkat(::dirfd(opened.get()), entry->d_name, 0) == 0) removed.emplace_back(entry->d_name);
+  }
+  return removed;
 }
 
 Status make_folders(const std::string& path) {

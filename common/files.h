@@ -8,6 +8,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/result.h"
 #include "common/unique_fd.h"
@@ -33,6 +34,10 @@ Status replace_file(const std::string& path, mode_t mode, const std::function<St
 // The same without the two fsyncs: readers see all of it or nothing at once, a power cut may take it until sync_file().
 Status put_file(const std::string& path, mode_t mode, const std::function<Status(int fd)>& write);
 Status write_file_atomically(const std::string& path, std::string_view bytes, mode_t mode = 0600);
+
+// Removes what replace_file and put_file of dead processes left in `folder`: of the file `name`, or of any if it is "".
+// Returns the names removed. Nobody else with our pid may be writing there: call it before the first write of ours.
+std::vector<std::string> remove_dead_temporaries(const std::string& folder, const std::string& name = "");
 
 // The part before the last slash ("." if there is none) and behind it.
 std::string folder_of(const std::string& path);
