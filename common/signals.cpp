@@ -6,6 +6,16 @@
 #include <csignal>
 
 namespace zeroth {
+namespace {
+
+void mask_stop_signals(int how) {
+  sigset_t stop;
+  sigemptyset(&stop);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&stop, number);
+  pthread_sigmask(how, &stop, nullptr);
+}
+
+}  // namespace
 
 void reset_signals() {
   // Only "ignored" survives exec; a handler found here belongs to a sanitizer and stays.
@@ -18,6 +28,14 @@ void reset_signals() {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+void hold_stop_signals() {
+  mask_stop_signals(SIG_BLOCK);
+}
+
+void let_stop_signals_through() {
+  mask_stop_signals(SIG_UNBLOCK);
 }
 
 void claim_standard_streams() {
