@@ -10,6 +10,8 @@
 #include "common/files.h"
 #include "common/json_fields.h"
 #include "common/json_reader.h"
+#include "common/snapshot_format.h"
+#include "supervisor/snapshot/generation_traces.h"
 
 namespace zeroth {
 namespace {
@@ -43,6 +45,7 @@ Result<GenerationLog> GenerationLog::open(const std::string& worker_folder) {
       return fail(std::move(text.error()));
     }
   }
+  log.note_generation(highest_traced_generation(worker_folder));
   if (Status opened = log.open_file(); !opened) return fail(std::move(opened.error()));
   if (Status synced = sync_folder(worker_folder); !synced) return fail(std::move(synced.error()));
   return log;
@@ -62,15 +65,26 @@ Status GenerationLog::open_file() {
 void GenerationLog::load(const std::string& text) {
   for (std::size_t begin = 0; begin < text.size();) {
     const std::size_t end = std::min(text.find('\n', begin), text.size());
-    if (auto line = parse_json(std::string_view(text).substr(begin, end - begin))) take(line->value);
+    const std::string_view bytes = std::string_view(text).substr(begin, end - begin);
+    const auto line = parse_json(bytes);
+    if (line && line->value.is_object()) {
+      take(line->value);
+    } else if (!bytes.empty() && end != text.size()) {
+      ++unreadable_;
+    }
     begin = end + 1;
   }
   torn_ = !text.empty() && text.back() != '\n';
 }
 
+// A number that no count can have come to is damage, and would leave none to give out.
+void GenerationLog::note_generation(std::uint64_t generation) {
+  if (generation <= kMaxSequence) generation_ = std::max(generation_, generation);
+}
+
 void GenerationLog::take(const Json& line) {
   const auto event = field_or<std::string>(line, "event", "");
-  generation_ = std::max(generation_, field_or<std::uint64_t>(line, "generation", 0));
+  note_generation(field_or<std::uint64_t>(line, "generation", 0));
   sequence_ = std::max(sequence_, field_or<std::uint64_t>(line, "sequence", 0));
   if (event == "live") {
     live_ = LiveGeneration{field_or<std::uint64_t>(line, "generation", 0),  field_or<std::int64_t>(line, "pid", 0),
@@ -84,7 +98,7 @@ void GenerationLog::take(const Json& line) {
 void GenerationLog::take_receipt(const Json& receipt) {
   sequence_ = std::max(sequence_, field_or<std::uint64_t>(receipt, "sequence", 0));
   const auto to = to_generation(receipt);
-  generation_ = std::max(generation_, to.value_or(0));
+  note_generation(to.value_or(0));
   const auto end = receipts_.begin() + static_cast<std::ptrdiff_t>(std::min(kAmendable, receipts_.size()));
   const auto earlier =
       std::find_if(receipts_.begin(), end, [&](const Json& other) { return to && to_generation(other) == to; });
@@ -111,7 +125,11 @@ Status GenerationLog::receipt(const Json& receipt) {
 Status GenerationLog::append(const Json& line) {
   take(line);
   std::string text = dump(line) + "\n";
-  if (size_ + text.size() > kMaxFile && size_ > 0) {
+  const bool lost = is_unlinked();
+  if (lost) {
+    if (Status made = make_folders(folder_of(path_)); !made) return made;
+  }
+  if (lost || (size_ + text.size() > kMaxFile && size_ > 0)) {
     if (Status rotated = rotate(); !rotated) return fail(std::move(rotated.error()).in("rotating " + path_));
   }
   return write_line(std::move(text));
@@ -129,6 +147,12 @@ Status GenerationLog::write_line(std::string text) {
   torn_ = static_cast<std::size_t>(written) != text.size();
   if (torn_) return fail(system_error(path_, ENOSPC));
   return {};
+}
+
+// Our file has no name any more: the folder was removed under us.
+bool GenerationLog::is_unlinked() const {
+  struct stat info {};
+  return ::fstat(file_->get(), &info) == 0 && info.st_nlink == 0;
 }
 
 // Numbers and the live line are carried over, so that the older file may go next time.

@@ -35,14 +35,16 @@ struct LiveGeneration {
 
 class GenerationLog {
  public:
-  // Reads what is there (up to 20 MB) and opens it for appending; lines that cannot be read are passed over. Blocks:
-  // call it before the loop runs, or on the pool.
+  // Reads what is there (up to 20 MB) and opens it for appending; lines that cannot be read are passed over and
+  // counted. The log may be lost or damaged: numbers are also learnt from the newest snapshots and from the names of
+  // the files that generations leave behind. Blocks: call it before the loop runs, or on the pool.
   static Result<GenerationLog> open(const std::string& worker_folder);
 
   // Takes the next number. It is used up, whether or not its line can be written.
   std::uint64_t next_generation() { return ++generation_; }
 
-  // Each appends one line; an error leaves the log as it was, but for what counts in memory.
+  // Each appends one line; an error leaves the log as it was, but for what counts in memory. A log that was removed is
+  // made again.
   Status spawned(std::uint64_t generation, const std::string& program_hash, std::string_view cause);
   Status live(const LiveGeneration& live);
   // A receipt with the same whole number in "to" as an earlier one amends it: it takes its place in receipts().
@@ -51,6 +53,8 @@ class GenerationLog {
   // Makes everything appended so far durable; run it on the pool.
   std::function<Status()> sync_job() const;
 
+  // Whole lines that were no JSON object when the log was opened.
+  std::size_t unreadable_lines() const { return unreadable_; }
   std::uint64_t highest_generation() const { return generation_; }
   std::uint64_t highest_sequence() const { return sequence_; }
   const std::optional<LiveGeneration>& last_live() const { return live_; }
@@ -62,15 +66,18 @@ class GenerationLog {
   Status open_file();
   void load(const std::string& text);
   void take(const Json& line);
+  void note_generation(std::uint64_t generation);
   void take_receipt(const Json& receipt);
   Status append(const Json& line);
   Status write_line(std::string text);
   Status rotate();
+  bool is_unlinked() const;
 
   std::string path_;
   std::shared_ptr<UniqueFd> file_;
   std::uint64_t size_ = 0;
   bool torn_ = false;  // the last line lacks its end
+  std::size_t unreadable_ = 0;
   std::uint64_t generation_ = 0;
   std::uint64_t sequence_ = 0;
   std::optional<LiveGeneration> live_;

@@ -3,7 +3,10 @@
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 
+#include <filesystem>
+
 #include "common/files.h"
+#include "tests/supervisor/snapshot/store_fixture.h"
 #include "tests/support/temp_dir.h"
 
 namespace zeroth {
@@ -66,6 +69,69 @@ TEST_CASE("generation log: lines that are not ours are passed over") {
   append_raw(folder, "\n[1]\nnull\n{\"event\":7,\"generation\":\"x\"}\n{\"event\":\"live\"}\n\xff\xfe\n");
   GenerationLog log = open_log(folder);
   CHECK(log.next_generation() == 1);
+}
+
+TEST_CASE("generation log: unreadable lines are counted, a torn last one is not") {
+  const TempDir folder;
+  append_raw(folder, "{\"event\":\"spawned\",\"generation\":4}\n\n\xff\n[1]\n{\"event\":\"spawned\",\"gen");
+  const GenerationLog log = open_log(folder);
+  CHECK(log.unreadable_lines() == 2);
+  CHECK(log.highest_generation() == 4);
+}
+
+TEST_CASE("generation log: lost, its numbers are learnt from what generations left behind") {
+  const TempDir folder;
+  std::uint64_t highest = 0;
+  SUBCASE("the file of one that is alive, or was") {
+    folder.write("alive-7", "");
+    folder.write("alive-x", "");
+    folder.write("alive-18446744073709551615", "");
+    highest = 7;
+  }
+  SUBCASE("a state written in an emergency") {
+    folder.write("emergency-12.json", "{}");
+    highest = 12;
+  }
+  SUBCASE("one that was set aside") {
+    folder.write("emergency-13.json.stale", "{}");
+    highest = 13;
+  }
+  SUBCASE("one that was being written") {
+    folder.write(".emergency-14.json.4711.tmp", "{}");
+    highest = 14;
+  }
+  CHECK(open_log(folder).next_generation() == highest + 1);
+}
+
+TEST_CASE("generation log: lost, its numbers are learnt from the newest whole snapshot") {
+  OpenedStore at;
+  REQUIRE(at.save("1"));
+  REQUIRE(at.save("2"));
+  REQUIRE(write_file_atomically(at.path(9), "damaged"));
+  auto log = GenerationLog::open(at.worker);
+  REQUIRE(log);
+  CHECK(log->highest_generation() == at.head().generation);
+}
+
+TEST_CASE("generation log: a number that no count can have come to is passed over") {
+  const TempDir folder;
+  append_raw(folder, "{\"event\":\"spawned\",\"generation\":9223372036854775807}\n");
+  CHECK(open_log(folder).next_generation() == 1);
+}
+
+TEST_CASE("generation log: removed while it is used, it is made again with what counts") {
+  const TempDir folder;
+  const std::string worker = folder.path("worker");
+  auto log = GenerationLog::open(worker);
+  REQUIRE(log);
+  REQUIRE(log->live({6, 1, "s", "i", "abc"}));
+  std::filesystem::remove_all(worker);
+  REQUIRE(log->spawned(7, "abc", "edit"));
+  const auto again = GenerationLog::open(worker);
+  REQUIRE(again);
+  CHECK(again->highest_generation() == 7);
+  REQUIRE(again->last_live());
+  CHECK(again->last_live()->generation == 6);
 }
 
 TEST_CASE("generation log: receipts come newest first, at most 1,000, and can be amended") {
