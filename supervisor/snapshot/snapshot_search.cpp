@@ -1,6 +1,8 @@
 #include "supervisor/snapshot/snapshot_search.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/files.h"
 
@@ -40,6 +42,15 @@ std::optional<Skipped> refuse(const SnapshotEnvelope& envelope, const std::strin
   return std::nullopt;
 }
 
+// A snapshot is next to code: whoever wrote it decides what the worker does.
+std::optional<Skipped> refuse_owner(int fd, std::uint64_t sequence) {
+  struct stat info {};
+  if (::fstat(fd, &info) != 0) return skip(sequence, SkipReason::Unreadable, last_error("stat").message);
+  if (info.st_uid == ::geteuid() || info.st_uid == 0) return std::nullopt;
+  return skip(sequence, SkipReason::Owner,
+              "the file belongs to user " + std::to_string(info.st_uid) + ", whom we do not trust; chown it");
+}
+
 Result<Restorable> take(const SnapshotFolder& folder, int fd, SnapshotEnvelope envelope, const std::string& link_name) {
   Restorable found{std::move(envelope), "", std::nullopt};
   const SnapshotEnvelope& from = found.envelope;
@@ -61,6 +72,7 @@ tl::expected<Restorable, Skipped> try_snapshot(SnapshotFolder& folder, std::uint
                                                const std::string& link_name) {
   auto fd = folder.open_file(snapshot_name(sequence), O_RDONLY);
   if (!fd) return tl::unexpected(skip(sequence, SkipReason::Unreadable, fd.error().message));
+  if (auto refused = refuse_owner(fd->get(), sequence)) return tl::unexpected(std::move(*refused));
   auto envelope = verify_snapshot(fd->get(), sequence);
   if (!envelope) return tl::unexpected(skip_defect(folder, sequence, std::move(envelope.error())));
   if (auto refused = refuse(*envelope, identity, options)) return tl::unexpected(std::move(*refused));
@@ -79,6 +91,8 @@ std::string_view to_string(SkipReason reason) {
       return "newer";
     case SkipReason::Foreign:
       return "foreign";
+    case SkipReason::Owner:
+      return "owner";
     case SkipReason::Quarantined:
       return "quarantined";
     case SkipReason::TooOld:

@@ -26,11 +26,16 @@ enum class SkipReason {
   Corrupt,      // renamed to *.corrupt
   Newer,        // of a later format version
   Foreign,      // of another identity
+  Owner,        // a file of another user, which we do not trust with our state; left as it is
   Quarantined,  // refused or failed on earlier
   TooOld,       // beyond max_age; ends the search
   Unreadable,   // the system did not let us
 };
 std::string_view to_string(SkipReason reason);
+// Told once: later searches pass it over.
+inline bool is_set_aside(SkipReason reason) {
+  return reason == SkipReason::Corrupt || reason == SkipReason::Owner;
+}
 
 struct Skipped {
   std::uint64_t sequence = 0;

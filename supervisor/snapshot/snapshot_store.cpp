@@ -19,6 +19,7 @@ constexpr std::string_view kLinkPrefix = ".restore-";
 Result<SnapshotStore::Detail> read_detail(SnapshotFolder& folder, std::uint64_t sequence) {
   const std::string name = snapshot_name(sequence);
   auto fd = folder.open_file(name, O_RDONLY);
+  if (!fd && fd.error().code == ENOENT) return fail("there is no snapshot " + std::to_string(sequence), ENOENT);
   if (!fd) return fail(std::move(fd.error()));
   auto envelope = verify_snapshot(fd->get(), sequence);
   if (!envelope) return fail(std::move(envelope.error().error).in(name));
@@ -198,7 +199,7 @@ void SnapshotStore::search(const SearchOptions& options, Done<Result<SearchResul
 
 void SnapshotStore::note_rejected(const std::vector<Skipped>& skipped) {
   for (const Skipped& one : skipped) {
-    if (one.reason != SkipReason::Corrupt) continue;
+    if (!is_set_aside(one.reason)) continue;
     index_.erase(one.sequence);
     if (newest_ && newest_->sequence == one.sequence) newest_.reset();
     rejected_.push_back({one.file, one.message});

@@ -74,7 +74,8 @@ class SnapshotStore {
   void link_for_restore(const Draft& draft, Done<Result<StateFile>> done);
   void drop_link(const StateFile& file);
 
-  // What to go on from; commits under way end first, they may be it. Corrupt ones are renamed and land in rejected().
+  // What to go on from; commits under way end first, they may be it. Corrupt ones are renamed, those of other users are
+  // not; both land in rejected() and are passed over from then on.
   void search(const SearchOptions& options, Done<Result<SearchResult>> done);
   // Never restored again; the file stays. Holds in this process even if the entry could not be written.
   void quarantine(std::uint64_t sequence, std::string reason, Done<Status> done);

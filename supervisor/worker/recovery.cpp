@@ -87,7 +87,7 @@ void Recovery::find_newest() {
   store_.search({}, [this](Result<SearchResult> searched) {
     if (!searched) return finish(fail(std::move(searched.error())));
     for (const Skipped& snapshot : searched->skipped) {
-      if (snapshot.reason == SkipReason::Corrupt) hooks_.on_set_aside(snapshot);
+      if (is_set_aside(snapshot.reason)) hooks_.on_set_aside(snapshot);
     }
     std::uint64_t generation = 0;
     if (searched->found) {

@@ -19,7 +19,7 @@ class Recovery {
  public:
   struct Hooks {
     std::function<void(const std::string&)> on_note;   // for people: what is waited for, what was found
-    std::function<void(const Skipped&)> on_set_aside;  // a corrupt snapshot: later searches do not see it any more
+    std::function<void(const Skipped&)> on_set_aside;  // later searches do not see it any more
     std::function<void(Status)> on_done;               // an error: the state folder cannot be used
   };
 

@@ -139,7 +139,8 @@ void Worker::on_start_failed(const Handover& attempt) {
   const bool own_snapshot = attempt.state_refused() && source_sequence_ != 0 && source_hash_ == target_->hash;
   if (own_snapshot) {
     // The very code that wrote it refuses it: set it aside and go on from the next older one.
-    emit("snapshot-rejected", {{"sequence", source_sequence_}, {"reason", receipt.reason}});
+    emit("snapshot-rejected",
+         {{"file", snapshot_name(source_sequence_)}, {"sequence", source_sequence_}, {"reason", receipt.reason}});
     search_before_ = source_sequence_;
     return store_.quarantine(source_sequence_, receipt.reason, [this, receipt](const Status&) {
       if (state_ == WorkerState::Starting && !handover_)

@@ -37,6 +37,26 @@ TEST_CASE("search: a corrupt snapshot is set aside, named, and the one before is
   CHECK(at.store->next_sequence() == 3);
 }
 
+TEST_CASE("search: a file of another user is set aside where it lies, and the one before is used") {
+  if (!is_root("a file of another user")) return;
+  OpenedStore at;
+  REQUIRE(at.save("1"));
+  REQUIRE(at.save("2"));
+  REQUIRE(::chown(at.path(2).c_str(), 65'534, 65'534) == 0);
+  at.reopen();
+  const SearchResult result = at.search();
+  REQUIRE(result.found);
+  CHECK(result.found->state == "1");
+  REQUIRE(result.skipped.size() == 1);
+  CHECK(result.skipped[0].reason == SkipReason::Owner);
+  REQUIRE(at.store->rejected().size() == 1);
+  CHECK(at.store->rejected()[0].file == snapshot_name(2));
+  CHECK(at.store->rejected()[0].reason.find("user 65534") != std::string::npos);
+  CHECK(at.search().skipped.empty());
+  CHECK(std::filesystem::exists(at.path(2)));
+  CHECK(at.store->next_sequence() == 3);
+}
+
 TEST_CASE("search: a snapshot under another's name is corrupt") {
   OpenedStore at;
   REQUIRE(at.save("1"));
