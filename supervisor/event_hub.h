@@ -12,9 +12,12 @@
 
 namespace zeroth {
 
+inline constexpr std::string_view kEventTypes[] = {"worker-state",      "reload", "rejected", "crash", "checkpoint",
+                                                   "snapshot-rejected", "env",    "log",      "beat",  "supervisor"};
+
 class EventHub {
  public:
-  // `type` is one of: worker-state reload rejected crash checkpoint snapshot-rejected env log beat supervisor.
+  // `type` is one of kEventTypes.
   using Listener = std::function<void(std::string_view type, const Json& data)>;
   using Subscription = std::shared_ptr<Listener>;
 

@@ -1,6 +1,8 @@
 #include "supervisor/control/control_commands.h"
 
 #include <algorithm>
+#include <iterator>
+#include <span>
 #include <utility>
 
 #include "common/control_protocol.h"
@@ -98,7 +100,44 @@ void config(Targets targets, const Peer& peer, const Request& request) {
   peer->reply(encode_result(request.id, targets.config()));
 }
 
+struct Param {
+  std::string_view name;
+  bool (*is_type)(const Json&);
+  std::string_view expected;
+  bool built = true;
+};
+bool is_bool(const Json& value) {
+  return value.is_boolean();
+}
+bool is_text(const Json& value) {
+  return value.is_string();
+}
+constexpr Param kReloadParams[] = {
+    {"worker", is_text, "text"},
+    {"all", is_bool, "true or false"},
+    {"force", is_bool, "true or false"},
+    {"wait", is_bool, "true or false"},
+    {"fresh", is_bool, "true or false", false},
+    {"fresh_key", is_text, "text", false},
+    {"release", is_bool, "true or false", false},
+};
+
+// A param that would be ignored silently is refused: its caller counts on it. False says the same as its absence, but
+// for `wait`, whose default is true.
+Status check_reload_params(const Json& params) {
+  for (const Param& param : kReloadParams) {
+    const Json* value = find_member(params, param.name);
+    if (value == nullptr || value->is_null()) continue;
+    const std::string name(param.name);
+    if (!param.is_type(*value)) return fail(name + ": expected " + std::string(param.expected));
+    if (!param.built && *value != Json(false)) return fail(name + " is not built yet");
+    if (name == "wait" && *value == Json(false)) return fail("wait: false is not built yet");
+  }
+  return {};
+}
+
 void reload_as(Targets targets, const Peer& peer, const Request& request, std::string cause, bool force) {
+  if (Status fit = check_reload_params(request.params); !fit) return bad_params(peer, request, fit.error().message);
   Worker* worker = find_worker(targets, peer, request);
   if (worker == nullptr) return;
   Worker::ReloadRequest asked;
@@ -121,7 +160,9 @@ void reload(Targets targets, const Peer& peer, const Request& request) {
 }
 
 void shutdown(Targets targets, const Peer& peer, const Request& request) {
-  targets.shutdown(field_or<bool>(request.params, "force", false), reply_to(peer, request));
+  const auto force = optional_field<bool>(request.params, "force");
+  if (!force) return bad_params(peer, request, force.error().message);
+  targets.shutdown(force->value_or(false), reply_to(peer, request));
 }
 
 void stop(Targets targets, const Peer& peer, const Request& request) {
@@ -129,9 +170,10 @@ void stop(Targets targets, const Peer& peer, const Request& request) {
   if (!named && targets.workers.size() == 1) return shutdown(targets, peer, request);
   Worker* worker = find_worker(targets, peer, request);
   if (worker == nullptr) return;
+  const auto force = optional_field<bool>(request.params, "force");
+  if (!force) return bad_params(peer, request, force.error().message);
   const auto reply = reply_to(peer, request);
-  worker->stop(field_or<bool>(request.params, "force", false), [reply, name = worker->name()](
-                                                                   const Worker::StopOutcome& outcome) {
+  worker->stop(force->value_or(false), [reply, name = worker->name()](const Worker::StopOutcome& outcome) {
     if (outcome.given_up) {
       return reply(tl::unexpected(Refusal{ErrorCode::Refused, "its state cannot be saved: " + outcome.error,
                                           "stop --force stops it without", nullptr}));
@@ -169,7 +211,8 @@ void snapshot(Targets targets, const Peer& peer, const Request& request) {
   if (!sequence) return bad_params(peer, request, sequence.error().message);
   worker->snapshots().read(*sequence, [peer, id = request.id](Result<SnapshotStore::Detail> detail) {
     if (!detail)
-      return peer->reply(encode_refusal(id, {ErrorCode::NotFound, detail.error().message, "see snapshots", nullptr}));
+      return peer->reply(
+          encode_refusal(id, {ErrorCode::NotFound, detail.error().message, "see zerothctl snapshots", nullptr}));
     Json json = to_json(detail->envelope);
     json["path"] = detail->path;
     std::string text = dump(json);
@@ -207,6 +250,8 @@ void logs(Targets targets, const Peer& peer, const Request& request) {
   if (!paging) return bad_params(peer, request, paging.error().message);
   auto since = optional_field<std::string>(request.params, "since");
   if (!since) return bad_params(peer, request, since.error().message);
+  const auto asked = optional_field<bool>(request.params, "follow");
+  if (!asked) return bad_params(peer, request, asked.error().message);
   std::vector<OutputEntry> entries = worker->output().tail(paging->limit);
   if (*since) {
     const auto time = parse_rfc3339(**since);
@@ -215,7 +260,7 @@ void logs(Targets targets, const Peer& peer, const Request& request) {
   }
   Json lines = Json::array();
   for (const OutputEntry& entry : entries) lines.push_back(line_json(worker->name(), entry));
-  const bool follow = field_or<bool>(request.params, "follow", false);
+  const bool follow = asked->value_or(false);
   if (follow) peer->begin_stream();
   peer->reply(encode_result(request.id, {{"lines", std::move(lines)}}));
   if (!follow) return;
@@ -224,9 +269,20 @@ void logs(Targets targets, const Peer& peer, const Request& request) {
   }));
 }
 
+std::string list_of(std::span<const std::string_view> words) {
+  std::string list;
+  for (const std::string_view word : words) list += (list.empty() ? "" : ", ") + std::string(word);
+  return list;
+}
+
 void events(Targets targets, const Peer& peer, const Request& request) {
   auto types = optional_field<std::vector<std::string>>(request.params, "types");
   if (!types) return bad_params(peer, request, types.error().message);
+  for (const std::string& type : types->value_or(std::vector<std::string>())) {
+    if (std::find(std::begin(kEventTypes), std::end(kEventTypes), type) == std::end(kEventTypes))
+      return bad_params(peer, request,
+                        "types: there is no '" + escape_control(type) + "'; there are " + list_of(kEventTypes));
+  }
   peer->begin_stream();
   peer->reply(encode_result(request.id, Json::object()));
   peer->keep(

@@ -41,13 +41,18 @@ Status take_limit(const Json& params, std::size_t& limit) {
   return {};
 }
 
+Status take_offset(const Json& params, std::size_t& offset) {
+  std::int64_t asked = 0;
+  if (Status taken = take(params, "offset", asked); !taken) return taken;
+  if (asked < 0) return fail("offset: expected a whole number that is not negative");
+  offset = static_cast<std::size_t>(asked);
+  return {};
+}
+
 Result<Page> take_page(const Json& params) {
   Page page;
   if (Status taken = take_limit(params, page.limit); !taken) return fail(taken.error());
-  std::int64_t offset = 0;
-  if (Status taken = take(params, "offset", offset); !taken) return fail(taken.error());
-  if (offset < 0) return fail("offset: expected a whole number that is not negative");
-  page.offset = static_cast<std::size_t>(offset);
+  if (Status taken = take_offset(params, page.offset); !taken) return fail(taken.error());
   return page;
 }
 
@@ -75,6 +80,7 @@ Outcome observe(Vm& vm, const Json& params, double timestamp) {
   if (*target) request.target = **target;
   if (Status taken = take(params, "passive", request.passive); !taken) return bad_params(taken.error().message);
   if (Status taken = take_limit(params, request.limit); !taken) return bad_params(taken.error().message);
+  if (Status taken = take_offset(params, request.offset); !taken) return bad_params(taken.error().message);
   auto seen = vm.observe(request);
   if (!seen) return refused(seen.error());
   Json result = record_json(seen->seen);
@@ -258,7 +264,7 @@ const std::vector<Command>& commands() {
   static const std::vector<Command> table = {
       {"observe",
        "look at the field, which notices",
-       {{"target", "one state"}, {"passive", "unnoticed"}, {"limit", "states shown"}},
+       {{"target", "one state"}, {"passive", "unnoticed"}, {"limit", "states shown"}, {"offset", "skip"}},
        observe},
       {"history",
        "what was observed",

@@ -73,7 +73,7 @@ Result<Observation> Vm::observe(const ObserveRequest& request) {
     if (!found) return fail(found.error());
     target = *found;
   }
-  Observation observation{look(request.limit), !request.passive};
+  Observation observation{look(request.limit, request.offset), !request.passive};
   if (target) observation.seen.projection = {{state_.states[*target], state_.divergence[*target]}};
   observation.seen.timestamp = request.timestamp;
   if (!request.passive) {
@@ -84,15 +84,16 @@ Result<Observation> Vm::observe(const ObserveRequest& request) {
   return observation;
 }
 
-Record Vm::look(std::size_t limit) const {
+Record Vm::look(std::size_t limit, std::size_t offset) const {
   Record seen;
-  const auto order = largest(state_.divergence, std::max<std::size_t>(limit, 1));
+  const std::size_t skipped = std::min(offset, state_.divergence.size());
+  const auto order = largest(state_.divergence, std::max<std::size_t>(skipped + limit, 1));
   seen.iteration = state_.iteration;
   seen.dominant_state = state_.states[order.front()];
   seen.field_convergence = std::fabs(state_.divergence[order.front()]);
   seen.observation_pressure = state_.pressure;
   seen.convergence = seen.field_convergence + seen.observation_pressure;
-  for (std::size_t i = 0; i < std::min(limit, order.size()); ++i) {
+  for (std::size_t i = skipped; i < std::min(skipped + limit, order.size()); ++i) {
     seen.projection.push_back({state_.states[order[i]], state_.divergence[order[i]]});
   }
   return seen;

@@ -21,6 +21,7 @@ struct ObserveRequest {
   bool passive = false;  // look without being noticed
   std::optional<std::string_view> target = std::nullopt;
   std::size_t limit = 100;  // states in the returned projection
+  std::size_t offset = 0;   // states left out before them
   double timestamp = 0;     // wall clock in seconds, kept in the record
 };
 
@@ -66,7 +67,7 @@ class Vm {
   Vm() = default;
   void collapse(double field_convergence);
   void adopt_overlay();
-  Record look(std::size_t limit) const;
+  Record look(std::size_t limit, std::size_t offset = 0) const;
   void notice(const Record& seen, std::uint32_t dominant);
 
   State state_;
