@@ -7,7 +7,7 @@
 namespace zeroth {
 namespace {
 
-constexpr std::size_t kBufferBytes = 64 * 1024;
+constexpr std::size_t kEventBytes = 64 * 1024;
 constexpr int kReadsATurn = 16;  // two full queues of short names; then others of the loop have their turn
 
 // "…: fs.inotify.max_user_watches is 8192; raise it with sysctl"
@@ -46,7 +46,7 @@ void Inotify::remove(int wd) {
 }
 
 void Inotify::read(const std::function<void(const InotifyEvent&)>& on_event) {
-  alignas(inotify_event) char buffer[kBufferBytes];
+  alignas(inotify_event) char buffer[kEventBytes];
   for (int reads = 0; reads < kReadsATurn; ++reads) {
     const ssize_t got = ::read(fd_.get(), buffer, sizeof buffer);
     if (got < 0 && errno == EINTR) continue;
