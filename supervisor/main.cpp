@@ -13,6 +13,7 @@ int main(int argc, char** argv) {
     std::fputs(parsed.text.c_str(), parsed.exit_code == zeroth::kExitOk ? stdout : stderr);
     return parsed.exit_code;
   }
+  zeroth::hold_stop_signals();  // until run() watches for them
   auto supervisor = zeroth::Supervisor::create(std::move(*parsed.options));
   if (!supervisor) {
     std::fprintf(stderr, "zeroth-supervise: %s\n", supervisor.error().message.c_str());

@@ -8,26 +8,21 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <thread>
 #include <utility>
 
 #include "common/diagnostic.h"
 #include "common/exit_codes.h"
 #include "common/files.h"
 #include "common/hash.h"
+#include "common/signals.h"
 #include "common/text.h"
+#include "supervisor/instance/claim.h"
 
 namespace zeroth {
 namespace {
 
 constexpr Milliseconds kSayProgressAfter{3'000};
 constexpr Milliseconds kLookForSocket{20'000};
-constexpr Milliseconds kLockLeaves{2'000};  // after the death of its holder; it takes an exec
-constexpr Milliseconds kLockRetry{5};
-
-tl::unexpected<StartError> refuse(int exit_code, std::string message) {
-  return tl::unexpected(StartError{exit_code, std::move(message)});
-}
 
 // Of zeroth-worker, which lies beside this program.
 std::string sibling(const std::string& name) {
@@ -35,11 +30,6 @@ std::string sibling(const std::string& name) {
   const ssize_t length = ::readlink("/proc/self/exe", self.data(), self.size());
   self.resize(length > 0 ? static_cast<std::size_t>(length) : 0);
   return folder_of(self) + "/" + name;
-}
-
-std::string working_folder() {
-  std::string path(4096, '\0');
-  return ::getcwd(path.data(), path.size()) == nullptr ? "/" : std::string(path.c_str());
 }
 
 // Does anybody accept on this socket? The instance lock is ours, so it can only be one whose state folder was taken
@@ -51,27 +41,6 @@ bool answers(const std::string& socket) {
   if (!fd || socket.size() >= sizeof address.sun_path) return false;
   socket.copy(address.sun_path, socket.size());
   return ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
-}
-
-// The program must be a regular file that can be read: said before anything is touched.
-tl::expected<void, StartError> check_program(const std::string& path) {
-  struct stat info {};
-  if (::stat(path.c_str(), &info) != 0) return refuse(exit_code_for(errno), last_error(escape_control(path)).message);
-  if (!S_ISREG(info.st_mode)) return refuse(kExitNotFound, escape_control(path) + ": not a regular file");
-  if (::access(path.c_str(), R_OK) != 0) return refuse(exit_code_for(errno), last_error(escape_control(path)).message);
-  return {};
-}
-
-// Of a supervisor that was just killed, a child between clone and exec may still hold the lock for a moment.
-Result<InstanceLock> take_lock(const std::string& state) {
-  const MonotonicTime until = monotonic_now() + kLockLeaves;
-  for (;;) {
-    auto lock = InstanceLock::take(state);
-    if (lock || lock.error().code != EWOULDBLOCK || monotonic_now() >= until) return lock;
-    const auto holder = read_instance_record(state);
-    if (holder && is_alive(holder->process)) return lock;
-    std::this_thread::sleep_for(kLockRetry);
-  }
 }
 
 }  // namespace
@@ -89,58 +58,31 @@ Supervisor::Supervisor(Options options) : options_(std::move(options)) {}
 Supervisor::~Supervisor() {
   control_.reset();
   worker_.reset();
-  if (!lock_ || record_.process.pid == 0) return;
-  struct stat info {};
-  if (::stat(record_.pid_file.c_str(), &info) == 0) ::unlink(record_.pid_file.c_str());
+  if (record_.process.pid != 0) remove_pid_file(record_.pid_file);
 }
 
-// Whose instance this is: folders, lock, what a dead one left.
 tl::expected<void, StartError> Supervisor::claim() {
-  const std::string cwd = options_.cwd.empty() ? working_folder() : options_.cwd;
-  if (options_.command.empty()) {
-    if (auto checked = check_program(options_.program); !checked) return checked;
-    auto identity = identify_program(options_.program);
-    if (!identity) return refuse(exit_code_for(identity.error().code), identity.error().message);
-    identity_ = std::move(*identity);
-  } else {
-    identity_ = identify_command(cwd, options_.command);
-  }
-  auto folders = choose_folders(identity_, {options_.name, options_.state_dir, options_.runtime_dir, options_.adopt},
-                                process_environment);
-  if (!folders)
-    return refuse(folders.error().code == EACCES ? kExitPermission : kExitConfiguration, folders.error().message);
-  folders_ = std::move(*folders);
-  for (const std::string& folder : {folders_.state, folders_.runtime, folder_of(folders_.socket)}) {
-    if (Status prepared = prepare_private_folder(folder); !prepared)
-      return refuse(kExitPermission, prepared.error().message);
-  }
-  auto lock = take_lock(folders_.state);
-  if (!lock) {
-    if (lock.error().code != EWOULDBLOCK) return refuse(exit_code_for(lock.error().code), lock.error().message);
-    const auto other = read_instance_record(folders_.state);
-    const std::string who = other ? ", pid " + std::to_string(other->process.pid) : "";
-    return refuse(kExitTaken,
-                  folders_.name + " runs already" + who + "; see 'zerothctl -n " + folders_.name + " status'");
-  }
-  lock_ = std::make_unique<InstanceLock>(std::move(*lock));
-  if (const auto dead = read_instance_record(folders_.state)) {
-    if (dead->identity != identity_.key && !options_.adopt) {
-      return refuse(kExitConfiguration, folders_.state + " belongs to " + escape_control(dead->identity) + ", not to " +
-                                            escape_control(identity_.key) + "; --adopt takes it over");
-    }
-    remove_leftovers(*dead);
-  }
+  auto claim = claim_instance(options_);
+  if (!claim) return tl::unexpected(std::move(claim.error()));
+  identity_ = std::move(claim->identity);
+  folders_ = std::move(claim->folders);
+  lock_ = std::make_unique<InstanceLock>(std::move(claim->lock));
+  record_.identity = identity_.key;
+  record_.runtime = folders_.runtime;
+  record_.socket = folders_.socket;
+  record_.pid_file = std::move(claim->pid_file);
   return {};
 }
 
 tl::expected<void, StartError> Supervisor::open_listeners() {
   for (const std::string& text : options_.listen) {
     const auto address = parse_listen_address(text);
-    if (!address) return refuse(kExitUsage, address.error().message);
+    if (!address) return refuse_start(kExitUsage, address.error().message);
     auto listener = open_listener(*address);
     if (!listener) {
       const bool taken = listener.error().code == EADDRINUSE;
-      return refuse(taken ? kExitTaken : exit_code_for(listener.error().code), "--listen " + listener.error().message);
+      return refuse_start(taken ? kExitTaken : exit_code_for(listener.error().code),
+                          "--listen " + listener.error().message);
     }
     listeners_.push_back(std::move(*listener));
   }
@@ -150,7 +92,7 @@ tl::expected<void, StartError> Supervisor::open_listeners() {
 tl::expected<void, StartError> Supervisor::open_worker() {
   fingerprint_ = xxh3_hex(dump(describe(options_)));
   auto log = Log::open(folders_.state + "/supervisor.log", options_, events_);
-  if (!log) return refuse(kExitPermission, log.error().message);
+  if (!log) return refuse_start(kExitPermission, log.error().message);
   log_ = std::move(*log);
   const std::string shown = options_.program.empty() ? identity_.stem : name_of(options_.program);
   console_ = std::make_unique<Console>(loop_, options_,
@@ -158,10 +100,17 @@ tl::expected<void, StartError> Supervisor::open_worker() {
 
   const std::string folder = folders_.state + "/" + folders_.name;
   for (const std::string& made : {folder, folder + "/own"}) {
-    if (Status done = make_folders(made); !done) return refuse(exit_code_for(done.error().code), done.error().message);
+    if (Status done = make_folders(made); !done) return refuse_start(done.error(), folders_.state);
   }
   auto generations = GenerationLog::open(folder);
-  if (!generations) return refuse(exit_code_for(generations.error().code), generations.error().message);
+  if (!generations) return refuse_start(generations.error(), folders_.state);
+  if (const std::size_t lines = generations->unreadable_lines(); lines > 0) {
+    events_.publish("log",
+                    {{"level", "warning"},
+                     {"message", folder + "/generations.jsonl: " + std::to_string(lines) +
+                                     (lines == 1 ? " line cannot be read and is" : " lines cannot be read and are") +
+                                     " passed over"}});
+  }
 
   std::vector<std::string> targets = options_.watch;
   if (targets.empty() && !options_.program.empty()) targets.push_back(options_.program);
@@ -180,11 +129,15 @@ tl::expected<void, StartError> Supervisor::open_worker() {
   setup.scope = scope_;
   setup.listeners = &listeners_;
   if (!options_.command.empty()) setup.hello_socket = folder_of(folders_.socket) + "/worker.sock";
-  if (Status adopted = Orphans::become_subreaper(); !adopted) return refuse(kExitFailed, adopted.error().message);
+  if (Status adopted = Orphans::become_subreaper(); !adopted) return refuse_start(kExitFailed, adopted.error().message);
   orphans_ = std::make_unique<Orphans>(loop_, [this](pid_t pid) { return worker_ && worker_->owns(pid); });
   setup.orphans = orphans_.get();
   Worker::Hooks hooks;
-  hooks.emit = [this](std::string_view type, const Json& data) { events_.publish(type, data); };
+  hooks.emit = [this](std::string_view type, const Json& data) {
+    events_.publish(type, data);
+    // Snapshots fail, or succeed again: the state folder may have been taken away.
+    if (type == "checkpoint" && data.contains("degraded")) ask_for_place();
+  };
   hooks.on_start_failed = [this](int exit_code, const Receipt& receipt) {
     const std::string told = receipt.diagnostics.empty() ? "zeroth-supervise: " + receipt.reason + "\n"
                                                          : render_reported(receipt.diagnostics);
@@ -204,24 +157,18 @@ tl::expected<void, StartError> Supervisor::open_worker() {
   targets_.config = [this] { return describe(options_); };
   targets_.shutdown = [this](bool force, Worker::Reply reply) { shutdown(force, std::move(reply)); };
   if (answers(folders_.socket)) {
-    return refuse(kExitTaken, "another instance answers on " + folders_.socket + "; see 'zerothctl -n " +
-                                  folders_.name + " status'");
+    return refuse_start(kExitTaken, "another instance answers on " + folders_.socket + "; see 'zerothctl -n " +
+                                        folders_.name + " status'");
   }
   auto control = ControlServer::listen(loop_, folders_.socket, true, make_dispatcher(targets_));
-  if (!control) return refuse(kExitTaken, control.error().message);
+  if (!control && control.error().code == ENOSPC) return refuse_start(control.error(), folders_.runtime);
+  if (!control) return refuse_start(kExitTaken, control.error().message);
   control_ = std::move(*control);
 
-  record_.identity = identity_.key;
-  record_.runtime = folders_.runtime;
-  record_.socket = folders_.socket;
-  record_.pid_file = options_.pid_file.empty() ? folders_.runtime + "/pid" : options_.pid_file;
-  if (Status written = write_pid_file(record_.pid_file); !written)
-    return refuse(kExitPermission, written.error().message);
   auto process = identity_of(::getpid());
-  if (!process) return refuse(kExitFailed, process.error().message);
+  if (!process) return refuse_start(kExitFailed, process.error().message);
   record_.process = std::move(*process);
-  if (Status written = write_instance_record(folders_.state, record_); !written)
-    return refuse(kExitPermission, written.error().message);
+  if (Status written = write_record(); !written) return refuse_start(written.error(), folders_.state);
   return {};
 }
 
@@ -260,6 +207,7 @@ int Supervisor::run() {
   // There is no configuration to read again yet; losing the terminal is no reason to end.
   signals_.push_back(std::make_unique<SignalWatch>(loop_, SIGHUP, [] {}));
   signals_.push_back(std::make_unique<SignalWatch>(loop_, SIGUSR1, [this] { log_->reopen(); }));
+  let_stop_signals_through();
   watch();
   progress_ = std::make_unique<Timer>(loop_);
   progress_->start(kSayProgressAfter, [this] {
@@ -267,11 +215,55 @@ int Supervisor::run() {
       console_->progress("still starting; the program loads or its state is being restored");
   });
   keep_socket_ = std::make_unique<Timer>(loop_);
-  keep_socket_->start_repeating(kLookForSocket, [this] { restore_socket(); });
+  keep_socket_->start_repeating(kLookForSocket, [this] {
+    keep_place();
+    restore_socket();
+  });
   events_.publish("supervisor", {{"state", "started"}, {"pid", ::getpid()}, {"program", identity_.key}});
   worker_->start();
   loop_.run();
   return exit_code_;
+}
+
+// Behind the callback that is running now.
+void Supervisor::ask_for_place() {
+  loop_.post([this, alive = std::weak_ptr<void>(alive_)] {
+    if (!alive.expired()) keep_place();
+  });
+}
+
+Status Supervisor::write_record() {
+  if (Status written = write_pid_file(record_.pid_file); !written) return written;
+  return write_instance_record(folders_.state, record_);
+}
+
+// The state folder may be removed under us: what is locked then excludes nobody from the one that is made anew.
+void Supervisor::keep_place() {
+  if (!lock_ || lock_->holds(folders_.state)) return;
+  Status again = prepare_private_folder(folders_.state);
+  Result<InstanceLock> lock = again ? InstanceLock::take(folders_.state) : fail(again.error());
+  if (!lock && lock.error().code == EWOULDBLOCK) return yield_place(lock.error());
+  if (lock) {
+    *lock_ = std::move(*lock);
+    log_->reopen();
+    restore_socket();  // the runtime folder may lie within
+    again = write_record();
+  } else {
+    again = fail(lock.error());
+  }
+  const std::string what = folders_.state + " was removed while we run: it is made again and locked anew";
+  events_.publish("log", {{"level", again ? "warning" : "error"},
+                          {"message", again ? what : folders_.state + " was removed: " + again.error().message}});
+}
+
+// Somebody else runs on the folder that was made in place of ours: nothing may be written into it any more.
+void Supervisor::yield_place(const Error& why) {
+  const StartError taken = describe_taken(folders_, why);
+  lock_.reset();
+  std::fprintf(stderr, "zeroth-supervise: %s was removed while we ran, and %s\n", folders_.state.c_str(),
+               taken.message.c_str());
+  watcher_.reset();
+  end(taken.exit_code);
 }
 
 // The runtime folder may be cleared under us (a session that ends): everything in it is made again.
@@ -329,7 +321,7 @@ void Supervisor::shutdown(bool insist, Worker::Reply reply) {
 // Whoever asks or starts from now on finds nobody; told before the answer to `stop`, so that what follows it is true.
 void Supervisor::leave() {
   ::unlink(folders_.socket.c_str());
-  ::unlink(record_.pid_file.c_str());
+  remove_pid_file(record_.pid_file);
   lock_.reset();
 }
 

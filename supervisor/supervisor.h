@@ -17,16 +17,11 @@
 #include "supervisor/log.h"
 #include "supervisor/options.h"
 #include "supervisor/process/orphans.h"
+#include "supervisor/start_error.h"
 #include "supervisor/watch/file_watcher.h"
 #include "supervisor/worker/worker.h"
 
 namespace zeroth {
-
-// Why it could not start, and the exit status that says so.
-struct StartError {
-  int exit_code = 1;
-  std::string message;
-};
 
 class Supervisor {
  public:
@@ -34,7 +29,7 @@ class Supervisor {
   static tl::expected<std::unique_ptr<Supervisor>, StartError> create(Options options);
   ~Supervisor();
 
-  // Until it is told to stop; the exit status.
+  // Until it is told to stop; the exit status. Lets through the signals that main held back.
   int run();
 
  private:
@@ -44,6 +39,10 @@ class Supervisor {
   tl::expected<void, StartError> open_worker();
   void watch();
   void on_signal();
+  Status write_record();
+  void ask_for_place();
+  void keep_place();
+  void yield_place(const Error& why);
   void restore_socket();
   void shutdown(bool insist, Worker::Reply reply);
   void leave();
@@ -75,6 +74,7 @@ class Supervisor {
   std::unique_ptr<Timer> progress_, keep_socket_;
   int stop_signals_ = 0;
   int exit_code_ = 0;
+  std::shared_ptr<void> alive_ = std::make_shared<int>();
 };
 
 }  // namespace zeroth

@@ -14,6 +14,8 @@ class InstanceLock {
   // EWOULDBLOCK if another instance holds it. The file is made if missing and never unlinked; one with several names,
   // of another owner, or that is no plain file is refused.
   static Result<InstanceLock> take(const std::string& state);
+  // Whether the file that is locked is still the one with this name: else it excludes nobody.
+  bool holds(const std::string& state) const;
 
  private:
   explicit InstanceLock(UniqueFd fd) : fd_(std::move(fd)) {}

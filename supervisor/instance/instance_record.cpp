@@ -50,8 +50,20 @@ Status write_instance_record(const std::string& state, const InstanceRecord& rec
 Status write_pid_file(const std::string& path) {
   struct stat info {};
   if (::lstat(path.c_str(), &info) == 0 && (!S_ISREG(info.st_mode) || info.st_nlink != 1))
-    return fail(path + ": not a plain file of one name", EPERM);
-  return write_file_atomically(path, std::to_string(::getpid()) + "\n");
+    return fail("pid file " + path + ": not a plain file of one name", EPERM);
+  const std::string folder = folder_of(path);
+  if (::stat(folder.c_str(), &info) != 0) {
+    if (errno == ENOENT) return fail("pid file " + path + ": no such folder", ENOENT);
+    return fail(last_error("pid file " + path));
+  }
+  if (Status written = write_file_atomically(path, std::to_string(::getpid()) + "\n"); !written)
+    return fail(std::move(written.error()).in("pid file"));
+  return {};
+}
+
+void remove_pid_file(const std::string& path) {
+  const auto named = read_file(path, 64);
+  if (named && *named == std::to_string(::getpid()) + "\n") ::unlink(path.c_str());
 }
 
 std::vector<std::string> remove_leftovers(const InstanceRecord& dead) {

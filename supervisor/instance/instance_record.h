@@ -26,8 +26,10 @@ Result<InstanceRecord> read_instance_record(const std::string& state);
 // Atomic.
 Status write_instance_record(const std::string& state, const InstanceRecord& record);
 
-// Writes our pid. Refuses to replace what is not a plain file of one name.
+// Writes our pid. Refuses to replace what is not a plain file of one name. The message begins with "pid file".
 Status write_pid_file(const std::string& path);
+// Removes it if it names us.
+void remove_pid_file(const std::string& path);
 
 // Removes socket and pid file of a dead instance: only if its recorded process is gone, the pid file still names it,
 // and the socket is one. Returns what was removed. For the holder of the lock of its state folder.

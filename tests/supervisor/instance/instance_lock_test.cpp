@@ -45,6 +45,19 @@ TEST_CASE("instance lock: goes with its holder, the file stays") {
   CHECK(InstanceLock::take(folder.path()));
 }
 
+TEST_CASE("instance lock: it holds only while the file it locked has that name") {
+  const TempDir folder;
+  const auto lock = InstanceLock::take(folder.path());
+  REQUIRE(lock);
+  CHECK(lock->holds(folder.path()));
+  ::unlink(folder.path("lock").c_str());
+  CHECK_FALSE(lock->holds(folder.path()));
+  const auto other = InstanceLock::take(folder.path());
+  REQUIRE(other);
+  CHECK_FALSE(lock->holds(folder.path()));
+  CHECK(other->holds(folder.path()));
+}
+
 TEST_CASE("instance lock: hard links, symlinks and folders in its place are refused") {
   const TempDir folder;
   const std::string lock = folder.path() + "/lock", other = folder.path() + "/other";
@@ -111,6 +124,25 @@ TEST_CASE("instance record: written, read back, its leftovers removed only if it
   CHECK(remove_leftovers(record) == std::vector<std::string>{record.pid_file, record.socket});
   REQUIRE(write_file_atomically(record.socket, "not a socket"));
   CHECK(remove_leftovers(record).empty());
+}
+
+TEST_CASE("pid file: a folder that is not there is named, not a temporary file") {
+  const TempDir folder;
+  const Status written = write_pid_file(folder.path("missing/pid"));
+  REQUIRE_FALSE(written);
+  CHECK(written.error().code == ENOENT);
+  CHECK(written.error().message == "pid file " + folder.path("missing/pid") + ": no such folder");
+}
+
+TEST_CASE("pid file: only our own is removed") {
+  const TempDir folder;
+  const std::string pid = folder.path("pid");
+  REQUIRE(write_file_atomically(pid, std::to_string(::getppid()) + "\n"));
+  remove_pid_file(pid);
+  CHECK(read_file(pid));
+  REQUIRE(write_pid_file(pid));
+  remove_pid_file(pid);
+  CHECK_FALSE(read_file(pid));
 }
 
 TEST_CASE("pid file: one with several names is refused") {
