@@ -239,7 +239,11 @@ Status Supervisor::write_record() {
 
 // The state folder may be removed under us: what is locked then excludes nobody from the one that is made anew.
 void Supervisor::keep_place() {
-  if (!lock_ || lock_->holds(folders_.state)) return;
+  if (!lock_) return;
+  if (lock_->holds(folders_.state)) {
+    if (record_due_) record_due_ = !write_record();
+    return;
+  }
   Status again = prepare_private_folder(folders_.state);
   Result<InstanceLock> lock = again ? InstanceLock::take(folders_.state) : fail(again.error());
   if (!lock && lock.error().code == EWOULDBLOCK) return yield_place(lock.error());
@@ -247,7 +251,9 @@ void Supervisor::keep_place() {
     *lock_ = std::move(*lock);
     log_->reopen();
     restore_socket();  // the runtime folder may lie within
+    (void)make_folders(folders_.state + "/" + folders_.name + "/own");
     again = write_record();
+    record_due_ = !again;
   } else {
     again = fail(lock.error());
   }

@@ -56,6 +56,7 @@ class Supervisor {
   std::string fingerprint_;
   std::unique_ptr<InstanceLock> lock_;
   InstanceRecord record_;
+  bool record_due_ = false;  // it could not be written again yet
   WallTime started_at_ = wall_now();
   MonotonicTime started_ = monotonic_now();
 

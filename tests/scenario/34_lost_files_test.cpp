@@ -68,6 +68,7 @@ TEST_CASE("lost files: a state folder removed under a supervisor is locked anew,
   fs::remove_all(daemon.state_dir());
   CHECK(says(wait_log(events, "was removed while we run"), daemon.state_dir()));
   CHECK(says(read_file(daemon.state_dir() + "/instance.json").value_or(""), std::to_string(daemon.pid())));
+  CHECK(fs::is_directory(daemon.worker_dir() + "/own"));
   auto environment = daemon.environment();
   REQUIRE(::mkdir(daemon.dir().path("elsewhere").c_str(), 0700) == 0);
   for (auto& [name, value] : environment) {
