@@ -74,11 +74,14 @@ Result<InstanceLock> take_lock(const std::string& state) {
   }
 }
 
-void clear_leftovers(const Claim& claim, const InstanceRecord* dead) {
+void clear_leftovers(const Claim& claim, const std::string& program, const InstanceRecord* dead) {
   if (dead != nullptr) remove_leftovers(*dead);
   remove_dead_temporaries(claim.folders.state);
   remove_dead_temporaries(claim.folders.state + "/" + claim.folders.name);
   remove_dead_temporaries(folder_of(claim.pid_file), name_of(claim.pid_file));
+  if (!program.ends_with(".zero")) return;
+  const std::string name = name_of(program);  // "x.z" is written beside "x.zero"
+  remove_dead_temporaries(folder_of(program), name.substr(0, name.size() - 3));
 }
 
 }  // namespace
@@ -116,7 +119,7 @@ tl::expected<Claim, StartError> claim_instance(const Options& options) {
                                                 ", not to " + escape_control(claim.identity.key) +
                                                 "; --adopt takes it over");
   }
-  clear_leftovers(claim, dead ? &*dead : nullptr);
+  clear_leftovers(claim, options.program, dead ? &*dead : nullptr);
   return claim;
 }
 

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "common/files.h"
 #include "common/text.h"
 
 namespace zeroth {
@@ -13,6 +14,12 @@ Sidecar::Sidecar(Loop& loop, std::string worker_binary, std::string program, boo
   constexpr std::string_view kSuffix = ".zero";
   enabled_ = enabled && program.ends_with(kSuffix);
   if (enabled_) output_ = program.substr(0, program.size() - kSuffix.size()) + ".z";
+}
+
+Sidecar::~Sidecar() {
+  if (!child_) return;
+  child_.reset();
+  remove_dead_temporaries(folder_of(output_), name_of(output_));
 }
 
 void Sidecar::write(const std::string& copy) {

@@ -15,6 +15,10 @@ class Sidecar {
   // `program`: the user's file; anything but a .zero has no sidecar.
   Sidecar(Loop& loop, std::string worker_binary, std::string program, bool enabled,
           std::function<void(const std::string&)> on_note);
+  // A compilation under way is ended, and what it had written is removed.
+  ~Sidecar();
+  Sidecar(const Sidecar&) = delete;
+  Sidecar& operator=(const Sidecar&) = delete;
 
   void write(const std::string& copy);
   bool owns(pid_t pid) const { return child_ && child_->running() && child_->pid() == pid; }

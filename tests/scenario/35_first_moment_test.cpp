@@ -37,11 +37,11 @@ struct Unused {
   }
 };
 
-// Every temporary file below the folder.
-std::vector<std::string> temporaries(const std::string& folder) {
-  std::vector<std::string> found;
+// The temporary files below the folder, one a line.
+std::string temporaries(const std::string& folder) {
+  std::string found;
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    if (entry.path().extension() == ".tmp") found.push_back(entry.path().string());
+    if (entry.path().extension() == ".tmp") found += entry.path().string() + "\n";
   }
   return found;
 }
@@ -65,7 +65,7 @@ TEST_CASE("first moment: a SIGTERM before anything runs is obeyed when it can be
   ::kill(daemon.pid(), SIGTERM);
   lock.reset();
   CHECK(daemon.wait_exit() == kExitOk);
-  CHECK(temporaries(daemon.dir().path()).empty());
+  CHECK(temporaries(daemon.dir().path()) == "");
   CHECK_FALSE(fs::exists(runtime + "/greeting/pid"));
 }
 
@@ -84,7 +84,7 @@ TEST_CASE("first moment: temporary files of a start that was killed are cleared 
   }
   daemon.restart();
   CHECK(daemon.terminate() == kExitOk);
-  CHECK(temporaries(daemon.dir().path()).empty());
+  CHECK(temporaries(daemon.dir().path()) == "");
 }
 
 TEST_CASE("first moment: root does not run a program of another user, and says who may") {
