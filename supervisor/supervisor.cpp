@@ -305,12 +305,14 @@ void Supervisor::shutdown(bool insist, Worker::Reply reply) {
       return worker_->reload({"edit", false, {}, monotonic_now(), {}});
     }
     const auto& newest = worker_->snapshots().newest();
-    std::string line = outcome.saved ? "saved and stopped" : "stopped without a final snapshot: " + outcome.error;
+    std::string line = outcome.sequence != 0 ? "saved and stopped"
+                       : outcome.saved     ? "stopped"
+                                           : "stopped without a final snapshot: " + outcome.error;
     if (newest) {
       line += "; snapshot " + std::to_string(newest->sequence) + " of " + rfc3339(newest->created_at) + " in " +
               folders_.state + "/" + worker_->name() + "/snapshots";
     }
-    if (options_.verbosity >= 0 || !outcome.saved) console_->progress(line + "; the same command goes on from here");
+    if (options_.verbosity >= 0 || !outcome.saved) console_->progress(line + (newest ? "; the same command goes on from here" : ""));
     events_.publish("supervisor", {{"state", "stopped"}, {"saved", outcome.saved}});
     const Json receipt = {{"operation", "stop"},
                           {"worker", worker_->name()},

@@ -32,8 +32,8 @@ WatchScope::WatchScope(std::vector<std::string> targets, PathFilter filter, cons
     : targets_(std::move(targets)), filter_(std::move(filter)) {
   for (const std::string& folder : excluded) {
     std::error_code unresolved;
-    std::string real = std::filesystem::weakly_canonical(folder, unresolved).string();
-    excluded_.push_back(unresolved ? folder : std::move(real));
+    const std::filesystem::path real = std::filesystem::weakly_canonical(folder, unresolved);
+    excluded_.push_back(unresolved ? folder : real.string());
   }
 }
 

@@ -114,7 +114,10 @@ class Worker {
   // Starts without a live generation.
   void launch(const std::string& operation, const std::string& cause, Content content, bool kept_code,
               std::vector<std::string> changed = {});
+  // The same with code that was live before: its kept copy is made sure of first.
+  void launch_kept(const std::string& operation, const std::string& cause, const Content& content);
   void search_source();
+  RestoreSource linked_source(const Restorable& found);
   void tell_skipped(const Skipped& snapshot);
   // Reload of a live one.
   void on_content(ReloadRequest request, const Result<Content>& content);
