@@ -847,22 +847,25 @@ class Worker:
     def _on_stop(self, request, params):
         if self._stage == STOPPING:
             return self._answer(request, {})
-        held = self._stage == HELD
-        self._move(STOPPING)
+        # Not a daemon: the interpreter, which the program leaves once it sees the stage, waits for this thread.
+        ending = threading.Thread(target=self._end, args=(params.get("deadline_ms", 3_000) / 1000,), daemon=False)
         self._answer(request, {})
-        threading.Thread(target=self._end, args=(params.get("deadline_ms", 3_000) / 1000, held), daemon=True).start()
+        ending.start()
+        self._move(STOPPING)
 
-    def _end(self, seconds, held):
+    def _end(self, seconds):
         """Lets what was answered out, shuts down the components, and lets the program end by itself; then ends it."""
         until = time.monotonic() + 0.8 * seconds
         with self._cond:
+            self._cond.wait_for(lambda: self._stage == STOPPING)
             self._cond.wait_for(lambda: True not in self._connections.values(), min(_LEAVE, 0.2 * seconds))
         self._shut_down(until)
         leave = min(until, time.monotonic() + _LEAVE)
-        for thread in threading.enumerate():
-            if not thread.daemon and thread is not threading.current_thread():
-                thread.join(max(0.0, leave - time.monotonic()))
-        threading.Event().wait(max(0.0, leave - time.monotonic()))  # the interpreter leaves meanwhile
+        others = [each for each in threading.enumerate() if not each.daemon and each is not threading.current_thread()]
+        for thread in others:
+            thread.join(max(0.0, leave - time.monotonic()))
+        if not any(thread.is_alive() for thread in others):
+            return
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):
                 stream.flush()
