@@ -29,6 +29,7 @@ S = w.restore({"visits": {}})  # the visits so far; on the first start, none
 
 class Shop(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"  # connections are kept alive
+    disable_nagle_algorithm = True  # headers and body are two writes; the second need not wait for the client
     timeout = 30  # nobody may keep a section open for longer
 
     def do_GET(self):
