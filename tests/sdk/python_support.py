@@ -65,7 +65,7 @@ class FakeSupervisor:
         self.output = open(os.path.join(self.folder, "output"), "w+")
         actions = [(os.POSIX_SPAWN_DUP2, self.output.fileno(), 1), (os.POSIX_SPAWN_DUP2, self.output.fileno(), 2)]
         if by_path:
-            self._start_by_path(words, env, actions)
+            self._start_by_path(words, dict(env, LISTEN_FDS="1", LISTEN_PID="1", LISTEN_FDNAMES="http"), actions)
             return
         ours, theirs = socket.socketpair()
         first = 3

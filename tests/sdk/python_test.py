@@ -278,6 +278,17 @@ class Serving(unittest.TestCase):
             self.assertGreaterEqual(visits[client.session], client.acknowledged)
             self.assertLessEqual(visits[client.session], client.acknowledged + client.retries)
 
+    def test_a_socket_that_is_lent_on_the_channel(self):
+        with open(os.path.join(EXAMPLES, "shop.py")) as file:
+            code = file.read()
+        with socket.create_server(("127.0.0.1", 0)) as listener, FakeSupervisor(code, by_path=True) as worker:
+            socket.send_fds(worker.lines.stream, [b"\n"], [listener.fileno()])
+            worker.go()
+            connection = http.client.HTTPConnection("127.0.0.1", listener.getsockname()[1], timeout=PATIENCE)
+            connection.request("GET", "/lent")
+            self.assertEqual(connection.getresponse().read(), b"Welcome, lent: visit 1\n")
+            connection.close()
+
     def test_idle_connections_are_closed_at_the_deadline(self):
         with open(os.path.join(EXAMPLES, "shop.py")) as file:
             code = file.read()

@@ -67,6 +67,7 @@ class Map(dict):
 _INT64, _UINT64 = 2**63, 2**64
 _MAX_DEPTH = 120  # of the encoded state; a supervisor reads 128 levels, the message's own included
 _SCALARS = frozenset((str, bool, type(None)))
+_LEAVES = _SCALARS | {int, float}
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d)(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)")
 _ADVICE = (
     (datetime.date, "use str"), (datetime.timedelta, "use its total_seconds()"), (frozenset, "use set"),
@@ -139,9 +140,17 @@ def _uniform(values, strict):
     kinds = set(map(type, values))
     if kinds <= _SCALARS:
         return not strict or str not in kinds
+    if not kinds <= _LEAVES or (strict and str in kinds):
+        return False
     if kinds == {int}:
         return -_INT64 <= min(values) and max(values) < _INT64
-    return kinds == {float} and all(map(math.isfinite, values))
+    if kinds == {float}:
+        return all(map(math.isfinite, values))
+    for value in values:
+        kind = type(value)
+        if kind is int and not -_INT64 <= value < _INT64 or kind is float and not math.isfinite(value):
+            return False
+    return True
 
 
 def _encode_list(values, depth, strict):
@@ -207,13 +216,13 @@ def _encode_time(value):
 def _decode(value):
     kind = type(value)
     if kind is list:
-        if set(map(type, value)) <= {str, bool, type(None), int, float}:
+        if set(map(type, value)) <= _LEAVES:
             return value
         return [_within(key, _decode, item) for key, item in enumerate(value)]
     if kind is not dict:
         return value
     if "$" not in "".join(value):
-        if set(map(type, value.values())) <= {str, bool, type(None), int, float}:
+        if set(map(type, value.values())) <= _LEAVES:
             return value
         return {key: _within(key, _decode, item) for key, item in value.items()}
     if len(value) == 1:
@@ -486,6 +495,7 @@ class Worker:
         self._send({"id": request, "command": "save", "params": {}})
         if threading.current_thread() is self._reader:
             self._serve_channel(lambda: self._saved(request))
+        # Else its thread serves the channel meanwhile.
         with self._cond:
             self._cond.wait_for(lambda: self._saved(request))
             answer = self._saves.pop(request)
@@ -638,8 +648,8 @@ class Worker:
         if isinstance(message.get("event"), str):
             return
         if isinstance(message.get("success"), bool):
-            if request in self._saves:
-                with self._cond:
+            with self._cond:
+                if type(request) is str and request in self._saves:
                     self._saves[request] = message
                     self._cond.notify_all()
             return
@@ -899,7 +909,7 @@ class Worker:
             if not held:
                 self._close_gate(_PATIENCE)
             _replace_file(self._emergency_file, self._encode_state())
-        except (Error, OSError) as error:
+        except Exception as error:
             _complain(f"the supervisor is gone and the state could not be saved: {error}")
             os._exit(1)
         os._exit(0)
