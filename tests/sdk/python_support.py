@@ -38,7 +38,7 @@ class Lines:
         self.stream.sendall(json.dumps(message).encode() + b"\n")
 
     def next(self, seconds=PATIENCE):
-        """The next message; None at the end of the stream, TimeoutError if it does not come."""
+        """The next message; None at the end of the stream, socket.timeout if it does not come."""
         self.stream.settimeout(seconds)
         while b"\n" not in self._bytes:
             data = self.stream.recv(1 << 16)
