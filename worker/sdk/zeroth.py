@@ -9,7 +9,7 @@
 
 Without a supervisor the same program simply runs. Python 3.9 or later, standard library only: copy this file.
 
-What may stand in the state: None, bool, int, float, str, bytes, list, tuple, set, dict with str keys, zeroth.Map (a dict
+What may be in the state: None, bool, int, float, str, bytes, list, tuple, set, dict with str keys, zeroth.Map (a dict
 with any keys), datetime with a fixed offset. Anything else is refused when it is to be saved, with its place, and never
 changed silently. A value that is reachable twice comes back as two values. Until `restore` returns, and up to `ready`,
 the program must touch nothing outside of itself: the process before it is still at work.
@@ -61,7 +61,7 @@ class Stopped(SystemExit):
 
 
 class Map(dict):
-    """A dict whose keys may be any hashable value that can be saved: ints, tuples, None. A dict itself takes only str."""
+    """A dict whose keys may be any hashable value that can be saved: ints, tuples. A dict takes only str."""
 
 
 _INT64, _UINT64 = 2**63, 2**64
@@ -71,7 +71,7 @@ _LEAVES = _SCALARS | {int, float}
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d)(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)")
 _ADVICE = (
     (datetime.date, "use str"), (datetime.timedelta, "use its total_seconds()"), (frozenset, "use set"),
-    ((bytearray, memoryview), "use bytes"), (bool, "use bool"), (int, "use int"), (float, "use float"), (str, "use str"),
+    ((bytearray, memoryview), "use bytes"), (int, "use int"), (float, "use float"), (str, "use str"),
     (list, "use list"), (tuple, "use tuple"), (set, "use set"), (bytes, "use bytes"), (dict, "use dict or a map"),
 )  # fmt: skip
 
@@ -381,7 +381,7 @@ class Worker:
         return self._state
 
     def ready(self):
-        """Says that the program could go, and blocks until it may: from then on it is live. `serve` and `every` call it."""
+        """Says that the program could go, and blocks until it may: then it is live. `serve` and `every` call it."""
         with self._cond:
             if self._stage == LOADING or self._stage == LOADED:
                 raise RuntimeError("restore comes before ready")
@@ -442,8 +442,8 @@ class Worker:
     def serve(self, server_class, handler_class, name="http", default=("127.0.0.1", 8080)):
         """Serves until the worker is to stop, on the socket that was lent as `name`, or else on `default`.
 
-        For the classes of socketserver and http.server. Says ready. Before a cut nothing more is accepted, what was asked
-        is answered with `Connection: close`, and connections without a request are closed at the deadline.
+        For classes of socketserver and http.server. Says ready. Before a cut nothing more is accepted, what was asked is
+        answered with `Connection: close`, and connections without a request are closed at the deadline.
         """
         lent = self._lent.take(name)
         server = server_class(default, _handler_of(self, handler_class), bind_and_activate=False)
@@ -507,7 +507,7 @@ class Worker:
         return answer["result"]["sequence"]
 
     def beat(self, iteration=None, metrics=None, status=None):
-        """A heartbeat. At most ten a second are sent, none while not live; the iteration goes into the next snapshot too."""
+        """A heartbeat. At most ten a second are sent, and only while live; the next snapshot has the iteration too."""
         if iteration is not None:
             self._iteration = int(iteration)
         now = time.monotonic()
@@ -591,8 +591,8 @@ class Worker:
         self._send({"id": request, "success": True, "result": result, "error": None})
 
     def _refuse(self, request, code, message, hint=None):
-        error = {"code": code, "message": message}
-        self._send({"id": request, "success": False, "result": None, "error": dict(error, hint=hint) if hint else error})
+        error = {"code": code, "message": message, **({"hint": hint} if hint else {})}
+        self._send({"id": request, "success": False, "result": None, "error": error})
 
     def _serve_channel(self, until=lambda: False):
         """Executes what comes, in order, until the channel ends."""
@@ -619,7 +619,8 @@ class Worker:
                 too_long = True
                 self._received.clear()
             try:
-                data, ancillary, _, _ = self._channel.recvmsg(1 << 16, socket.CMSG_SPACE(4 * 64), socket.MSG_CMSG_CLOEXEC)
+                space = socket.CMSG_SPACE(4 * 64)  # lent sockets
+                data, ancillary, _, _ = self._channel.recvmsg(1 << 16, space, socket.MSG_CMSG_CLOEXEC)
             except OSError:
                 return None
             self._lent.receive(ancillary)
@@ -991,7 +992,7 @@ class _Door:
 
 
 def _handler_of(worker, handler_class):
-    """The program's handler, which tells the worker when a request begins and ends. Requests that begin while held wait."""
+    """The program's handler, which tells the worker when a request begins. Requests that begin while held wait."""
 
     class Handler(handler_class):
         def setup(self):
@@ -1030,7 +1031,7 @@ def _handler_of(worker, handler_class):
 
 
 class _Lent:
-    """Listening sockets of the supervisor, by name: inherited, or received on the channel in the order of their names."""
+    """Listening sockets of the supervisor, by name: inherited, or received on the channel in their order."""
 
     def __init__(self, names, inherited):
         self._names, self._fds = names, dict(zip(names, inherited))
@@ -1043,7 +1044,8 @@ class _Lent:
                 fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
                 for fd in fds:
                     self._count += 1
-                    self._fds[self._names[self._count - 1] if self._count <= len(self._names) else str(self._count)] = fd
+                    known = self._count <= len(self._names)
+                    self._fds[self._names[self._count - 1] if known else str(self._count)] = fd
 
     def take(self, name):
         """The descriptor, which is then the caller's; None if there is none of that name."""
