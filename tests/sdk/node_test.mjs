@@ -72,7 +72,7 @@ const w = await worker({ name: 'shown', version: '7', schema: 'a/1' })
 w.command('environment', {}, () => Object.keys(process.env).filter(name => /^(ZEROTH_(FD|SOCKET|KEY)|LISTEN_)/.test(name)))
 await w.restore({ list: [1], long: 'x'.repeat(100) })
 await w.ready()`
-  const worker = await supervise(t, programOf(t, text))
+  const worker = await supervise(t, programOf(t, text), { env: { ZEROTH_FD: '63' } })  // closed by a wrapper
   const { name, version, key, pid, protocol } = worker.hello
   assert.deepEqual([name, version, key, pid, protocol], ['shown', '7', 'secret', worker.child.pid, 1])
   assert.equal(worker.loaded.initial.list, '[1]')

@@ -43,8 +43,9 @@ test('values: a float that was replaced, or a time that was moved, is written as
 })
 
 test('values: a million entries', () => {
-  const state = {}
-  for (let i = 0; i < 1_000_000; ++i) state[`key ${i}`] = i % 3 === 0 ? [i] : i % 3 === 1 ? `v${i}` : { n: i }
+  const entry = i => i % 3 === 0 ? [i] : i % 3 === 1 ? `v${i}` : { n: i }
+  const state = { list: Array.from({ length: 1_000_000 }, (_, i) => entry(i)), named: {} }
+  for (let i = 0; i < 100_000; ++i) state.named[`key ${i}`] = entry(i)
   const text = write(state)
   assert.equal(text, JSON.stringify(state))
   assert.equal(JSON.stringify(decode(text)), text)

@@ -81,12 +81,15 @@ export function encode(root) {
   }
   const refuse = (what, advice) => { throw new ValueError(steps, `${what}; ${advice}`) }
   const string = text => {
-    if (LONE_SURROGATE.test(text)) refuse('text with a lone surrogate', 'use well-formed text or a Buffer')
-    out += JSON.stringify(text)
+    const quoted = JSON.stringify(text)  // which writes a lone surrogate as \ud…
+    if (quoted.includes('\\ud') && LONE_SURROGATE.test(text)) {
+      refuse('text with a lone surrogate', 'use well-formed text or a Buffer')
+    }
+    out += quoted
   }
-  const number = (value, container, place) => {
+  const number = (value, known, place) => {
     if (Number.isSafeInteger(value)) {
-      const isFloat = Object.is(value, -0) || floats.get(container)?.get(place) === value
+      const isFloat = known !== undefined && known.get(place) === value
       out += Object.is(value, -0) ? '-0.0' : isFloat ? value + '.0' : value
     } else if (Number.isFinite(value)) {
       out += Number.isInteger(value) && Math.abs(value) < 1e21 ? value + '.0' : value
@@ -100,13 +103,14 @@ export function encode(root) {
     else out += `{"${!fitsNumber && BigInt.asUintN(64, value) === value ? '$u64' : '$int'}":"${value}"}`
   }
   const list = items => {
+    const known = floats.get(items)
     out += '['
     let index = 0
     for (const item of items) {
       if (index > 0) out += ','
       ++members
       steps.push(index)
-      value(item, items, index)
+      value(item, known, index)
       steps.pop()
       ++index
     }
@@ -123,15 +127,16 @@ export function encode(root) {
     list(items)
   }
   const map = entries => {
+    const known = floats.get(entries)
     out += '{"$map":['
     let index = 0
     for (const [key, item] of entries) {
       out += index > 0 ? ',[' : '['
       members += 3
       steps.push(index)
-      value(key, entries, 2 * index)
+      value(key, known, 2 * index)
       out += ','
-      value(item, entries, 2 * index + 1)
+      value(item, known, 2 * index + 1)
       steps.pop()
       out += ']'
       ++index
@@ -145,6 +150,7 @@ export function encode(root) {
   }
   const object = item => {
     if (Object.getOwnPropertySymbols(item).length > 0) refuse('a member named by a symbol', 'use a string')
+    const known = floats.get(item)
     out += '{'
     let first = true
     for (const key of Object.keys(item)) {
@@ -154,7 +160,7 @@ export function encode(root) {
       steps.push(key)
       string(key[0] === '$' ? '$' + key : key)
       out += ':'
-      value(item[key], item, key)
+      value(item[key], known, key)
       steps.pop()
     }
     out += '}'
@@ -181,11 +187,12 @@ export function encode(root) {
     const isBytes = ArrayBuffer.isView(item) || item instanceof ArrayBuffer
     refuse(`value is a ${name}`, isBytes ? 'use Uint8Array or an array' : 'keep its data in a plain object')
   }
-  const value = (item, owner, place) => {
+  // known: the floats of the container it stands in.
+  const value = (item, known, place) => {
     if (out.length > CHUNK) flush()
     switch (typeof item) {
       case 'string': return string(item)
-      case 'number': return number(item, owner, place)
+      case 'number': return number(item, known, place)
       case 'boolean': out += item; return
       case 'bigint': return bigint(item)
       case 'undefined': refuse('value is undefined', 'use null or delete the key'); break
