@@ -327,6 +327,32 @@ test('drain: idle connections are closed at the deadline and counted, the progra
   assert.deepEqual(await ask(), { text: '2', reused: false })
 })
 
+test('drain: what is open is answered with Connection: close, what is new waits for resume', async t => {
+  const worker = await supervise(t, programOf(t, COUNTER))
+  const port = await worker.call('port')
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 1 })
+  t.after(() => agent.destroy())
+  const ask = () => new Promise((resolve, reject) => {
+    const request = http.get({ agent, port, host: '127.0.0.1' }, response => {
+      response.on('end', () => resolve({ closes: response.headers.connection === 'close', reused: request.reusedSocket })).resume()
+    })
+    request.on('error', reject)
+  })
+  assert.deepEqual(await ask(), { closes: false, reused: false })
+  await new Promise(resolve => setImmediate(resolve))
+  const drained = worker.ask('drain', { deadline_ms: 10_000 })
+  await worker.ask('ping')
+  assert.deepEqual(await ask(), { closes: true, reused: true })
+  assert.deepEqual(await drained, { closed: 0 })
+  let answered = false
+  const fresh = ask().finally(() => { answered = true })
+  const until = performance.now() + 100
+  while (performance.now() < until) await worker.ask('ping')
+  assert.ok(!answered)
+  await worker.ask('resume')
+  assert.deepEqual(await within(fresh, 'answer after resume'), { closes: false, reused: false })
+})
+
 // ---- The real supervisor
 
 const KEEPER = `
