@@ -86,8 +86,9 @@ test('restore: what the state lacks is added, what the default lacks stays', asy
 const w = await worker({ schema: 'a/1' })
 await w.restore({ kept: 0, fresh: [] })
 await w.ready()`), { state: { kept: 5, gone: { $$x: 1 } } })
-  const { kept, added, removed } = worker.restored
-  assert.deepEqual([kept.names, added.names, removed.count], [['kept', 'gone'], ['fresh'], 0])
+  const { kept, added, removed, warnings } = worker.restored
+  assert.deepEqual([kept.names, added.names, removed.names], [['kept'], ['fresh'], ['gone']])
+  assert.deepEqual(warnings, ['1 no longer among the defaults: kept as they are'])
   const { state } = await worker.ask('checkpoint', { hold: false })
   assert.deepEqual(state, { kept: 5, gone: { $$x: 1 }, fresh: [] })
 })

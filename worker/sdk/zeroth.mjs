@@ -1,4 +1,4 @@
-// The worker protocol of zeroth-supervise for Node >= 18, in one file without dependencies: copy it beside your program.
+// The worker protocol of zeroth-supervise for Node >= 18, in one file without dependencies: copy it to your program.
 //
 //   import { worker } from './zeroth.mjs'
 //   const w = await worker({ schema: 'shop/1' })                  // says hello
@@ -10,13 +10,13 @@
 //
 // Values. What JSON cannot say travels in tags that the other libraries share: NaN and infinities, BigInt, Buffer and
 // Uint8Array (restored as Buffer), Date, Set, Map, Tuple. A whole number beyond 2^53 arrives as BigInt. A float with a
-// whole value (Python's 1.0), or a time finer than a Date, goes back as it came unless the program put something else in
-// its place. Anything else fails the checkpoint with a JSON pointer and advice. Not kept: that two members are one and
-// the same object, and the order of keys that look like whole numbers.
+// whole value (Python's 1.0), or a time finer than a Date, goes back as it came unless the program put something else
+// in its place. Anything else fails the checkpoint with a JSON pointer and advice. Not kept: that two members are one
+// and the same object, and the order of keys that look like whole numbers.
 //
 // Limits of plain Node: it cannot flock, so behind a wrapper that closes descriptors (npm start) $ZEROTH_ALIVE stays
-// unlocked by us. To stop accepting without closing a listening socket it needs a duplicate of the descriptor, made with
-// process.binding(); where that is missing, a drain answers with `Connection: close` but goes on accepting.
+// unlocked by us. To stop accepting without closing a listening socket it needs a duplicate of the descriptor, made
+// with process.binding(); where that is missing, a drain answers with `Connection: close` but goes on accepting.
 // Nothing here writes to stdout.
 
 import { AsyncLocalStorage } from 'node:async_hooks'
@@ -447,8 +447,8 @@ class Reader {
 
 // ---- The channel
 
-// Lines over a Unix stream socket. Everything is written at once and in order; reading is by events, or blocks the whole
-// process, which is how a held worker stands still.
+// Lines over a Unix stream socket. Everything is written at once and in order; reading is by events, or blocks
+// the whole process, which is how a held worker stands still.
 class Channel {
   #socket
   #fd
@@ -569,8 +569,8 @@ function takeEnvironment() {
   return told
 }
 
-// The channel and, where it is not the inherited one, the key to show; null without a supervisor. A process started with
-// an IPC channel of Node's own may have that under the number, so it prefers the socket.
+// The channel and, where it is not the inherited one, the key to show; null without a supervisor. A process started
+// with an IPC channel of Node's own may have that under the number, so it prefers the socket.
 async function connect(told) {
   if (isSocket(told.fd) && !(process.connected && told.socket)) {
     return { channel: new Channel(new net.Socket({ fd: told.fd }), told.fd) }
@@ -639,8 +639,8 @@ class Duplicator {
   }
 }
 
-// One server of the program and its listening socket: bound (its queue fills, nothing is accepted), accepting, or halted
-// (as bound). `server.close()` is never called: it would cut off idle connections.
+// One server of the program and its listening socket: bound (its queue fills, nothing is accepted), accepting, or
+// halted (as bound). `server.close()` is never called: it would cut off idle connections.
 class Port {
   draining = false
   #server
@@ -751,8 +751,8 @@ class Worker {
   #told
   #channel
   #schema
-  // new: nothing said · loaded: restore may come · restored: ready not said · ready: go may come · live · held: a cut was
-  // taken, all stands still · stopping
+  // new: nothing said · loaded: restore may come · restored: ready not said · ready: go may come · live · held: a cut
+  // was taken, all stands still · stopping
   #phase = 'new'
   #wasLive = false
   #initial = null
@@ -791,8 +791,8 @@ class Worker {
   get supervised() { return this.#channel !== undefined }
 
   /**
-   * All code is loaded and nothing outside has been touched: says so and waits for the state. Resolves to it. Members of
-   * `initial` that it lacks are added; members that `initial` lacks stay.
+   * All code is loaded and nothing outside has been touched: says so and waits for the state. Resolves to it. Members
+   * of `initial` that it lacks are added; members that `initial` lacks stay.
    */
   async restore(initial) {
     if (initial === null || typeof initial !== 'object') throw new TypeError('restore: expected an object as default')
@@ -822,7 +822,8 @@ class Worker {
 
   /**
    * Lets `server` (of net, http, https) accept from go on, on the lent socket `name` or, without one, on an address of
-   * its own; resolves when it does. Calls in one turn become ready together. 'listening' is emitted again after a drain.
+   * its own; resolves when it does. Calls in one turn become ready together. 'listening' is emitted again after a
+   * drain.
    */
   async serve(server, name = 'http', { port = 0, host } = {}) {
     const { lent } = this.#told
@@ -894,12 +895,15 @@ class Worker {
     else process.stderr.write(`${level}: ${message}\n`)
   }
 
-  /** Registers a component to shut down at stop, newest first, each within `deadline` ms. Not run without a supervisor. */
+  /** Registers a component to shut down at stop, newest first, each within `deadline` ms. Only under a supervisor. */
   onStop(fn, { deadline = 1000 } = {}) {
     this.#components.push({ fn, deadline })
   }
 
-  /** Runs fn as an atomic section, ms after go and then ms after its last end, until stop. Returns a function that ends it. */
+  /**
+   * Runs fn as an atomic section, ms after go and then ms after its last end, until stop. Returns a function that ends
+   * it.
+   */
   every(ms, fn) {
     let timer, ended = false
     const run = async () => {
@@ -959,7 +963,7 @@ class Worker {
       text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
       reader = new Reader(text, false)
       message = reader.whole()
-      if (message === null || typeof message !== 'object' || Array.isArray(message)) throw new Error('not a JSON object')
+      if (!isPlain(message)) throw new Error('not a JSON object')
     } catch (error) {
       return this.#refuse(null, 'bad_request', error.message)
     }
@@ -970,9 +974,7 @@ class Worker {
     if (!(['string', 'bigint'].includes(typeof id) || Number.isInteger(id)) || typeof command !== 'string') {
       return this.#refuse(null, 'bad_request', 'expected an id and a command')
     }
-    if (params === null || typeof params !== 'object' || Array.isArray(params)) {
-      return this.#refuse(id, 'bad_request', 'params: expected an object')
-    }
+    if (!isPlain(params)) return this.#refuse(id, 'bad_request', 'params: expected an object')
     this.#on_request({ id, command, params, stateText: reader.stateText })
   }
 
@@ -1000,8 +1002,8 @@ class Worker {
     this.#pump()
   }
 
-  // Requests in order of arrival, one at a time, and only while live. A call that waits for a save lets others pass: one
-  // of them is the checkpoint it waits for.
+  // Requests in order of arrival, one at a time, and only while live. A call that waits for a save lets others pass:
+  // one of them is the checkpoint it waits for.
   #pump() {
     while (this.#has_turn() && !(this.#cut_due() && this.#sections > 0)) {
       const next = this.#queue.shift()
@@ -1080,16 +1082,16 @@ class Worker {
 
   #take_state({ state_file: file, schema }, stateText) {
     const text = file ? readPart(file) : stateText ?? 'null'
-    const kept = [], added = [], initial = this.#initial
+    const kept = [], added = [], removed = [], initial = this.#initial
     if (text !== 'null') {
       if (schema && schema !== this.#schema) throw new Error(`its schema is ${schema}, this program's ${this.#schema}`)
       const state = decode(text)
-      const isPlain = value => Object.getPrototypeOf(Object(value)) === Object.prototype
       if (isPlain(state) !== isPlain(initial) || state === null || typeof state !== 'object') {
         throw new Error('it is of another kind than the default')
       }
       if (isPlain(state)) {
-        kept.push(...Object.keys(state))
+        const anyName = Object.keys(initial).length === 0
+        for (const key of Object.keys(state)) (anyName || Object.hasOwn(initial, key) ? kept : removed).push(key)
         for (const key of Object.keys(initial)) {
           if (Object.hasOwn(state, key)) continue
           added.push(key)
@@ -1099,7 +1101,8 @@ class Worker {
       this.state = state
     }
     const count = names => ({ count: names.length, names: names.slice(0, 20) })
-    return { kept: count(kept), added: count(added), removed: count([]), renamed: count([]), warnings: [] }
+    const warnings = removed.length > 0 ? [`${removed.length} no longer among the defaults: kept as they are`] : []
+    return { kept: count(kept), added: count(added), removed: count(removed), renamed: count([]), warnings }
   }
 
   async #become_ready() {
@@ -1255,6 +1258,7 @@ class Worker {
 
 // ---- Small things
 
+const isPlain = value => value !== null && Object.getPrototypeOf(Object(value)) === Object.prototype
 const sha256 = bytes => createHash('sha256').update(bytes).digest('hex')
 
 function readPart({ path: file, offset, length }) {
