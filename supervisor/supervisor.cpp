@@ -150,7 +150,7 @@ tl::expected<void, StartError> Supervisor::open_worker() {
 
   std::vector<std::string> targets = options_.watch;
   if (targets.empty() && !options_.program.empty()) targets.push_back(options_.program);
-  scope_ = std::make_shared<const WatchScope>(targets, PathFilter(options_.ignore),
+  scope_ = std::make_shared<const WatchScope>(targets, IgnoreRules::of(options_.ignore),
                                               std::vector<std::string>{folders_.state, folders_.runtime});
 
   Worker::Setup setup;
