@@ -132,6 +132,7 @@ Handover::Hooks Worker::handover_hooks() {
 
 std::shared_ptr<Generation> Worker::make_candidate() {
   if (!runs_kept_code_) target_ = newest_;
+  hooks_.on_generation();
   if (spoke_late_) return std::exchange(spoke_late_, nullptr);
   const std::string cause = handover_ ? handover_->receipt().cause : "start";
   const std::vector<std::string> changed = handover_ ? handover_->receipt().changed : std::vector<std::string>();
@@ -154,6 +155,7 @@ std::shared_ptr<Checkpoint> Worker::make_checkpoint(const std::shared_ptr<Genera
 
 // Keeps a process that is over until it is reaped, and hunts what it left behind.
 void Worker::bury(std::shared_ptr<Generation> generation) {
+  hooks_.on_generation();
   const auto leave = [this, of = generation.get()] {
     output_.finish(of->number());
     setup_.orphans->kill_of({setup_.name, of->number(), of->pid()}, [](const std::vector<pid_t>&) {});
@@ -180,6 +182,7 @@ void Worker::on_cut() {
 }
 
 void Worker::on_go(const std::shared_ptr<Generation>& generation, const Receipt& receipt) {
+  hooks_.on_generation();
   LiveGeneration line{generation->number(),
                       generation->pid(),
                       generation->loaded().schema,

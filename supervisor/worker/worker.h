@@ -65,6 +65,8 @@ class Worker {
     // Nothing runs and nothing is kept that could: the supervisor ends with this code.
     std::function<void(int exit_code, const Receipt&)> on_start_failed;
     std::function<void()> on_gave_up;
+    std::function<void()> on_generation;  // one was spawned, sent go, or is over
+    std::function<void()> on_restart;     // somebody asked for one
   };
 
   using Reply = std::function<void(tl::expected<Json, Refusal>)>;

@@ -19,6 +19,7 @@ void Worker::reload(ReloadRequest request) {
     if (request.reply) request.reply(refuse(ErrorCode::Unavailable, "the worker is " + std::string(to_string(state_))));
     return;
   }
+  if (request.force) hooks_.on_restart();
   const auto shared = std::make_shared<ReloadRequest>(std::move(request));
   content_.read([this, shared](const Result<Content>& content) { on_content(std::move(*shared), content); });
 }
