@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <cstdio>
 #include <ctime>
 #include <limits>
@@ -82,8 +83,7 @@ Result<Milliseconds> parse_duration(std::string_view text) {
   if (error == std::errc()) {
     for (const auto& [unit, ms] : kUnits) {
       const double length = number * ms;
-      if (unit == rest && length >= 0 && length <= kLongest)
-        return Milliseconds(static_cast<std::int64_t>(length + 0.5));
+      if (unit == rest && length >= 0 && length <= kLongest) return Milliseconds(std::llround(length));
     }
   }
   return fail("'" + std::string(text) + "' is not a duration; write 500ms, 2s, 5m or 1h");

@@ -41,6 +41,8 @@ Result<std::string> read_file(const std::string& path, std::size_t max_bytes) {
   struct stat info {};
   if (::fstat(fd.get(), &info) != 0) return fail(last_error(path));
   if (!S_ISREG(info.st_mode)) return fail(path + ": not a regular file");
+  const auto too_large = [&] { return fail(path + ": larger than " + std::to_string(max_bytes) + " bytes", EFBIG); };
+  if (static_cast<std::uint64_t>(info.st_size) > max_bytes) return too_large();
   std::string bytes;
   bytes.resize(static_cast<std::size_t>(info.st_size) + 1);
   std::size_t size = 0;
@@ -51,7 +53,7 @@ Result<std::string> read_file(const std::string& path, std::size_t max_bytes) {
     if (got < 0) return fail(last_error(path));
     if (got == 0) break;
     size += static_cast<std::size_t>(got);
-    if (size > max_bytes) return fail(path + ": larger than " + std::to_string(max_bytes) + " bytes", EFBIG);
+    if (size > max_bytes) return too_large();
   }
   bytes.resize(size);
   return bytes;

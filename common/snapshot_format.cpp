@@ -42,7 +42,7 @@ tl::unexpected<SnapshotDefect> unreadable(Error error) {
   return tl::unexpected(SnapshotDefect{SnapshotFault::Unreadable, std::move(error)});
 }
 
-std::string padded(std::string digits, std::size_t width) {
+std::string padded(const std::string& digits, std::size_t width) {
   return std::string(width - std::min(width, digits.size()), '0') + digits;
 }
 

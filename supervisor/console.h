@@ -46,7 +46,6 @@ class Console {
   bool colour_;
   bool utf8_;
   bool started_ = false;
-  std::int64_t pid_ = 0;
 };
 
 }  // namespace zeroth

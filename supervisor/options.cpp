@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <map>
 
@@ -211,6 +212,8 @@ Status check_together(const CLI::App& app, Options& o) {
   if (o.program.empty() && o.command.empty()) return fail("no program: give a .zero or .z file, or -- and a command");
   if (!o.program.empty() && !o.command.empty()) return fail("give a program file or a command after --, not both");
   if (o.command.empty() && o.protocol) return fail("--protocol needs a command after --");
+  if ((o.rate && !std::isfinite(*o.rate)) || (o.halflife && !std::isfinite(*o.halflife)))
+    return fail("--rate and --halflife are finite numbers");
   if (!o.command.empty() && (app.count("--rate") > 0 || app.count("--halflife") > 0)) {
     return fail("--rate and --halflife are for Zero programs");
   }

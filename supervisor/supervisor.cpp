@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
 #include <utility>
 
 #include "common/diagnostic.h"
@@ -112,11 +113,15 @@ tl::expected<void, StartError> Supervisor::open_worker() {
                                      " passed over"}});
   }
 
-  std::vector<std::string> targets = options_.watch;
-  if (targets.empty() && !options_.program.empty()) targets.push_back(options_.program);
-  if (targets.empty() && !options_.no_watch) targets.push_back(options_.cwd.empty() ? working_folder() : options_.cwd);
-  scope_ = std::make_shared<const WatchScope>(targets, PathFilter(options_.ignore),
-                                              std::vector<std::string>{folders_.state, folders_.runtime});
+  what_runs_ = {options_.program, options_.command, options_.cwd.empty() ? working_folder() : options_.cwd};
+  const bool nothing = options_.no_watch && !options_.command.empty() && options_.watch.empty();
+  std::vector<std::string> not_watched = {folders_.state, folders_.runtime};
+  for (const std::string& own : {options_.log_file, options_.pid_file}) {
+    if (!own.empty()) not_watched.push_back(own);
+  }
+  scope_ = std::make_shared<const WatchScope>(
+      nothing ? std::vector<std::string>() : watch_targets(options_.watch, what_runs_),
+      IgnoreRules::of(options_.ignore), not_watched);
 
   Worker::Setup setup;
   setup.options = &options_;
@@ -143,6 +148,12 @@ tl::expected<void, StartError> Supervisor::open_worker() {
                                                          : render_reported(receipt.diagnostics);
     std::fputs(told.c_str(), stderr);
     end(exit_code);
+  };
+  hooks.on_generation = [this] {
+    if (gate_) gate_->on_generation();
+  };
+  hooks.on_restart = [this] {
+    if (gate_) gate_->reset();
   };
   hooks.on_gave_up = [this] {
     if (options_.exit_on_failure) end(kExitFailed);
@@ -172,22 +183,40 @@ tl::expected<void, StartError> Supervisor::open_worker() {
   return {};
 }
 
+void Supervisor::reload_edited(const Changes& changes) {
+  Worker::ReloadRequest request;
+  request.cause = "edit";
+  request.changed = changes.paths;
+  request.began = changes.first_event;
+  worker_->reload(std::move(request));
+}
+
+// What a command writes itself is to be told from edits; the files it was started with are the program.
+void Supervisor::open_gate() {
+  if (options_.command.empty()) return;
+  std::set<std::string> trusted;
+  for (const std::string& path : files_named_by(what_runs_)) trusted.insert(path);
+  for (const std::string& path : options_.watch) {
+    std::error_code error;
+    if (std::filesystem::is_regular_file(path, error)) trusted.insert(std::filesystem::canonical(path, error).string());
+  }
+  gate_ = std::make_unique<EditGate>(
+      loop_, std::move(trusted), [this](const Changes& changes) { reload_edited(changes); },
+      [this](const std::string& note) {
+        events_.publish("log", {{"level", "warning"}, {"message", note}});
+      });
+}
+
 void Supervisor::watch() {
   if (options_.no_watch || scope_->targets().empty()) return;
+  if (!gate_) open_gate();
   FileWatcher::Options options;
   options.scope = scope_;
   options.quiet = options_.debounce;
   options.poll = options_.poll;
   options.poll_interval = options_.watch_interval;
   watcher_ = std::make_unique<FileWatcher>(
-      loop_, options,
-      [this](const Changes& changes) {
-        Worker::ReloadRequest request;
-        request.cause = "edit";
-        request.changed = changes.paths;
-        request.began = changes.first_event;
-        worker_->reload(std::move(request));
-      },
+      loop_, options, [this](const Changes& changes) { gate_ ? gate_->on_change(changes) : reload_edited(changes); },
       [this](const std::string& note) {
         events_.publish("log", {{"level", "warning"}, {"message", note}});
       });
@@ -303,12 +332,15 @@ void Supervisor::shutdown(bool insist, Worker::Reply reply) {
       return worker_->reload({"edit", false, {}, monotonic_now(), {}});
     }
     const auto& newest = worker_->snapshots().newest();
-    std::string line = outcome.saved ? "saved and stopped" : "stopped without a final snapshot: " + outcome.error;
+    std::string line = outcome.sequence != 0 ? "saved and stopped"
+                       : outcome.saved       ? "stopped"
+                                             : "stopped without a final snapshot: " + outcome.error;
     if (newest) {
       line += "; snapshot " + std::to_string(newest->sequence) + " of " + rfc3339(newest->created_at) + " in " +
               folders_.state + "/" + worker_->name() + "/snapshots";
     }
-    if (options_.verbosity >= 0 || !outcome.saved) console_->progress(line + "; the same command goes on from here");
+    if (options_.verbosity >= 0 || !outcome.saved)
+      console_->progress(line + (newest ? "; the same command goes on from here" : ""));
     events_.publish("supervisor", {{"state", "stopped"}, {"saved", outcome.saved}});
     const Json receipt = {{"operation", "stop"},
                           {"worker", worker_->name()},

@@ -18,6 +18,8 @@
 #include "supervisor/options.h"
 #include "supervisor/process/orphans.h"
 #include "supervisor/start_error.h"
+#include "supervisor/watch/default_targets.h"
+#include "supervisor/watch/edit_gate.h"
 #include "supervisor/watch/file_watcher.h"
 #include "supervisor/worker/worker.h"
 
@@ -38,6 +40,8 @@ class Supervisor {
   tl::expected<void, StartError> open_listeners();
   tl::expected<void, StartError> open_worker();
   void watch();
+  void open_gate();
+  void reload_edited(const Changes& changes);
   void on_signal();
   Status write_record();
   void ask_for_place();
@@ -65,6 +69,8 @@ class Supervisor {
   std::unique_ptr<Console> console_;
   std::unique_ptr<Orphans> orphans_;
   std::unique_ptr<Worker> worker_;
+  WhatRuns what_runs_;
+  std::unique_ptr<EditGate> gate_;
   std::unique_ptr<FileWatcher> watcher_;
   std::shared_ptr<const WatchScope> scope_;
   ControlTargets targets_;

@@ -17,7 +17,7 @@ namespace {
 using Peer = std::shared_ptr<Connection>;
 using Targets = const ControlTargets&;
 
-void refuse(const Peer& peer, const Request& request, Refusal refusal) {
+void refuse(const Peer& peer, const Request& request, const Refusal& refusal) {
   peer->reply(encode_refusal(request.id, refusal));
 }
 

@@ -200,6 +200,7 @@ int run_worker_program(const Invocation& call) {
   std::vector<std::string> words = {program, call.word};
   words.insert(words.end(), call.words.begin(), call.words.end());
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   ::execv(program.c_str(), argv.data());

@@ -115,9 +115,10 @@ void Checkpoint::on_written(Status written, const std::function<void(Status)>& d
 void Checkpoint::commit(Done done) {
   step_ = Step::Committing;
   if (unchanged_) return on_committed(committed_, done);
-  store_.commit(*draft_, [self = weak_from_this(), done = std::move(done)](Result<SnapshotStore::Committed> committed) {
-    if (const auto me = self.lock()) me->on_committed(committed, done);
-  });
+  store_.commit(*draft_,
+                [self = weak_from_this(), done = std::move(done)](const Result<SnapshotStore::Committed>& committed) {
+                  if (const auto me = self.lock()) me->on_committed(committed, done);
+                });
 }
 
 void Checkpoint::on_committed(const Result<SnapshotStore::Committed>& committed, const Done& done) {

@@ -7,8 +7,7 @@
 namespace zeroth {
 
 Handover::Handover(Loop& loop, Plan plan, Hooks hooks)
-    : loop_(loop),
-      hooks_(std::move(hooks)),
+    : hooks_(std::move(hooks)),
       context_(plan.context),
       receipt_(std::move(plan.receipt)),
       old_(std::move(plan.old)),

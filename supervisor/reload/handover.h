@@ -114,7 +114,6 @@ class Handover {
   void give_verdict(HandoverVerdict verdict);
   void mark(std::optional<double>& step);
 
-  Loop& loop_;
   Hooks hooks_;
   HandoverState state_ = HandoverState::Idle;
   HandoverContext context_;

@@ -37,7 +37,8 @@ DraftFile::~DraftFile() {
   give_up();
 }
 
-Result<std::shared_ptr<DraftFile>> DraftFile::create(std::shared_ptr<SnapshotFolder> folder, SnapshotEnvelope head) {
+Result<std::shared_ptr<DraftFile>> DraftFile::create(const std::shared_ptr<SnapshotFolder>& folder,
+                                                     SnapshotEnvelope head) {
   const std::string what = doing("beginning", head.sequence);
   auto header = render_snapshot_header(head);
   if (!header) return fail(std::move(header.error()).in(what));

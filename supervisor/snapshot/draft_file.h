@@ -20,7 +20,8 @@ using DraftState = std::variant<std::string, std::uint64_t>;
 class DraftFile {
  public:
   // Creates the temporary file (O_EXCL, 0600), still empty. `head` is complete but for length and offset.
-  static Result<std::shared_ptr<DraftFile>> create(std::shared_ptr<SnapshotFolder> folder, SnapshotEnvelope head);
+  static Result<std::shared_ptr<DraftFile>> create(const std::shared_ptr<SnapshotFolder>& folder,
+                                                   SnapshotEnvelope head);
   ~DraftFile();
 
   // Allocates the whole file, then writes all of it (over whatever a worker did to the header's place); afterwards only

@@ -1,7 +1,5 @@
 #include "supervisor/snapshot/program_store.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -19,41 +17,49 @@ bool is_hash(std::string_view text) {
   return text.size() == 32 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
-Status check_content(const std::string& path, const std::string& hash) {
+Result<std::string> read_content(const std::string& path, const std::string& hash) {
   auto bytes = read_file(path);
   if (!bytes) return fail(std::move(bytes.error()));
   if (xxh3_hex(*bytes) != hash) return fail(path + ": no longer has the content it is named after", EBADMSG);
-  return {};
+  return bytes;
 }
 
 }  // namespace
 
-Result<KeptProgram> ProgramStore::keep(std::string_view bytes, std::string_view suffix) const {
+Result<KeptProgram> ProgramStore::keep(std::string bytes, std::string_view suffix) const {
   if (std::find(kSuffixes.begin(), kSuffixes.end(), suffix) == kSuffixes.end())
     return fail("no program ends in " + std::string(suffix), EINVAL);
   const std::string hash = xxh3_hex(bytes);
-  KeptProgram kept{folder_ + "/" + hash + std::string(suffix), hash, false};
-  if (check_content(kept.path, hash)) return kept;
-  if (Status made = make_folders(folder_); !made) return fail(std::move(made.error()));
-  const Status put = put_file(kept.path, 0600, [&](int fd) { return write_all(fd, bytes); });
-  if (!put) return fail(put.error());
+  KeptProgram kept{folder_ + "/" + hash + std::string(suffix), hash, nullptr, false};
+  kept.bytes = std::make_shared<const std::string>(std::move(bytes));
+  if (read_content(kept.path, hash)) return kept;
+  if (Status put = this->put(kept); !put) return fail(std::move(put.error()));
   kept.written = true;
   return kept;
 }
 
+Status ProgramStore::put(const KeptProgram& kept) const {
+  if (Status made = make_folders(folder_); !made) return made;
+  return put_file(kept.path, 0600, [&](int fd) { return write_all(fd, *kept.bytes); });
+}
+
 Status ProgramStore::sync(const KeptProgram& kept) const {
-  Status synced = sync_file(kept.path);
-  if (!synced) ::unlink(kept.path.c_str());
-  return synced;
+  return sync_file(kept.path);
+}
+
+Status ProgramStore::ensure(const KeptProgram& kept) const {
+  if (read_content(kept.path, kept.hash)) return {};
+  if (Status put = this->put(kept); !put) return put;
+  return sync(kept);
 }
 
 Result<KeptProgram> ProgramStore::find(const std::string& hash) const {
   if (!is_hash(hash)) return fail(hash + ": not a program hash", EINVAL);
   for (const std::string_view suffix : kSuffixes) {
     const std::string path = folder_ + "/" + hash + std::string(suffix);
-    const Status right = check_content(path, hash);
-    if (right) return KeptProgram{path, hash, false};
-    if (right.error().code != ENOENT) return fail(right.error());
+    auto bytes = read_content(path, hash);
+    if (bytes) return KeptProgram{path, hash, std::make_shared<const std::string>(std::move(*bytes)), false};
+    if (bytes.error().code != ENOENT) return fail(bytes.error());
   }
   return fail("no program text was kept for " + hash, ENOENT);
 }

@@ -2,6 +2,7 @@
 // `<state>/<worker>/programs`: the text of each program that ran, named by its hash, so that crash restarts and
 // rollbacks run what was live and not what the disk holds by now. Blocks (reads, fsyncs): call it on the pool.
 
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -11,7 +12,8 @@ namespace zeroth {
 
 struct KeptProgram {
   std::string path;
-  std::string hash;      // XXH3-128 of the bytes
+  std::string hash;  // XXH3-128 of the bytes
+  std::shared_ptr<const std::string> bytes;
   bool written = false;  // by this call: sync() makes it durable
 };
 
@@ -22,16 +24,20 @@ class ProgramStore {
 
   // Keeps `bytes` as <hash><suffix>; the same bytes again cost one read. A copy that no longer has its content is
   // replaced. `suffix`: ".zero" or ".z". One call at a time.
-  Result<KeptProgram> keep(std::string_view bytes, std::string_view suffix) const;
+  Result<KeptProgram> keep(std::string bytes, std::string_view suffix) const;
 
-  // Makes a copy durable that keep() wrote: apart from it, so that the worker may start beside the two fsyncs. A copy
-  // that cannot be made durable is taken away again, for the next keep() to write anew.
+  // Makes a copy durable that keep() wrote: apart from it, so that the worker may start beside the two fsyncs.
   Status sync(const KeptProgram& kept) const;
+
+  // Writes the copy anew, durably, if it is not there any more or was altered: it is about to be run again.
+  Status ensure(const KeptProgram& kept) const;
 
   // The copy with this hash, its content verified. ENOENT if none was kept, EBADMSG if it was altered.
   Result<KeptProgram> find(const std::string& hash) const;
 
  private:
+  Status put(const KeptProgram& kept) const;
+
   const std::string folder_;
 };
 

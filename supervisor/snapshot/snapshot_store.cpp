@@ -146,7 +146,7 @@ void SnapshotStore::on_committed(const DraftFile& file, bool durable) {
     return;
   }
   note_valid(file.envelope());
-  prune(kKeepNewest, [](Status) {});
+  prune(kKeepNewest, [](const Status&) {});
 }
 
 void SnapshotStore::note_valid(const SnapshotEnvelope& envelope) {

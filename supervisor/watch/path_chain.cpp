@@ -61,7 +61,8 @@ PathChain follow_path(const std::string& path) {
       folder.resize(folder.rfind('/') == std::string::npos ? 0 : folder.rfind('/'));
       continue;
     }
-    const std::string here = folder + "/" + name;
+    std::string here = folder;
+    here.append("/").append(name);
     struct stat info {};
     const bool found = ::lstat(here.c_str(), &info) == 0;
     if (found && S_ISDIR(info.st_mode)) {

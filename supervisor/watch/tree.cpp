@@ -28,19 +28,24 @@ std::optional<FolderEntry::Kind> kind_of(const std::string& folder, const dirent
 
 }  // namespace
 
-WatchScope::WatchScope(std::vector<std::string> targets, PathFilter filter, const std::vector<std::string>& excluded)
-    : targets_(std::move(targets)), filter_(std::move(filter)) {
-  for (const std::string& folder : excluded) {
+WatchScope::WatchScope(std::vector<std::string> targets, IgnoreRules ignored, const std::vector<std::string>& excluded)
+    : targets_(std::move(targets)), ignored_(std::move(ignored)) {
+  for (const std::string& path : excluded) {
     std::error_code unresolved;
-    std::string real = std::filesystem::weakly_canonical(folder, unresolved).string();
-    excluded_.push_back(unresolved ? folder : std::move(real));
+    const std::filesystem::path real = std::filesystem::weakly_canonical(path, unresolved);
+    excluded_.push_back(unresolved ? path : real.string());
   }
 }
 
-bool WatchScope::skips(const std::string& root, std::string_view relative, bool is_folder) const {
-  if (filter_.ignored(relative, is_folder)) return true;
-  if (!is_folder || excluded_.empty()) return false;
-  return std::ranges::find(excluded_, join_path(root, relative)) != excluded_.end();
+// Whatever `!*/` says, git itself never looks into a repository's folder.
+bool WatchScope::skips(const FolderRules& rules, const std::string& root, std::string_view relative,
+                       bool is_folder) const {
+  const std::string_view name = relative.substr(relative.rfind('/') + 1);
+  if (name == FolderRules::kRepository || (name == FolderRules::kFile && !is_folder)) return true;
+  const std::string path = join_path(root, relative);
+  if (std::ranges::find(excluded_, path) != excluded_.end()) return true;
+  const IgnoreVerdict asked = ignored_.verdict(relative, is_folder);
+  return asked == IgnoreVerdict::None ? rules.ignores(path, is_folder) : asked == IgnoreVerdict::Ignored;
 }
 
 bool WatchScope::is_one_file() const {
@@ -70,23 +75,37 @@ std::string join_path(std::string_view folder, std::string_view name) {
   return path += name;
 }
 
+FolderRulesPtr rules_in(FolderRulesPtr above, const std::string& folder, const std::vector<FolderEntry>& entries,
+                        const FolderRules::OnUnreadable& on_unreadable) {
+  const bool has_file = std::ranges::any_of(entries, [](const FolderEntry& entry) {
+    return entry.name == FolderRules::kFile && entry.kind == FolderEntry::Kind::File;
+  });
+  return has_file ? FolderRules::with_file(std::move(above), folder, on_unreadable) : above;
+}
+
 void walk_files(const WatchScope& scope, const std::string& root, const std::function<void(std::string)>& on_file,
                 const std::function<void(const Error&)>& on_unreadable) {
-  std::vector<std::string> folders{""};
+  struct Folder {
+    std::string relative;
+    FolderRulesPtr above;
+  };
+  std::vector<Folder> folders{{"", FolderRules::above(root, on_unreadable).rules}};
   while (!folders.empty()) {
-    const std::string folder = std::move(folders.back());
+    const Folder folder = std::move(folders.back());
     folders.pop_back();
-    const auto entries = list_folder(join_path(root, folder));
+    const std::string path = join_path(root, folder.relative);
+    const auto entries = list_folder(path);
     if (!entries) {
       on_unreadable(entries.error());
       continue;
     }
+    const FolderRulesPtr rules = rules_in(folder.above, path, *entries, on_unreadable);
     for (const FolderEntry& entry : *entries) {
       const bool is_folder = entry.kind == FolderEntry::Kind::Folder;
-      std::string relative = join_path(folder, entry.name);
-      if (scope.skips(root, relative, is_folder)) continue;
+      std::string relative = join_path(folder.relative, entry.name);
+      if (scope.skips(*rules, root, relative, is_folder)) continue;
       if (is_folder) {
-        folders.push_back(std::move(relative));
+        folders.push_back({std::move(relative), rules});
       } else {
         on_file(std::move(relative));
       }

@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace zeroth {
@@ -43,7 +44,8 @@ Result<std::unique_ptr<WatchSet>> WatchSet::open(std::shared_ptr<const WatchScop
   std::unique_ptr<WatchSet> set(new WatchSet(std::move(*inotify), std::move(scope), std::move(on_event)));
   for (std::size_t target = 0; target < set->chains_.size(); ++target) {
     if (Status followed = set->follow(target); !followed) return fail(std::move(followed.error()));
-    if (set->chains_[target].is_folder) set->jobs_.push_back({target, "", false});
+    if (!set->chains_[target].is_folder) continue;
+    if (Status watched = set->watch_rules(target); !watched) return fail(std::move(watched.error()));
   }
   return set;
 }
@@ -80,6 +82,22 @@ Status WatchSet::watch_links(std::size_t target) {
   return {};
 }
 
+// The rules above a folder target, which its tree will begin with. They are watched before they are read.
+Status WatchSet::watch_rules(std::size_t target) {
+  const auto unreadable = [](const Error&) {};  // the owner hears of it from hash_targets()
+  const std::string& root = chains_[target].real;
+  for (FolderRules::Source& source : FolderRules::above(root, unreadable).sources) {
+    const auto wd = inotify_.add(source.folder, kNameEvents | IN_CLOSE_WRITE);
+    if (!wd && exhausted(wd.error())) return fail(wd.error());
+    if (!wd) continue;
+    Watch& watch = watches_[*wd];
+    watch.folder = source.folder;
+    watch.rules.push_back({target, std::move(source.names)});
+  }
+  jobs_.push_back({target, "", FolderRules::above(root, unreadable).rules, false});
+  return {};
+}
+
 Result<bool> WatchSet::scan(MonotonicTime until) {
   while (!jobs_.empty()) {
     const ScanJob job = std::move(jobs_.front());
@@ -97,19 +115,21 @@ Status WatchSet::scan_one(const ScanJob& job) {
   const auto wd = inotify_.add(folder, kContentEvents);
   if (!wd && exhausted(wd.error())) return fail(wd.error());
   if (!wd) return {};
+  const auto entries = list_folder(folder);
+  const FolderRulesPtr rules =
+      rules_in(job.above, folder, entries.value_or(std::vector<FolderEntry>()), [](const Error&) {});
   Watch& watch = watches_[*wd];
   watch.folder = folder;
   std::erase_if(watch.trees, [&](const TreeRole& role) { return role.target == job.target; });
-  watch.trees.push_back({job.target, job.relative});
-  const auto entries = list_folder(folder);
+  watch.trees.push_back({job.target, job.relative, rules});
   if (!entries) return {};
   for (const FolderEntry& entry : *entries) {
     const bool is_folder = entry.kind == FolderEntry::Kind::Folder;
     if (!is_folder && !job.report) continue;
     std::string relative = join_path(job.relative, entry.name);
-    if (scope_->skips(root, relative, is_folder)) continue;
+    if (scope_->skips(*rules, root, relative, is_folder)) continue;
     if (is_folder) {
-      jobs_.push_back({job.target, std::move(relative), job.report});
+      jobs_.push_back({job.target, std::move(relative), rules, job.report});
     } else {
       on_event_(FileEvent::Saved, join_path(scope_->targets()[job.target], relative));
     }
@@ -123,7 +143,7 @@ Result<bool> WatchSet::read() {
     if (done && !lost_) done = on_inotify(event);
   });
   if (!done) return fail(std::move(done.error()));
-  return lost_;
+  return lost_ || rules_changed_;
 }
 
 Status WatchSet::on_inotify(const InotifyEvent& event) {
@@ -141,6 +161,9 @@ Status WatchSet::on_inotify(const InotifyEvent& event) {
   std::vector<LinkRole> links;
   for (const LinkRole& role : found->second.links) {
     if (role.name == event.name) links.push_back(role);
+  }
+  for (const RulesRole& role : found->second.rules) {
+    if (std::ranges::find(role.names, event.name) != role.names.end()) rules_changed_ = true;
   }
   for (const TreeRole& role : trees) on_tree(role, folder, event);
   for (const LinkRole& role : links) {
@@ -171,13 +194,19 @@ Status WatchSet::on_link(const LinkRole& role, const std::string& folder, const 
   return {};
 }
 
+bool WatchSet::changes_rules(const TreeRole& role, const InotifyEvent& event, const std::string& path) {
+  if (event.name == FolderRules::kFile) return meaning_of(event, path) != FileEvent::Modified;
+  return role.relative.empty() && event.name == FolderRules::kRepository && (event.mask & kNameEvents) != 0;
+}
+
 void WatchSet::on_tree(const TreeRole& role, const std::string& folder, const InotifyEvent& event) {
   const bool is_folder = (event.mask & IN_ISDIR) != 0;
   const std::string relative = join_path(role.relative, event.name);
-  if (scope_->skips(chains_[role.target].real, relative, is_folder)) return;
+  if (changes_rules(role, event, join_path(folder, event.name))) rules_changed_ = true;
+  if (scope_->skips(*role.rules, chains_[role.target].real, relative, is_folder)) return;
   const FileEvent meaning = meaning_of(event, join_path(folder, event.name));
   if (is_folder && meaning != FileEvent::Removed) {
-    if ((event.mask & (IN_CREATE | IN_MOVED_TO)) != 0) jobs_.push_back({role.target, relative, true});
+    if ((event.mask & (IN_CREATE | IN_MOVED_TO)) != 0) jobs_.push_back({role.target, relative, role.rules, true});
     return;
   }
   if (is_folder) forget_folder(role.target, relative);
@@ -199,7 +228,9 @@ void WatchSet::forget_folder(std::size_t target, const std::string& relative) {
 
 void WatchSet::remove_if_unused(int wd) {
   const auto found = watches_.find(wd);
-  if (found == watches_.end() || !found->second.links.empty() || !found->second.trees.empty()) return;
+  if (found == watches_.end() || !found->second.links.empty() || !found->second.trees.empty() ||
+      !found->second.rules.empty())
+    return;
   inotify_.remove(wd);
   watches_.erase(found);
 }

@@ -38,7 +38,8 @@ class WatchSet {
   // Watches folders that were found until `until` has passed. True if some are left: call again.
   Result<bool> scan(MonotonicTime until);
 
-  // Handles events that are there. True if it lost sight: events were dropped, or a folder target is another one now.
+  // Handles events that are there. True if it lost sight: events were dropped, a folder target is another one now, or
+  // the ignore rules changed.
   Result<bool> read();
 
   int fd() const { return inotify_.fd(); }
@@ -53,25 +54,35 @@ class WatchSet {
   struct TreeRole {
     std::size_t target;
     std::string relative;  // "" for the target itself
+    FolderRulesPtr rules;  // that hold in it
+  };
+  // A folder outside the trees, watched for rules that hold in one.
+  struct RulesRole {
+    std::size_t target;
+    std::vector<std::string> names;
   };
   // One watched folder and what it is watched for.
   struct Watch {
     std::string folder;
     std::vector<LinkRole> links;
     std::vector<TreeRole> trees;
+    std::vector<RulesRole> rules;
   };
   struct ScanJob {
     std::size_t target;
     std::string relative;
+    FolderRulesPtr above;
     bool report;  // what is found is new to the owner
   };
 
   WatchSet(Inotify inotify, std::shared_ptr<const WatchScope> scope, OnEvent on_event);
   Status follow(std::size_t target);
   Status watch_links(std::size_t target);
+  Status watch_rules(std::size_t target);
   Status scan_one(const ScanJob& job);
   Status on_inotify(const InotifyEvent& event);
   Status on_link(const LinkRole& role, const std::string& folder, const InotifyEvent& event);
+  static bool changes_rules(const TreeRole& role, const InotifyEvent& event, const std::string& path);
   void on_tree(const TreeRole& role, const std::string& folder, const InotifyEvent& event);
   void forget_folder(std::size_t target, const std::string& relative);
   void remove_if_unused(int wd);
@@ -83,6 +94,7 @@ class WatchSet {
   std::unordered_map<int, Watch> watches_;
   std::deque<ScanJob> jobs_;
   bool lost_ = false;
+  bool rules_changed_ = false;
 };
 
 }  // namespace zeroth

@@ -45,9 +45,14 @@ void CallRouter::call(const std::string& command, const Json& params, std::optio
     return reply(refuse(ErrorCode::Busy, "too many calls wait for the worker", "try again"), {});
   }
   waiting_bytes_ += bytes;
-  waiting_.push_back({++last_id_, std::move(request), bytes, monotonic_now() + timeout, std::make_unique<Timer>(loop_),
-                      std::move(reply)});
-  waiting_.back().deadline->start(timeout, [this, id = last_id_] { expire(id); });
+  Waiting& waiting = waiting_.emplace_back();
+  waiting.id = ++last_id_;
+  waiting.request = std::move(request);
+  waiting.bytes = bytes;
+  waiting.until = monotonic_now() + timeout;
+  waiting.deadline = std::make_unique<Timer>(loop_);
+  waiting.reply = std::move(reply);
+  waiting.deadline->start(timeout, [this, id = waiting.id] { expire(id); });
 }
 
 void CallRouter::expire(std::uint64_t id) {

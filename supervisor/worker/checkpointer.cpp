@@ -33,7 +33,7 @@ bool is_lost(int code) {
 }  // namespace
 
 Checkpointer::Checkpointer(Loop& loop, SnapshotStore& store, Milliseconds interval, Hooks hooks)
-    : loop_(loop), store_(store), interval_(interval), hooks_(std::move(hooks)), timer_(loop) {}
+    : store_(store), interval_(interval), hooks_(std::move(hooks)), timer_(loop) {}
 
 void Checkpointer::begin(bool durable) {
   live_ = true;
@@ -90,7 +90,7 @@ void Checkpointer::take(const std::string& cause, std::vector<Done> waiting) {
                     Committed{store_.newest() ? store_.newest()->sequence : 0, 0, 0});
     current->write(false, [this, current, cause](Status written) {
       if (!written) return finish(cause, std::exchange(current_waiting_, {}), fail(written.error()));
-      current->commit([this, cause](Result<Committed> committed) {
+      current->commit([this, cause](const Result<Committed>& committed) {
         finish(cause, std::exchange(current_waiting_, {}), committed);
       });
     });

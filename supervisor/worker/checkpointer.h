@@ -56,7 +56,6 @@ class Checkpointer {
   void note(const Result<Committed>& committed, MonotonicTime cut);
   void schedule();
 
-  Loop& loop_;
   SnapshotStore& store_;
   const Milliseconds interval_;
   Hooks hooks_;

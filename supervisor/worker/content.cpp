@@ -8,10 +8,16 @@
 namespace zeroth {
 namespace {
 
+constexpr std::size_t kMaxProgram = std::size_t(256) << 20;  // bytes; a larger file is no program
+
+Content to_content(const KeptProgram& kept) {
+  return {kept.hash, kept.path, kept.bytes};
+}
+
 Result<KeptProgram> keep_program(const std::string& program, const ProgramStore& store) {
-  auto bytes = read_file(program);
+  auto bytes = read_file(program, kMaxProgram);
   if (!bytes) return fail(std::move(bytes.error()));
-  auto kept = store.keep(*bytes, program.ends_with(".z") ? ".z" : ".zero");
+  auto kept = store.keep(std::move(*bytes), program.ends_with(".z") ? ".z" : ".zero");
   if (!kept) return fail(std::move(kept.error()).in("keeping a copy of " + program));
   return kept;
 }
@@ -19,8 +25,12 @@ Result<KeptProgram> keep_program(const std::string& program, const ProgramStore&
 }  // namespace
 
 ContentReader::ContentReader(Loop& loop, std::string program, std::shared_ptr<const WatchScope> scope,
-                             const std::string& worker_folder)
-    : loop_(loop), program_(std::move(program)), scope_(std::move(scope)), store_(worker_folder) {}
+                             const std::string& worker_folder, Note on_note)
+    : loop_(loop),
+      program_(std::move(program)),
+      scope_(std::move(scope)),
+      store_(worker_folder),
+      on_note_(std::move(on_note)) {}
 
 void ContentReader::read(Done done) {
   waiting_.push_back(std::move(done));
@@ -32,7 +42,7 @@ void ContentReader::start() {
   const auto result = std::make_shared<Result<KeptProgram>>();
   loop_.in_pool(
       [result, program = program_, scope = scope_, store = store_, cache = cache_] {
-        *result = program.empty() ? KeptProgram{"", hash_targets(*scope, cache.get()).hex, false}
+        *result = program.empty() ? KeptProgram{"", hash_targets(*scope, cache.get()).hex, nullptr, false}
                                   : keep_program(program, store);
       },
       alive_, [this, result, waiting = std::exchange(waiting_, {})] { on_read(*result, waiting); });
@@ -41,11 +51,15 @@ void ContentReader::start() {
 void ContentReader::on_read(const Result<KeptProgram>& kept, const std::vector<Done>& waiting) {
   reading_ = false;
   if (!waiting_.empty()) start();  // they asked after this read had begun
-  const Result<Content> content = kept ? Result<Content>(Content{kept->hash, kept->path}) : fail(kept.error());
+  const Result<Content> content = kept ? Result<Content>(to_content(*kept)) : fail(kept.error());
   for (const Done& done : waiting) done(content);
   // Only now, beside the start of whoever runs it: what survives a power cut is the state; this is for going back.
-  if (kept && kept->written)
-    loop_.in_pool([store = store_, copy = *kept] { static_cast<void>(store.sync(copy)); }, [] {});
+  if (!kept || !kept->written) return;
+  const auto synced = std::make_shared<Status>();
+  loop_.in_pool([synced, store = store_, copy = *kept] { *synced = store.sync(copy); }, alive_,
+                [this, synced] {
+                  if (!*synced) on_note_("the kept copy of the program is not durable: " + synced->error().message);
+                });
 }
 
 void ContentReader::find_kept(const std::string& hash, Done done) {
@@ -53,7 +67,16 @@ void ContentReader::find_kept(const std::string& hash, Done done) {
   loop_.in_pool(
       [result, store = store_, hash] {
         auto kept = store.find(hash);
-        *result = kept ? Result<Content>(Content{kept->hash, kept->path}) : fail(kept.error());
+        *result = kept ? Result<Content>(to_content(*kept)) : fail(kept.error());
+      },
+      alive_, [result, done = std::move(done)] { done(*result); });
+}
+
+void ContentReader::ensure_kept(const Content& content, std::function<void(const Status&)> done) {
+  const auto result = std::make_shared<Status>();
+  loop_.in_pool(
+      [result, store = store_, kept = KeptProgram{content.copy, content.hash, content.bytes, false}] {
+        *result = store.ensure(kept);
       },
       alive_, [result, done = std::move(done)] { done(*result); });
 }

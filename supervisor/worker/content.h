@@ -15,8 +15,9 @@
 namespace zeroth {
 
 struct Content {
-  std::string hash;  // of the program's bytes or of all that is watched; "" where nothing is
-  std::string copy;  // kept file that is run; "" for a command, which runs from disk
+  std::string hash;                          // of the program's bytes or of all that is watched; "" where nothing is
+  std::string copy;                          // kept file that is run; "" for a command, which runs from disk
+  std::shared_ptr<const std::string> bytes;  // of the copy, in case it is taken away; null for a command
 
   bool operator==(const Content& other) const { return hash == other.hash; }
 };
@@ -24,15 +25,18 @@ struct Content {
 class ContentReader {
  public:
   using Done = std::function<void(Result<Content>)>;
+  using Note = std::function<void(const std::string&)>;
 
   // `program`: path of a .zero or .z file, or "" for a command, whose `scope` is hashed.
   ContentReader(Loop& loop, std::string program, std::shared_ptr<const WatchScope> scope,
-                const std::string& worker_folder);
+                const std::string& worker_folder, Note on_note);
 
   // As the disk is after this call; an error names the file and carries errno.
   void read(Done done);
   // The kept copy of a hash.
   void find_kept(const std::string& hash, Done done);
+  // Before a copy is run again: one that is no longer there is written anew.
+  void ensure_kept(const Content& content, std::function<void(const Status&)> done);
 
  private:
   void start();
@@ -42,6 +46,7 @@ class ContentReader {
   const std::string program_;
   const std::shared_ptr<const WatchScope> scope_;
   const ProgramStore store_;
+  const Note on_note_;
   std::shared_ptr<HashCache> cache_ = std::make_shared<HashCache>();
   std::vector<Done> waiting_;
   bool reading_ = false;

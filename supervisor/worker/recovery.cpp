@@ -34,7 +34,11 @@ bool is_json_file(const std::string& path) {
   struct Close {
     void operator()(std::FILE* file) const { std::fclose(file); }
   };
-  const std::unique_ptr<std::FILE, Close> file(std::fopen(path.c_str(), "rbe"));
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));  // not to wait at a FIFO
+  struct stat info {};
+  if (!fd || ::fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode)) return false;
+  const std::unique_ptr<std::FILE, Close> file(::fdopen(fd.get(), "rb"));
+  if (file) (void)fd.release();  // closed with it
   return file && Json::accept(file.get());
 }
 

@@ -8,7 +8,7 @@
 
 namespace zeroth {
 
-Sidecar::Sidecar(Loop& loop, std::string worker_binary, std::string program, bool enabled,
+Sidecar::Sidecar(Loop& loop, std::string worker_binary, const std::string& program, bool enabled,
                  std::function<void(const std::string&)> on_note)
     : loop_(loop), worker_binary_(std::move(worker_binary)), on_note_(std::move(on_note)) {
   constexpr std::string_view kSuffix = ".zero";

@@ -13,7 +13,7 @@ namespace zeroth {
 class Sidecar {
  public:
   // `program`: the user's file; anything but a .zero has no sidecar.
-  Sidecar(Loop& loop, std::string worker_binary, std::string program, bool enabled,
+  Sidecar(Loop& loop, std::string worker_binary, const std::string& program, bool enabled,
           std::function<void(const std::string&)> on_note);
   // A compilation under way is ended, and what it had written is removed.
   ~Sidecar();

@@ -56,7 +56,10 @@ Worker::Worker(Loop& loop, Setup setup, GenerationLog log, Hooks hooks)
       hooks_(std::move(hooks)),
       log_(std::move(log)),
       store_(loop, setup_.folder, setup_.identity),
-      content_(loop, setup_.options->program, setup_.scope, setup_.folder),
+      content_(loop, setup_.options->program, setup_.scope, setup_.folder,
+               [this](const std::string& note) {
+                 emit("log", {{"level", "warning"}, {"message", note}});
+               }),
       output_(setup_.name),
       policy_(restart_options(*setup_.options), random_source()),
       router_(loop),
@@ -99,104 +102,6 @@ void Worker::set_state(WorkerState state) {
   emit("worker-state", {{"state", to_string(state)}});
 }
 
-// ---- Start
-
-void Worker::start() {
-  if (!setup_.hello_socket.empty()) open_hello_socket();
-  SnapshotEnvelope head = snapshot_head(setup_, 0, "", "emergency");
-  recovery_ =
-      std::make_unique<Recovery>(loop_, setup_.folder, store_, log_, std::move(head),
-                                 Recovery::Hooks{[this](const std::string& note) {
-                                                   emit("log", {{"level", "info"}, {"message", note}});
-                                                 },
-                                                 [this](const Skipped& snapshot) { tell_skipped(snapshot); },
-                                                 [this](Status recovered) { on_recovered(std::move(recovered)); }});
-}
-
-void Worker::on_recovered(Status recovered) {
-  loop_.post([finished = std::shared_ptr<Recovery>(std::move(recovery_))] {});
-  if (state_ != WorkerState::Starting) return;  // told to stop meanwhile
-  if (!recovered) {
-    Receipt receipt;
-    receipt.operation = "start";
-    receipt.reason = recovered.error().message;
-    return hooks_.on_start_failed(exit_code_for(recovered.error().code), receipt);
-  }
-  content_.read([this](const Result<Content>& content) { first_content(content); });
-}
-
-void Worker::first_content(const Result<Content>& content) {
-  if (state_ != WorkerState::Starting) return;
-  if (content) return launch("start", "start", *content, false);
-  Receipt receipt;
-  receipt.operation = "start";
-  receipt.reason = content.error().message;
-  hooks_.on_start_failed(exit_code_for(content.error().code), receipt);
-}
-
-void Worker::launch(const std::string& operation, const std::string& cause, Content content, bool kept_code,
-                    std::vector<std::string> changed) {
-  restart_timer_.stop();
-  set_state(WorkerState::Starting);
-  if (!kept_code) newest_ = content;
-  target_ = std::move(content);
-  runs_kept_code_ = kept_code;
-  Handover::Plan plan;
-  plan.context.mode = HandoverMode::Start;
-  plan.context.kept_code = kept_code;
-  plan.receipt.operation = operation;
-  plan.receipt.worker = setup_.name;
-  plan.receipt.from = log_.last_live() ? log_.last_live()->generation : 0;
-  plan.receipt.mode = "start";
-  plan.receipt.cause = cause;
-  plan.receipt.changed = std::move(changed);
-  plan.began = monotonic_now();
-  plan.deadlines.stop = setup_.options->stop_timeout;
-  handover_ = std::make_unique<Handover>(loop_, std::move(plan), handover_hooks());
-  search_source();
-  handover_->begin();
-}
-
-// Which snapshot to go on from; runs beside the start of the process.
-void Worker::search_source() {
-  source_sequence_ = 0;
-  source_hash_.clear();
-  if (starts_fresh_) return handover_->set_source({});
-  SearchOptions options;
-  options.before = search_before_;
-  options.adopt = setup_.options->adopt;
-  options.max_age = setup_.options->max_snapshot_age;
-  options.now = wall_now();
-  store_.search(options, [this, of = handover_->token()](Result<SearchResult> searched) {
-    if (of.expired() || !handover_) return;
-    if (!searched) return handover_->fail_source(searched.error().message);
-    std::string skipped;
-    bool too_old = false;
-    for (const Skipped& snapshot : searched->skipped) {
-      tell_skipped(snapshot);
-      skipped += (skipped.empty() ? "" : "; ") + snapshot.file + ": " + snapshot.message;
-      too_old = too_old || snapshot.reason == SkipReason::TooOld;
-    }
-    if (searched->found) {
-      source_sequence_ = searched->found->envelope.sequence;
-      source_hash_ = searched->found->envelope.program_hash;
-      return handover_->set_source(to_source(*searched->found));
-    }
-    // Those set aside before are not found any more, but they were this worker's state: never forgotten silently.
-    for (const auto& rejected : store_.rejected()) {
-      const bool counted = skipped.find(rejected.file) != std::string::npos;
-      if (!counted && rejected.file.starts_with("snapshot-"))
-        skipped += (skipped.empty() ? "" : "; ") + rejected.file + ": " + rejected.reason;
-    }
-    if (skipped.empty() || too_old) return handover_->set_source({});
-    handover_->fail_source("no snapshot is usable: " + skipped);
-  });
-}
-
-void Worker::tell_skipped(const Skipped& snapshot) {
-  emit("snapshot-rejected", {{"file", snapshot.file}, {"reason", snapshot.message}});
-}
-
 // ---- Generations
 
 Handover::Hooks Worker::handover_hooks() {
@@ -227,6 +132,7 @@ Handover::Hooks Worker::handover_hooks() {
 
 std::shared_ptr<Generation> Worker::make_candidate() {
   if (!runs_kept_code_) target_ = newest_;
+  hooks_.on_generation();
   if (spoke_late_) return std::exchange(spoke_late_, nullptr);
   const std::string cause = handover_ ? handover_->receipt().cause : "start";
   const std::vector<std::string> changed = handover_ ? handover_->receipt().changed : std::vector<std::string>();
@@ -249,6 +155,7 @@ std::shared_ptr<Checkpoint> Worker::make_checkpoint(const std::shared_ptr<Genera
 
 // Keeps a process that is over until it is reaped, and hunts what it left behind.
 void Worker::bury(std::shared_ptr<Generation> generation) {
+  hooks_.on_generation();
   const auto leave = [this, of = generation.get()] {
     output_.finish(of->number());
     setup_.orphans->kill_of({setup_.name, of->number(), of->pid()}, [](const std::vector<pid_t>&) {});
@@ -275,6 +182,7 @@ void Worker::on_cut() {
 }
 
 void Worker::on_go(const std::shared_ptr<Generation>& generation, const Receipt& receipt) {
+  hooks_.on_generation();
   LiveGeneration line{generation->number(),
                       generation->pid(),
                       generation->loaded().schema,

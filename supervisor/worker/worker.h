@@ -65,6 +65,8 @@ class Worker {
     // Nothing runs and nothing is kept that could: the supervisor ends with this code.
     std::function<void(int exit_code, const Receipt&)> on_start_failed;
     std::function<void()> on_gave_up;
+    std::function<void()> on_generation;  // one was spawned, sent go, or is over
+    std::function<void()> on_restart;     // somebody asked for one
   };
 
   using Reply = std::function<void(tl::expected<Json, Refusal>)>;
@@ -114,7 +116,10 @@ class Worker {
   // Starts without a live generation.
   void launch(const std::string& operation, const std::string& cause, Content content, bool kept_code,
               std::vector<std::string> changed = {});
+  // The same with code that was live before: its kept copy is made sure of first.
+  void launch_kept(const std::string& operation, const std::string& cause, const Content& content);
   void search_source();
+  RestoreSource linked_source(const Restorable& found);
   void tell_skipped(const Skipped& snapshot);
   // Reload of a live one.
   void on_content(ReloadRequest request, const Result<Content>& content);

@@ -103,14 +103,14 @@ void Worker::follow(const Decision& decision, const std::string& meaning) {
       checkpointer_.fail_waiting("the worker has failed");
       set_state(WorkerState::Failed);
       if (decision.after)
-        restart_timer_.start(*decision.after, [this] { launch("crash-restart", "crash", *current_, true); });
+        restart_timer_.start(*decision.after, [this] { launch_kept("crash-restart", "crash", *current_); });
       hooks_.on_gave_up();
       return take_pending();
     case Decision::Action::RollBack:
       crash["next"] = "rolled back";
       emit("crash", crash);
       ++restarts_;
-      return launch("rollback", "rollback", *previous_, true);
+      return launch_kept("rollback", "rollback", *previous_);
     case Decision::Action::Restart:
       break;
   }
@@ -118,9 +118,9 @@ void Worker::follow(const Decision& decision, const std::string& meaning) {
   emit("crash", crash);
   ++restarts_;
   const Milliseconds after = decision.after.value_or(Milliseconds(0));
-  if (after.count() == 0) return launch("crash-restart", "crash", *current_, true);
+  if (after.count() == 0) return launch_kept("crash-restart", "crash", *current_);
   set_state(WorkerState::Backoff);
-  restart_timer_.start(after, [this] { launch("crash-restart", "crash", *current_, true); });
+  restart_timer_.start(after, [this] { launch_kept("crash-restart", "crash", *current_); });
   take_pending();
 }
 
@@ -158,7 +158,7 @@ void Worker::on_start_failed(const Handover& attempt) {
     rejected_at_ = monotonic_now();
     return content_.find_kept(kept, [this, receipt](const Result<Content>& content) {
       if (state_ != WorkerState::Starting || handover_) return;
-      if (content) return launch("start", "start", *content, true);
+      if (content) return launch_kept("start", "start", *content);
       hooks_.on_start_failed(kExitCompile, receipt);
     });
   }
@@ -173,7 +173,7 @@ void Worker::on_start_failed(const Handover& attempt) {
     // An edit while nobody was live did not make it: go on with what was to be tried next.
     set_state(WorkerState::Failed);
     if (setup_.options->retry_failed.count() > 0) {
-      restart_timer_.start(setup_.options->retry_failed, [this] { launch("crash-restart", "crash", *current_, true); });
+      restart_timer_.start(setup_.options->retry_failed, [this] { launch_kept("crash-restart", "crash", *current_); });
     }
     return take_pending();
   }

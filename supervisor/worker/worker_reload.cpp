@@ -19,6 +19,7 @@ void Worker::reload(ReloadRequest request) {
     if (request.reply) request.reply(refuse(ErrorCode::Unavailable, "the worker is " + std::string(to_string(state_))));
     return;
   }
+  if (request.force) hooks_.on_restart();
   const auto shared = std::make_shared<ReloadRequest>(std::move(request));
   content_.read([this, shared](const Result<Content>& content) { on_content(std::move(*shared), content); });
 }
@@ -104,7 +105,12 @@ void Worker::begin_reload(ReloadRequest request) {
 
 void Worker::answer_unchanged(const ReloadRequest& request) {
   const bool as_running = live_ && *newest_ == *current_;
-  if (as_running && !rejected_.is_null()) {
+  const bool untold = rejection_timer_.active();  // it was broken for less than a person can see
+  if (as_running) rejection_timer_.stop();
+  if (as_running && !rejected_.is_null() && untold) {
+    rejected_ = nullptr;
+    rejected_at_.reset();
+  } else if (as_running && !rejected_.is_null()) {
     emit("reload", {{"verdict", "unchanged"},
                     {"repaired", true},
                     {"broken_s", std::chrono::duration<double>(monotonic_now() - *rejected_at_).count()}});
@@ -244,7 +250,7 @@ void Worker::restart_after(const std::shared_ptr<Handover>& finished, HandoverAc
   const auto go_on = [this, ended, meaning, planned, alive = std::weak_ptr<void>(alive_)] {
     if (alive.expired()) return;
     if (state_ != WorkerState::Starting) return;  // told to stop meanwhile
-    if (planned) return launch("start", "start", *current_, true);
+    if (planned) return launch_kept("start", "start", *current_);
     crashed(ended, meaning);
   };
   set_state(WorkerState::Starting);

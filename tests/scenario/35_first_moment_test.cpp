@@ -78,7 +78,7 @@ TEST_CASE("first moment: temporary files of a start that was killed are cleared 
   const std::string end = "." + std::to_string(child) + ".tmp";
   for (const std::string& path :
        {daemon.state_dir() + "/.instance.json" + end, daemon.worker_dir() + "/.quarantine.json" + end,
-        daemon.dir().path("run/zeroth/greeting/.pid" + end)}) {
+        daemon.dir().path("run/zeroth/greeting/.pid" + end), daemon.dir().path("code/.greeting.z" + end)}) {
     std::ofstream(path) << "1\n";
     REQUIRE(fs::exists(path));
   }

@@ -140,4 +140,35 @@ TEST_CASE("commands: an address that is none is a usage error that says what is 
   }
 }
 
+TEST_CASE("commands: a file that it writes at each start does not reload it for ever, but another one's edit does") {
+  const TempDir folder;
+  const std::string stamp = folder.path("stamp");
+  const std::string writes = "date +%N > " + stamp + "\n" + kWaits;
+  ShellDaemon daemon(kWaits, {"--watch", folder.path()});
+  EventStream notes = daemon.events({"log"});
+  daemon.write_renamed(writes);
+  notes.wait_for("log",
+                 [&](const Json& log) { return says(log.dump(), stamp + " changes whenever the command starts"); });
+  const Json calm = daemon.wait_until([](const Json& worker) { return worker["state"] == "ready"; });
+  folder.write("code", "edited by somebody");
+  daemon.wait_generation(calm["generation"].get<std::uint64_t>() + 1);
+}
+
+TEST_CASE("commands: without --watch it is the working folder, with what .gitignore names left out") {
+  const TempDir folder;
+  folder.write(".gitignore", "*.log\n");
+  const TempDir dir;
+  const ProcessResult result = run_process(
+      {"sh", "-c",
+       "cd " + folder.path() + " && { " + built("zeroth-supervise") +
+           " -- sh -c 'echo started; exec sleep 1000' & } && until [ -n \"$(" + built("zerothctl") +
+           " status 2>/dev/null | grep ready)\" ]; do :; done; echo x > a.log; echo x > a.txt; until " +
+           built("zerothctl") + " generations --json | grep -q 'a.txt'; do :; done; " + built("zerothctl") +
+           " generations --json; " + built("zerothctl") + " stop; wait"},
+      {{"ZEROTH_STATE_DIR", dir.path("state")}, {"ZEROTH_RUNTIME_DIR", dir.path("run")}}, "", Milliseconds(60'000));
+  CAPTURE(result.err);
+  CHECK(says(result.out, "a.txt"));
+  CHECK_FALSE(says(result.out, "a.log"));
+}
+
 }  // namespace zeroth::scenario

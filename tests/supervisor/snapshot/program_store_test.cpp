@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <filesystem>
 
 #include "common/files.h"
 #include "common/hash.h"
@@ -33,7 +34,7 @@ TEST_CASE("program store: keeping the same again leaves the file alone") {
   CHECK(first.st_ino == second.st_ino);
 }
 
-TEST_CASE("program store: only a copy just written is left to be synced; one that cannot be is taken away") {
+TEST_CASE("program store: only a copy just written is left to be synced") {
   const TempDir folder;
   const ProgramStore store(folder.path());
   const auto first = store.keep("0", ".zero");
@@ -41,7 +42,7 @@ TEST_CASE("program store: only a copy just written is left to be synced; one tha
   CHECK(store.sync(*first));
   CHECK_FALSE(store.keep("0", ".zero")->written);
   CHECK(store.find(first->hash));
-  const KeptProgram away{folder.path() + "/programs/away.zero", "", true};
+  const KeptProgram away{folder.path() + "/programs/away.zero", "", nullptr, true};
   CHECK(store.sync(away).error().code == ENOENT);
 }
 
@@ -53,6 +54,20 @@ TEST_CASE("program store: an altered copy is not handed out, and keeping again r
   CHECK(store.find(kept->hash).error().code == EBADMSG);
   REQUIRE(store.keep("0", ".zero"));
   CHECK(store.find(kept->hash));
+}
+
+TEST_CASE("program store: what is to be run again is there again, also when all of it was taken away or altered") {
+  const TempDir folder;
+  const ProgramStore store(folder.path());
+  const auto kept = store.keep("0", ".zero");
+  REQUIRE(kept);
+  CHECK(store.ensure(*kept));
+  std::filesystem::remove_all(folder.path() + "/programs");
+  CHECK(store.ensure(*kept));
+  CHECK(*store.find(kept->hash)->bytes == "0");
+  REQUIRE(write_file_atomically(kept->path, "1"));
+  CHECK(store.ensure(*kept));
+  CHECK(*read_file(kept->path) == "0");
 }
 
 TEST_CASE("program store: nothing kept, no hash, no program suffix") {

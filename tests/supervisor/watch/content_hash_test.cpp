@@ -18,7 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 
 std::string hash_of(const std::string& target) {
-  return hash_targets(WatchScope({target}, PathFilter())).hex;
+  return hash_targets(WatchScope({target}, IgnoreRules())).hex;
 }
 
 // As if it had been written long ago.
@@ -42,7 +42,7 @@ TEST_CASE("content hash: a file that is missing or a FIFO has none, with a note,
   const TempDir dir;
   REQUIRE(::mkfifo((dir.path() + "/fifo").c_str(), 0600) == 0);
   for (const char* name : {"/fifo", "/missing"}) {
-    const ContentHash hash = hash_targets(WatchScope({dir.path() + name}, PathFilter()));
+    const ContentHash hash = hash_targets(WatchScope({dir.path() + name}, IgnoreRules()));
     CHECK(hash.hex.empty());
     CHECK(hash.notes.size() == 1);
   }
@@ -74,7 +74,7 @@ TEST_CASE("content hash: a folder's depends on names, contents and links, not on
 TEST_CASE("content hash: several targets hash together, a missing one included") {
   const TempDir dir;
   put(dir.path() + "/a", "1");
-  const WatchScope scope({dir.path() + "/a", dir.path() + "/b"}, PathFilter());
+  const WatchScope scope({dir.path() + "/a", dir.path() + "/b"}, IgnoreRules());
   const std::string without = hash_targets(scope).hex;
   put(dir.path() + "/b", "2");
   CHECK(hash_targets(scope).hex != without);
@@ -85,7 +85,7 @@ TEST_CASE("content hash: a cache changes nothing but the time, even if only the 
   const TempDir dir;
   put(dir.path() + "/a", "1");
   put(dir.path() + "/b", "2");
-  const WatchScope scope({dir.path()}, PathFilter());
+  const WatchScope scope({dir.path()}, IgnoreRules());
   HashCache cache;
   CHECK(hash_targets(scope, &cache).hex == hash_targets(scope).hex);
   CHECK(hash_targets(scope, &cache).hex == hash_targets(scope).hex);
@@ -102,7 +102,7 @@ TEST_CASE("content hash: a cache changes nothing but the time, even if only the 
 TEST_CASE("inventory: a file written in the moment it was looked at counts as changed once more") {
   const TempDir dir;
   put(dir.path() + "/a", "1");
-  const WatchScope scope({dir.path()}, PathFilter());
+  const WatchScope scope({dir.path()}, IgnoreRules());
   const Inventory first = Inventory::take(scope);
   const Inventory second = Inventory::take(scope);
   CHECK(Inventory::difference(first, second, false).empty());

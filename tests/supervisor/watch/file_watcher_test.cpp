@@ -238,7 +238,7 @@ TEST_CASE("file watcher: after twenty saves in quick succession the last content
     put(file, last);
     if (i % 3 == 0) watched.turn();
   }
-  const WatchScope scope({file}, PathFilter());
+  const WatchScope scope({file}, IgnoreRules());
   std::size_t looked = 0;
   std::string seen;
   CHECK(watched.wait([&] {
@@ -312,7 +312,7 @@ TEST_CASE("file watcher: its owner may destroy it in the report") {
   put(file, "one");
   Loop loop;
   FileWatcher::Options options;
-  options.scope = std::make_shared<WatchScope>(std::vector{file}, PathFilter());
+  options.scope = std::make_shared<WatchScope>(std::vector{file}, IgnoreRules());
   std::unique_ptr<FileWatcher> watcher;
   watcher = std::make_unique<FileWatcher>(
       loop, options, [&](const Changes&) { watcher.reset(); }, [](const std::string&) {});

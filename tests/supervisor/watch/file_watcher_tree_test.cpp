@@ -66,8 +66,8 @@ TEST_CASE("file watcher: ignored paths, excluded folders and files that came and
   for (const char* folder : {"/.git", "/state", "/node_modules/x"})
     REQUIRE(fs::create_directories(dir.path() + folder));
   FileWatcher::Options options;
-  options.scope =
-      std::make_shared<WatchScope>(std::vector{dir.path()}, PathFilter({"*.log"}), std::vector{dir.path() + "/state"});
+  options.scope = std::make_shared<WatchScope>(std::vector{dir.path()}, IgnoreRules::parse("*.log"),
+                                               std::vector{dir.path() + "/state"});
   Watched watched(options);
   CHECK(watched.watcher.watches() == Watched({dir.path() + "/state"}).watcher.watches());
   for (const char* name :
@@ -80,6 +80,40 @@ TEST_CASE("file watcher: ignored paths, excluded folders and files that came and
   CHECK(watched.wait_for(dir.path() + "/real"));
   CHECK(watched.seen.size() == 1);
   CHECK(watched.seen[0].count == 1);
+}
+
+TEST_CASE("file watcher: a changed .gitignore changes what is watched and is itself no change") {
+  const TempDir dir;
+  put(dir.path() + "/.gitignore", "*.log\n");
+  put(dir.path() + "/x.py", "1");
+  Watched watched({dir.path()});
+  CHECK(watched.watcher.files() == 1);
+  put(dir.path() + "/.gitignore", "*.log\n*.dat\n");
+  put(dir.path() + "/x.py", "2");
+  CHECK(watched.wait_for(dir.path() + "/x.py"));
+  put(dir.path() + "/x.dat", "1");
+  put(dir.path() + "/x.py", "3");
+  CHECK(watched.wait_again(dir.path() + "/x.py"));
+  CHECK_FALSE(watched.has_seen(dir.path() + "/x.dat"));
+  CHECK_FALSE(watched.has_seen(dir.path() + "/.gitignore"));
+  put(dir.path() + "/.gitignore", "");
+  CHECK(watched.wait_again(dir.path() + "/x.dat"));
+  put(dir.path() + "/x.dat", "2");
+  CHECK(watched.wait_again(dir.path() + "/x.dat"));
+}
+
+TEST_CASE("file watcher: a rule above the watched folder counts as soon as it is written") {
+  const TempDir dir;
+  REQUIRE(fs::create_directories(dir.path() + "/.git/info"));
+  REQUIRE(fs::create_directory(dir.path() + "/app"));
+  put(dir.path() + "/app/x.dat", "1");
+  put(dir.path() + "/.gitignore", "*.dat\n");
+  Watched watched({dir.path() + "/app"});
+  CHECK(watched.watcher.files() == 0);
+  put(dir.path() + "/.gitignore", "");
+  CHECK(watched.wait_for(dir.path() + "/app/x.dat"));
+  put(dir.path() + "/.git/info/exclude", "*.dat\n");
+  CHECK(watched.wait([&] { return watched.watcher.files() == 0; }));
 }
 
 TEST_CASE("file watcher: when new folders use up the watches it goes on by polling and loses nothing") {
@@ -113,7 +147,7 @@ TEST_CASE("file watcher: 10,000 files in 1,000 folders take one watch a folder")
   CHECK(watched.watcher.files() == 10'000);
   CHECK(watched.watcher.watches() == 1 + 37 + 999 + 2);  // root, two levels, and the root's parent and its parent
   HashCache cache;
-  const WatchScope scope({root}, PathFilter());
+  const WatchScope scope({root}, IgnoreRules());
   for (const std::string run : {"first", "second"}) {
     const MonotonicTime hashing = monotonic_now();
     CHECK(hash_targets(scope, &cache).files == 10'000);

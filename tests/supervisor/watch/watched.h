@@ -33,7 +33,7 @@ struct Watched {
       : Watched(scoped(std::move(targets), std::move(options))) {}
 
   static FileWatcher::Options scoped(std::vector<std::string> targets, FileWatcher::Options options) {
-    if (!options.scope) options.scope = std::make_shared<WatchScope>(std::move(targets), PathFilter());
+    if (!options.scope) options.scope = std::make_shared<WatchScope>(std::move(targets), IgnoreRules());
     return options;
   }
 

@@ -1,0 +1,24 @@
+#pragma once
+// What is watched when nobody says: the program file, or for a command the folder it works in. Called by Supervisor
+// once.
+
+#include <string>
+#include <vector>
+
+namespace zeroth {
+
+struct WhatRuns {
+  std::string program;               // "" for a command
+  std::vector<std::string> command;  // empty for a program
+  std::string working_folder;        // of the command: --cwd or the supervisor's own
+};
+
+// The targets of the watch: `asked` (--watch) if there are any. A command's folder counts with its .gitignore honoured;
+// what the command writes there itself is LoopDetector's.
+std::vector<std::string> watch_targets(const std::vector<std::string>& asked, const WhatRuns& what);
+
+// The files below or beside the working folder that the command's words name, as real paths: the program itself, which
+// LoopDetector is to trust.
+std::vector<std::string> files_named_by(const WhatRuns& what);
+
+}  // namespace zeroth

@@ -1,0 +1,131 @@
+// Worker: starts from nothing: the first one, and those after a crash; which code, and which state.
+
+#include <cerrno>
+#include <utility>
+
+#include "common/exit_codes.h"
+#include "supervisor/worker/launch_plan.h"
+#include "supervisor/worker/worker.h"
+
+namespace zeroth {
+
+void Worker::start() {
+  if (!setup_.hello_socket.empty()) open_hello_socket();
+  SnapshotEnvelope head = snapshot_head(setup_, 0, "", "emergency");
+  recovery_ =
+      std::make_unique<Recovery>(loop_, setup_.folder, store_, log_, std::move(head),
+                                 Recovery::Hooks{[this](const std::string& note) {
+                                                   emit("log", {{"level", "info"}, {"message", note}});
+                                                 },
+                                                 [this](const Skipped& snapshot) { tell_skipped(snapshot); },
+                                                 [this](Status recovered) { on_recovered(std::move(recovered)); }});
+}
+
+void Worker::on_recovered(Status recovered) {
+  loop_.post([finished = std::shared_ptr<Recovery>(std::move(recovery_))] {});
+  if (state_ != WorkerState::Starting) return;  // told to stop meanwhile
+  if (!recovered) {
+    Receipt receipt;
+    receipt.operation = "start";
+    receipt.reason = recovered.error().message;
+    return hooks_.on_start_failed(exit_code_for(recovered.error().code), receipt);
+  }
+  content_.read([this](const Result<Content>& content) { first_content(content); });
+}
+
+void Worker::first_content(const Result<Content>& content) {
+  if (state_ != WorkerState::Starting) return;
+  if (content) return launch("start", "start", *content, false);
+  Receipt receipt;
+  receipt.operation = "start";
+  receipt.reason = content.error().message;
+  hooks_.on_start_failed(exit_code_for(content.error().code), receipt);
+}
+
+void Worker::launch(const std::string& operation, const std::string& cause, Content content, bool kept_code,
+                    std::vector<std::string> changed) {
+  restart_timer_.stop();
+  set_state(WorkerState::Starting);
+  if (!kept_code) newest_ = content;
+  target_ = std::move(content);
+  runs_kept_code_ = kept_code;
+  Handover::Plan plan;
+  plan.context.mode = HandoverMode::Start;
+  plan.context.kept_code = kept_code;
+  plan.receipt.operation = operation;
+  plan.receipt.worker = setup_.name;
+  plan.receipt.from = log_.last_live() ? log_.last_live()->generation : 0;
+  plan.receipt.mode = "start";
+  plan.receipt.cause = cause;
+  plan.receipt.changed = std::move(changed);
+  plan.began = monotonic_now();
+  plan.deadlines.stop = setup_.options->stop_timeout;
+  handover_ = std::make_unique<Handover>(loop_, std::move(plan), handover_hooks());
+  search_source();
+  handover_->begin();
+}
+
+void Worker::launch_kept(const std::string& operation, const std::string& cause, const Content& content) {
+  if (content.copy.empty()) return launch(operation, cause, content, true);
+  restart_timer_.stop();
+  set_state(WorkerState::Starting);
+  content_.ensure_kept(content, [this, operation, cause, content](const Status& kept) {
+    if (state_ != WorkerState::Starting || handover_ || live_) return;  // an edit or a stop came first
+    if (!kept) emit("log", {{"level", "error"}, {"message", "the kept copy of the program: " + kept.error().message}});
+    launch(operation, cause, content, true);
+  });
+}
+
+// Which snapshot to go on from; runs beside the start of the process.
+void Worker::search_source() {
+  source_sequence_ = 0;
+  source_hash_.clear();
+  if (starts_fresh_) return handover_->set_source({});
+  SearchOptions options;
+  options.before = search_before_;
+  options.adopt = setup_.options->adopt;
+  options.max_age = setup_.options->max_snapshot_age;
+  options.now = wall_now();
+  store_.search(options, [this, of = handover_->token()](Result<SearchResult> searched) {
+    RestoreSource source;
+    if (searched && searched->found) source = linked_source(*searched->found);
+    if (of.expired() || !handover_) return;
+    if (!searched) return handover_->fail_source(searched.error().message);
+    std::string skipped;
+    bool too_old = false;
+    for (const Skipped& snapshot : searched->skipped) {
+      tell_skipped(snapshot);
+      skipped += (skipped.empty() ? "" : "; ") + snapshot.file + ": " + snapshot.message;
+      too_old = too_old || snapshot.reason == SkipReason::TooOld;
+    }
+    if (searched->found) {
+      source_sequence_ = searched->found->envelope.sequence;
+      source_hash_ = searched->found->envelope.program_hash;
+      return handover_->set_source(std::move(source));
+    }
+    // Those set aside before are not found any more, but they were this worker's state: never forgotten silently.
+    for (const auto& rejected : store_.rejected()) {
+      const bool counted = skipped.find(rejected.file) != std::string::npos;
+      if (!counted && rejected.file.starts_with("snapshot-"))
+        skipped += (skipped.empty() ? "" : "; ") + rejected.file + ": " + rejected.reason;
+    }
+    if (skipped.empty() || too_old) return handover_->set_source({});
+    handover_->fail_source("no snapshot is usable: " + skipped);
+  });
+}
+
+// A large state is read through a second name, which is to go with whoever restores from it.
+RestoreSource Worker::linked_source(const Restorable& found) {
+  RestoreSource source = to_source(found);
+  if (!found.file) return source;
+  source.link = std::shared_ptr<void>(nullptr, [this, file = *found.file, alive = std::weak_ptr<void>(alive_)](void*) {
+    if (!alive.expired()) store_.drop_link(file);
+  });
+  return source;
+}
+
+void Worker::tell_skipped(const Skipped& snapshot) {
+  emit("snapshot-rejected", {{"file", snapshot.file}, {"reason", snapshot.message}});
+}
+
+}  // namespace zeroth

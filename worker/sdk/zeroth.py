@@ -1,0 +1,1133 @@
+"""Lets a Python program hand its living state to the process that takes its place.
+
+    import zeroth
+    w = zeroth.worker(schema="shop/1")
+    S = w.restore({"visits": {}})           # the state of the process before, or this default
+    for _ in w.every(0.1):                  # or w.serve(...) for a server; both return when the worker is to stop
+        with w.atomic():                    # the state is saved between such sections, never inside one
+            S["visits"]["me"] = S["visits"].get("me", 0) + 1
+
+Without a supervisor the same program simply runs. Python 3.9 or later, standard library only: copy this file.
+
+What may be in the state: None, bool, int, float, str, bytes, list, tuple, set, dict with str keys, zeroth.Map (a dict
+with any keys), datetime with a fixed offset. Anything else is refused when it is to be saved, with its place, and never
+changed silently. A value that is reachable twice comes back as two values. Until `restore` returns, and up to `ready`,
+the program must touch nothing outside of itself: the process before it is still at work.
+"""
+
+import array
+import atexit
+import base64
+import collections
+import contextlib
+import datetime
+import difflib
+import errno
+import fcntl
+import hashlib
+import inspect
+import json
+import math
+import os
+import re
+import select
+import signal
+import socket
+import stat
+import sys
+import threading
+import time
+import traceback
+
+__all__ = ["worker", "Worker", "Map", "Error", "Stopped", "dumps", "loads"]
+
+
+class Error(Exception):
+    """What is answered to a request that fails: raise it in a command. `code` is one of the protocol's error codes."""
+
+    def __init__(self, message, code="failed", hint=None):
+        super().__init__(message)
+        self.code, self.hint = code, hint
+
+
+class Stopped(SystemExit):
+    """Ends a thread that would enter a section, or wait, in a worker that is stopping."""
+
+    def __init__(self):
+        super().__init__(0)
+
+
+# ---- Values: strict JSON, and a tag for what JSON lacks
+
+
+class Map(dict):
+    """A dict whose keys may be any hashable value that can be saved: ints, tuples. A dict takes only str."""
+
+
+_INT64, _UINT64 = 2**63, 2**64
+_MAX_DEPTH = 120  # of the encoded state; a supervisor reads 128 levels, the message's own included
+_SCALARS = frozenset((str, bool, type(None)))
+_LEAVES = _SCALARS | {int, float}
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d)(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)")
+_ADVICE = (
+    (datetime.date, "use str"), (datetime.timedelta, "use its total_seconds()"), (frozenset, "use set"),
+    ((bytearray, memoryview), "use bytes"), (int, "use int"), (float, "use float"), (str, "use str"),
+    (list, "use list"), (tuple, "use tuple"), (set, "use set"), (bytes, "use bytes"), (dict, "use dict or a map"),
+)  # fmt: skip
+
+
+class _Unfit(Error):
+    """A value that cannot be saved or read; its place is put together on the way out."""
+
+    def __init__(self, why):
+        super().__init__(why)
+        self.why, self.path = why, []
+
+    def __str__(self):
+        return "/" + "/".join(str(key).replace("~", "~0").replace("/", "~1") for key in self.path) + ": " + self.why
+
+
+def dumps(value):
+    """JSON text (bytes) that loads() turns into an equal value of the same types; an Error names what cannot be."""
+    try:
+        text = json.dumps(_encode(value, 0, False), ensure_ascii=False, check_circular=False, separators=(",", ":"))
+        return text.encode()
+    except UnicodeEncodeError:
+        _encode(value, 0, True)  # says where
+        raise
+
+
+def loads(text):
+    """The value of what dumps(), or a library for another language, gave."""
+    return _decode(json.loads(text, parse_constant=_refuse_constant))
+
+
+def _encode(value, depth, strict):
+    """What json.dumps writes; `value` itself where nothing in it needs a tag. `strict` looks at every string."""
+    kind = type(value)
+    if kind is str:
+        if strict:
+            _check_text(value)
+        return value
+    if kind in _SCALARS:
+        return value
+    if kind is int:
+        return value if -_INT64 <= value < _INT64 else _encode_large(value)
+    if kind is float:
+        return value if math.isfinite(value) else {"$f64": str(value)}
+    if kind is bytes:
+        return {"$bytes": base64.b64encode(value).decode()}
+    if kind is datetime.datetime:
+        return {"$time": _encode_time(value)}
+    if depth >= _MAX_DEPTH:
+        raise _Unfit(f"nested more than {_MAX_DEPTH} deep; does a value contain itself?")
+    if kind is list:
+        return _encode_list(value, depth + 1, strict)
+    if kind is dict:
+        return _encode_dict(value, depth + 1, strict)
+    if kind is tuple:
+        return {"$tuple": _encode_list(list(value), depth + 2, strict)}
+    if kind is set:
+        return {"$set": _encode_list(_in_order(value), depth + 2, strict)}
+    if kind is Map:
+        return {"$map": [_encode_list(list(pair), depth + 3, strict) for pair in value.items()]}
+    advice = next((text for base, text in _ADVICE if isinstance(value, base)), "use dict, list, str and numbers")
+    raise _Unfit(f"{kind.__name__} cannot be saved as it is; {advice}")
+
+
+def _uniform(values, strict):
+    """Whether all can be written as they are, found out without looking at each in Python."""
+    kinds = set(map(type, values))
+    if kinds <= _SCALARS:
+        return not strict or str not in kinds
+    if not kinds <= _LEAVES or (strict and str in kinds):
+        return False
+    if kinds == {int}:
+        return -_INT64 <= min(values) and max(values) < _INT64
+    if kinds == {float}:
+        return all(map(math.isfinite, values))
+    for value in values:
+        kind = type(value)
+        if kind is int and not -_INT64 <= value < _INT64 or kind is float and not math.isfinite(value):
+            return False
+    return True
+
+
+def _encode_list(values, depth, strict):
+    if _uniform(values, strict):
+        return values
+    return [_within(key, _encode, item, depth, strict) for key, item in enumerate(values)]
+
+
+def _encode_dict(value, depth, strict):
+    if not set(map(type, value)) <= {str}:
+        key = next(key for key in value if type(key) is not str)
+        raise _Unfit(f"key {repr(key)[:60]} is {type(key).__name__}; use str or a map")
+    if strict:
+        for key in value:
+            _check_text(key)
+    plain_keys = "$" not in "".join(value)
+    if plain_keys and _uniform(value.values(), strict):
+        return value
+    return {
+        key if plain_keys or key[:1] != "$" else "$" + key: _within(key, _encode, item, depth, strict)
+        for key, item in value.items()
+    }
+
+
+def _within(key, step, *arguments):
+    try:
+        return step(*arguments)
+    except _Unfit as unfit:
+        unfit.path.insert(0, key)
+        raise
+
+
+def _in_order(values):
+    try:
+        return sorted(values)  # the same set gives the same text
+    except TypeError:
+        return list(values)
+
+
+def _check_text(text):
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise _Unfit(f"{ascii(text)[:60]} holds half a surrogate pair; use bytes") from None
+
+
+def _encode_large(value):
+    try:
+        return {"$u64" if 0 <= value < _UINT64 else "$int": str(value)}
+    except ValueError as error:
+        raise _Unfit(f"int of {value.bit_length()} bits: {error}") from None
+
+
+def _encode_time(value):
+    if type(value.tzinfo) is not datetime.timezone:
+        raise _Unfit("datetime without a fixed offset cannot be saved as it is; use .astimezone(datetime.timezone.utc)")
+    text = value.isoformat()
+    if _TIME.fullmatch(text) is None:
+        raise _Unfit(f"datetime {text} has an offset with seconds; use .astimezone(datetime.timezone.utc)")
+    return text[:-6] + "Z" if text.endswith("+00:00") else text
+
+
+def _decode(value):
+    kind = type(value)
+    if kind is list:
+        if set(map(type, value)) <= _LEAVES:
+            return value
+        return [_within(key, _decode, item) for key, item in enumerate(value)]
+    if kind is not dict:
+        return value
+    if "$" not in "".join(value):
+        if set(map(type, value.values())) <= _LEAVES:
+            return value
+        return {key: _within(key, _decode, item) for key, item in value.items()}
+    if len(value) == 1:
+        (tag, content), = value.items()
+        if tag[:1] == "$" and tag[:2] != "$$":
+            return _within(tag, _untag, tag, content)
+    for key in value:
+        if key[:1] == "$" and key[:2] != "$$":
+            raise _Unfit(f"the tag {key} stands beside other members")
+    return {key[1:] if key[:1] == "$" else key: _within(key, _decode, item) for key, item in value.items()}
+
+
+def _untag(tag, content):
+    try:
+        if tag == "$f64":
+            return {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}[content]
+        if tag in ("$u64", "$int") and re.fullmatch(r"-?[0-9]+", content):
+            return int(content)
+        if tag == "$bytes":
+            return base64.b64decode(content, validate=True)
+        if tag == "$time":
+            return _decode_time(content)
+        if tag == "$tuple":
+            return tuple(_decode(list(content)))
+        if tag == "$set":
+            return _all_different(set(_decode(list(content))), content)
+        if tag == "$map":
+            return _all_different(Map((_decode(key), _decode(item)) for key, item in content), content)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _Unfit(f"not a value of this tag ({error})") from None
+    raise _Unfit("unknown tag")
+
+
+def _all_different(found, content):
+    if len(found) != len(content):
+        raise _Unfit("two of these are equal in Python")
+    return found
+
+
+def _decode_time(text):
+    match = _TIME.fullmatch(text)
+    if match is None:
+        raise ValueError("expected a time like 2026-01-31T10:02:11.123Z")
+    seconds, fraction, offset = match.groups()
+    offset = "+00:00" if offset in "Zz" else offset
+    return datetime.datetime.fromisoformat(seconds.upper() + (fraction or ".0").ljust(7, "0") + offset)
+
+
+def _refuse_constant(name):
+    raise ValueError(f"{name} is no JSON")
+
+
+def _finite(text):
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text} is no double")
+    return value
+
+
+# ---- The worker
+
+_MAX_LINE = 1 << 20
+_INLINE_BYTES, _INLINE_MEMBERS = 64 * 1024, 1_000  # a larger state goes through the offered file
+_BEAT_GAP = 0.1
+_PATIENCE = 8.0  # for an open section when the supervisor is gone; the next one waits 10 s for the emergency file
+_LEAVE = 1.0  # for the program to end by itself once it was told to stop
+_TERM_WAIT = 100  # ms that the end of the channel may come later than the SIGTERM of the same death
+_KNOWN = ("restore", "go", "drain", "checkpoint", "resume", "stop", "call", "ping")
+_AT_ONCE = ("restore", "go", "resume", "stop", "ping")  # the others wait until the worker is live
+
+# Stages of a worker: each leads to the next, Held also back to Live, and each to Stopping.
+LOADING, LOADED, RESTORED, READY, LIVE, HELD, STOPPING = range(7)
+
+
+def worker(schema="", name="", version=""):
+    """Says hello to the supervisor, if there is one. Call it once, before heavy imports."""
+    return Worker(schema, name, version)
+
+
+class Worker:
+    """One process under a supervisor. A thread of its own reads the channel; every method may be called on any thread.
+
+    generation, cause, changed (files whose change led to this process) and folder (of the worker's own; None without a
+    supervisor) tell why it runs.
+    """
+
+    def __init__(self, schema, name, version):
+        env = os.environ
+        self.schema = schema
+        self.generation = int(env.get("ZEROTH_GENERATION") or 0)
+        self.cause = env.get("ZEROTH_CAUSE") or "start"
+        self.changed = [path for path in env.get("ZEROTH_CHANGED", "").split("\n") if path]
+        self.folder = env.get("ZEROTH_WORKER_DIR")
+        self._emergency_file = env.pop("ZEROTH_EMERGENCY_FILE", None)
+        self._cond = threading.Condition()  # over all that follows
+        self._stage = LOADING
+        self._cutting = False  # a cut waits for the open section, or is taken
+        self._owner, self._depth = None, 0  # thread inside a section
+        self._was_live = False
+        self._draining = False
+        self._calling = False
+        self._defaults = self._state = None
+        self._iteration = None
+        self._saves, self._save_number = {}, 0  # id -> the answer, or None
+        self._connections = {}  # socket accepted by w.serve -> whether it is in the middle of a request
+        self._doors = []
+        self._commands, self._announced = {}, 0  # name -> (what is announced, function); how many have been
+        self._components = []  # (function, deadline)
+        self._reader = threading.Thread(target=self._serve_channel, name="zeroth", daemon=True)
+        self._beat_at = -math.inf
+        self._send_lock = threading.Lock()
+        self._received = bytearray()
+        self._waiting = collections.deque()
+        self._late = threading.local()  # components may enter sections while stopping
+        self._program = os.path.abspath(getattr(sys.modules.get("__main__"), "__file__", None) or sys.argv[0] or "-")
+        self._channel, self._lent = _connect(env)
+        atexit.register(self._at_exit)
+        os.register_at_fork(after_in_child=self._after_fork)
+        if self._channel is None:
+            return
+        name = name or env.get("ZEROTH_WORKER") or os.path.splitext(os.path.basename(self._program))[0]
+        hello = {"protocol": 1, "name": name, "version": version, "pid": os.getpid()}
+        key = env.pop("ZEROTH_KEY", None)
+        self._event("hello", dict(hello, key=key) if key else hello)
+        self._take_over_sigterm()
+
+    @property
+    def supervised(self):
+        return self._channel is not None
+
+    # ---- Before go
+
+    def restore(self, default):
+        """Says that all code is loaded and blocks until the state is here; gives it. Call it once.
+
+        `default` is a dict, one entry for each part of the state. Entries that the kept state lacks are added from it;
+        kept ones that it lacks stay. Without a supervisor, and on a fresh start, the state is `default`.
+        """
+        if type(default) is not dict:
+            raise TypeError("the state is a dict, one entry for each of its parts")
+        if self._state is not None or self._stage != LOADING:
+            raise RuntimeError("restore is called once")
+        self._defaults = default
+        if self._channel is None:
+            self._state, self._stage = default, RESTORED
+            return default
+        initial = {key: text.decode() if len(text) <= 64 else hashlib.sha256(text).hexdigest()
+                   for key, text in ((key, _within(key, dumps, value)) for key, value in default.items())}  # fmt: skip
+        self._stage = LOADED
+        self._event("loaded", {
+            "capabilities": ["checkpoint", "restore", "hold", "call"], "commands": self._new_commands(),
+            "schema": self.schema, "program": {"path": self._program, "hash": _hash_of(self._program)},
+            "initial": initial if len(initial) <= _INLINE_MEMBERS else None})  # fmt: skip
+        self._reader.start()
+        self._wait(lambda: self._stage >= RESTORED)
+        return self._state
+
+    def ready(self):
+        """Says that the program could go, and blocks until it may: then it is live. `serve` and `every` call it."""
+        with self._cond:
+            if self._stage == LOADING or self._stage == LOADED:
+                raise RuntimeError("restore comes before ready")
+            if self._stage >= READY:
+                return self._wait(lambda: self._stage >= LIVE)
+            self._stage = READY if self.supervised else LIVE
+        if self.supervised:
+            data = {"commands": self._new_commands()}
+            if self._doors:
+                data["capabilities"] = ["checkpoint", "restore", "hold", "drain", "call"]
+            self._event("ready", data)
+        self._wait(lambda: self._stage >= LIVE)
+
+    # ---- While live
+
+    @contextlib.contextmanager
+    def atomic(self):
+        """A section that no cut falls into, of one thread at a time. It may be nested. While held, entering it waits.
+
+        What is answered to a client because of a change belongs inside. Nothing in it may wait for another section.
+        """
+        me = threading.get_ident()
+        with self._cond:
+            late = getattr(self._late, "component", False)
+            while self._owner != me:
+                if self._stage == STOPPING and not late:
+                    raise Stopped
+                if self._owner is None and not self._cutting and self._stage not in (READY, HELD):
+                    self._owner = me
+                else:
+                    self._cond.wait()
+            self._depth += 1
+        try:
+            yield
+        finally:
+            with self._cond:
+                self._depth -= 1
+                if self._depth == 0:
+                    self._owner = None
+                    self._cond.notify_all()
+
+    def every(self, seconds):
+        """Turns of a program without a port, `seconds` apart: waits while held, ends when the worker is to stop.
+
+        Turns that were missed are not made up for.
+        """
+        self.ready()
+        due = time.monotonic()
+        while True:
+            with self._cond:
+                while self._stage != LIVE or time.monotonic() < due:
+                    if self._stage == STOPPING:
+                        return
+                    self._cond.wait(max(0.0, due - time.monotonic()) if self._stage == LIVE else None)
+            yield
+            due = max(due + seconds, time.monotonic())
+
+    def serve(self, server_class, handler_class, name="http", default=("127.0.0.1", 8080)):
+        """Serves until the worker is to stop, on the socket that was lent as `name`, or else on `default`.
+
+        For classes of socketserver and http.server. Says ready. Before a cut nothing more is accepted, what was asked is
+        answered with `Connection: close`, and connections without a request are closed at the deadline.
+        """
+        lent = self._lent.take(name)
+        server = server_class(default, _handler_of(self, handler_class), bind_and_activate=False)
+        server.daemon_threads = True
+        self._watch_connections(server)
+        if lent is None:
+            server.allow_reuse_address = True
+            try:
+                server.server_bind()
+            except OSError as error:
+                raise OSError(error.errno, f"{errno.errorcode.get(error.errno)}: {error.strerror}: {default}") from None
+        else:
+            server.socket.close()
+            server.socket = socket.socket(fileno=lent)
+            server.server_address = server.socket.getsockname()
+            if hasattr(handler_class, "parse_request") and isinstance(server.server_address, tuple):
+                server.server_name, server.server_port = server.server_address[:2]
+        door = _Door(server)
+        with self._cond:
+            self._doors.append(door)
+        try:
+            self.ready()
+            if lent is None:
+                server.server_activate()
+            while self._stage != STOPPING:
+                with self._cond:
+                    self._cond.wait_for(lambda: self._accepting() or self._stage == STOPPING)
+                door.accept_while(self._accepting)
+        finally:
+            server.socket.close()
+
+    def save(self):
+        """Saves the state now; gives the snapshot's number once it is durable, and None without a supervisor.
+
+        Not inside a section: the state is cut between sections.
+        """
+        if self._channel is None:
+            return None
+        with self._cond:
+            if self._owner == threading.get_ident():
+                raise RuntimeError("save() inside atomic(): the state is cut between such sections")
+            if not self._was_live:
+                raise RuntimeError("save() before ready(): the worker is not live yet")
+            if self._stage == STOPPING:
+                raise Stopped
+            self._save_number += 1
+            request = f"save-{self._save_number}"
+            self._saves[request] = None
+        self._send({"id": request, "command": "save", "params": {}})
+        if threading.current_thread() is self._reader:
+            self._serve_channel(lambda: self._saved(request))
+        # Else its thread serves the channel meanwhile.
+        with self._cond:
+            self._cond.wait_for(lambda: self._saved(request))
+            answer = self._saves.pop(request)
+        if answer is None:
+            raise Stopped
+        if not answer.get("success"):
+            error = answer.get("error") or {}
+            raise Error(error.get("message", "not saved"), error.get("code", "failed"), error.get("hint"))
+        return answer["result"]["sequence"]
+
+    def beat(self, iteration=None, metrics=None, status=None):
+        """A heartbeat. At most ten a second are sent, and only while live; the next snapshot has the iteration too."""
+        if iteration is not None:
+            self._iteration = int(iteration)
+        now = time.monotonic()
+        if self._channel is None or self._stage != LIVE or now - self._beat_at < _BEAT_GAP:
+            return
+        self._beat_at = now
+        self._event("beat", {"iteration": self._iteration, "metrics": metrics or {}, "status": status})
+
+    def log(self, message, level="info", **fields):
+        """A line for the supervisor's log; to stderr without one."""
+        if self._channel is None:
+            print(f"{level}: {message}", *(f"{key}={value}" for key, value in fields.items()), file=sys.stderr)
+        else:
+            self._event("log", {"level": level, "message": str(message), "fields": json.loads(dumps(fields))})
+
+    # ---- What a program registers
+
+    def command(self, name, params=None, help=""):
+        """Registers a function for `zerothctl` and other clients; it is called with the params as keyword arguments.
+
+        Its result goes to the client, an Error refuses. `params` is {name: description}. Register before ready().
+        """
+
+        def register(function):
+            info = {"name": name, "help": help or inspect.getdoc(function) or "", "params": params or {}}
+            self._commands[name] = (info, function)
+            return function
+
+        return register
+
+    def on_stop(self, function=None, deadline=2.0):
+        """Registers what shuts a component down; the last registered goes first, each has `deadline` seconds."""
+        if function is None:
+            return lambda function: self.on_stop(function, deadline)
+        self._components.append((function, deadline))
+        return function
+
+    def _new_commands(self):
+        infos = [info for info, _ in self._commands.values()]
+        fresh, self._announced = infos[self._announced :], len(infos)
+        return fresh
+
+    # ---- Waiting
+
+    def _wait(self, condition):
+        """Until `condition` holds; Stopped if the worker is to stop."""
+        with self._cond:
+            self._cond.wait_for(lambda: condition() or self._stage == STOPPING)
+            if self._stage == STOPPING:
+                raise Stopped
+
+    def _move(self, stage):
+        with self._cond:
+            self._stage = stage
+            self._cond.notify_all()
+        for door in self._doors:
+            door.wake()
+
+    def _accepting(self):
+        return self._stage == LIVE and not self._draining and not self._cutting
+
+    def _saved(self, request):
+        """What follows a save must not run while held: it goes on at resume, or with its answer at stop."""
+        return self._stage == STOPPING or (self._saves[request] is not None and self._stage != HELD)
+
+    # ---- The channel
+
+    def _send(self, message):
+        text = json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        self._send_line(text.encode(errors="replace"))
+
+    def _send_line(self, line):
+        with self._send_lock, contextlib.suppress(OSError):  # the reading side sees the end
+            if self._channel is not None:
+                self._channel.sendall(line + b"\n")
+
+    def _event(self, name, data):
+        self._send({"event": name, "data": data})
+
+    def _answer(self, request, result):
+        self._send({"id": request, "success": True, "result": result, "error": None})
+
+    def _refuse(self, request, code, message, hint=None):
+        error = {"code": code, "message": message, **({"hint": hint} if hint else {})}
+        self._send({"id": request, "success": False, "result": None, "error": error})
+
+    def _serve_channel(self, until=lambda: False):
+        """Executes what comes, in order, until the channel ends."""
+        while not until():
+            line = self._next_line()
+            if line is None:
+                return self._on_channel_end()
+            if line:
+                self._on_line(line)
+
+    def _next_line(self):
+        too_long = False
+        while True:
+            end = self._received.find(b"\n")
+            if end >= 0:
+                line = bytes(self._received[:end])
+                del self._received[: end + 1]
+                if not too_long and len(line) <= _MAX_LINE:
+                    return line
+                too_long = False
+                self._refuse(None, "bad_request", "a line over 1 MiB")
+                continue
+            if len(self._received) > _MAX_LINE:
+                too_long = True
+                self._received.clear()
+            try:
+                space = socket.CMSG_SPACE(4 * 64)  # lent sockets
+                data, ancillary, _, _ = self._channel.recvmsg(1 << 16, space, socket.MSG_CMSG_CLOEXEC)
+            except OSError:
+                return None
+            self._lent.receive(ancillary)
+            if not data:
+                return None
+            self._received += data
+
+    def _on_line(self, line):
+        repeated = []
+
+        def members(pairs):
+            found = dict(pairs)
+            if len(found) != len(pairs):
+                repeated.append(True)
+            return found
+
+        try:
+            message = json.loads(line, object_pairs_hook=members, parse_constant=_refuse_constant, parse_float=_finite)
+            if not isinstance(message, dict):
+                raise ValueError("not a JSON object")
+        except (ValueError, RecursionError) as error:
+            return self._refuse(None, "bad_request", str(error))
+        request, command, params = message.get("id"), message.get("command"), message.get("params")
+        if repeated:
+            return self._refuse(request, "bad_request", "a member stands twice")
+        if isinstance(message.get("event"), str):
+            return
+        if isinstance(message.get("success"), bool):
+            with self._cond:
+                if type(request) is str and request in self._saves:
+                    self._saves[request] = message
+                    self._cond.notify_all()
+            return
+        if type(request) not in (str, int) or not isinstance(command, str) or not isinstance(params or {}, dict):
+            return self._refuse(request, "bad_request", "expected id, command and params")
+        self._on_request(request, command, params or {})
+
+    def _on_request(self, request, command, params):
+        if command not in _KNOWN:
+            near = difflib.get_close_matches(command, _KNOWN, 1)
+            return self._refuse(request, "unknown_command", f"unknown command {ascii(command[:60])}",
+                                f"did you mean '{near[0]}'?" if near else None)  # fmt: skip
+        # A call that came while one waits for its save comes after it; a cut does not wait for such a call.
+        if command not in _AT_ONCE and (self._stage != LIVE or (self._calling and command == "call")):
+            self._waiting.append((request, command, params))
+            return
+        try:
+            getattr(self, "_on_" + command)(request, params)
+        except Error as error:
+            self._refuse(request, error.code, str(error), error.hint)
+        except Exception as error:
+            self._refuse(request, "failed", f"{type(error).__name__}: {error}")
+        if not self._calling or command == "resume":
+            self._take_waiting()
+
+    def _take_waiting(self):
+        for _ in range(len(self._waiting)):
+            if self._stage == LIVE and self._waiting:
+                self._on_request(*self._waiting.popleft())
+
+    def _on_ping(self, request, params):
+        self._answer(request, {})
+
+    def _on_restore(self, request, params):
+        if self._stage != LOADED:
+            raise Error("restore was sent before", "refused")
+        state, file = params.get("state"), params.get("state_file")
+        if file is not None:
+            state = loads(_read_part(file["path"], file["offset"], file["length"]))
+        elif state is not None:
+            state = _decode(state)
+        if state is not None and type(state) is not dict:
+            raise Error("the kept state is no dict", "refused")
+        kept_schema = params.get("schema")
+        if state is not None and kept_schema and self.schema and kept_schema != self.schema:
+            raise Error(f"the kept state has schema {kept_schema}, this program has {self.schema}", "refused",
+                        "keep the schema's name, or start without the kept state")  # fmt: skip
+        default = self._defaults
+        fresh = state is None
+        old = [] if fresh else [name for name in state if name in default or not default]
+        new = [name for name in default if not fresh and name not in state]
+        gone = [] if fresh or not default else [name for name in state if name not in default]
+        self._state = default if fresh else state
+        for name in new:
+            state[name] = default[name]
+        counts = {"kept": old, "added": new, "removed": gone, "renamed": []}
+        warnings = [f"{len(gone)} no longer among the defaults: kept as they are"] if gone else []
+        summary = {key: {"count": len(names), "names": names[:20]} for key, names in counts.items()}
+        self._answer(request, dict(summary, warnings=warnings))
+        self._move(RESTORED)
+
+    def _on_go(self, request, params):
+        if self._stage != READY:
+            raise Error("go without ready", "refused")
+        self._was_live = True
+        self._answer(request, {})
+        self._move(LIVE)
+
+    def _on_drain(self, request, params):
+        with self._cond:
+            self._draining = True
+        self._answer(request, {"closed": self._drain(params.get("deadline_ms", 250) / 1000)})
+
+    def _on_resume(self, request, params):
+        self._draining = False
+        self._answer(request, {})
+        self._move(LIVE if self._stage == HELD else self._stage)
+
+    def _on_checkpoint(self, request, params):
+        begin, hold = time.monotonic(), bool(params.get("hold"))
+        self._close_gate(params.get("deadline_ms", 10_000) / 1000 * 0.9)
+        try:
+            text = self._encode_state()
+            if hold:
+                self._move(HELD)
+        finally:
+            self._open_gate()
+        result = {"iteration": self._iteration, "schema": self.schema, "pause_ms": (time.monotonic() - begin) * 1000}
+        file, members = params.get("state_file"), sum(map(text.count, (b",", b"[", b"{")))
+        if file is not None and (len(text) > _INLINE_BYTES or members > _INLINE_MEMBERS):
+            try:
+                _write_part(file["path"], file["offset"], text)
+            except OSError as error:
+                if hold:
+                    self._move(LIVE)
+                raise Error(f"{file['path']}: {error.strerror}") from None
+            return self._answer(request, dict(result, bytes=len(text)))
+        head = json.dumps({"id": request, "success": True, "error": None, "result": result}, separators=(",", ":"))
+        line = head.encode()[:-2] + b',"state":' + text + b"}}"
+        if len(line) > _MAX_LINE:
+            if hold:
+                self._move(LIVE)
+            raise Error(f"the state has {len(text)} bytes and no file is offered", "bad_params", "offer state_file")
+        self._send_line(line)
+
+    def _close_gate(self, patience):
+        """No section may begin, and none is open; an Error if one stays open."""
+        with self._cond:
+            self._cutting = True
+            if self._cond.wait_for(lambda: self._owner is None, patience):
+                return
+            names = [thread.name for thread in threading.enumerate() if thread.ident == self._owner]
+        self._open_gate()
+        raise Error(f"an atomic section of thread {''.join(names)} did not end within {patience:.1f} s")
+
+    def _open_gate(self):
+        with self._cond:
+            self._cutting = False
+            self._cond.notify_all()
+        for door in self._doors:
+            door.wake()
+
+    def _encode_state(self):
+        try:
+            return dumps(self._state)
+        except RuntimeError as error:  # dictionary changed size during iteration
+            raise Error(f"the state changed while it was saved ({error}); change it only inside atomic()") from None
+
+    def _on_call(self, request, params):
+        name, arguments = params.get("command"), params.get("params") or {}
+        if name not in self._commands:
+            near = difflib.get_close_matches(str(name), self._commands, 1)
+            raise Error(f"unknown command {ascii(str(name)[:60])}", "unknown_command",
+                        f"did you mean '{near[0]}'?" if near else None)  # fmt: skip
+        function = self._commands[name][1]
+        try:
+            inspect.signature(function).bind(**arguments)
+        except TypeError as error:
+            raise Error(f"{name}: {error}", "bad_params") from None
+        self._calling = True
+        try:
+            result = dumps(function(**arguments))
+        except Exception as error:
+            if not isinstance(error, Error):
+                traceback.print_exc()
+            raise
+        finally:
+            self._calling = False
+        head = json.dumps({"id": request, "success": True, "error": None}, separators=(",", ":")).encode()
+        line = head[:-1] + b',"result":' + (b"{}" if result == b"null" else result) + b"}"
+        if len(line) > _MAX_LINE:
+            raise Error("the answer has more than 1 MiB", "bad_params", "limit")
+        self._send_line(line)
+
+    # ---- Servers
+
+    def _drain(self, seconds):
+        """Accepts nothing more and waits for what is open; idle connections are closed when `seconds` are over.
+
+        How many connections were closed.
+        """
+        for door in self._doors:
+            door.wake()
+            if door.lock.acquire(timeout=max(0.0, seconds)):  # no accept is under way any more
+                door.lock.release()
+        with self._cond:
+            before = len(self._connections)
+            self._cond.wait_for(lambda: not self._connections, max(0.0, seconds))
+            for connection, busy in self._connections.items():
+                if not busy:
+                    with contextlib.suppress(OSError):
+                        connection.shutdown(socket.SHUT_RD)  # what has come already is answered
+            self._cond.wait_for(lambda: not self._connections, _BEAT_GAP)
+            return max(0, before - len(self._connections))
+
+    def _watch_connections(self, server):
+        """Every connection counts from the moment it is accepted until it is closed."""
+        process, shut_down = server.process_request, server.shutdown_request
+
+        def process_request(connection, address):
+            self._note_connection(connection, True)
+            process(connection, address)
+
+        def shutdown_request(connection):
+            shut_down(connection)
+            self._note_connection(connection, None)
+
+        server.process_request, server.shutdown_request = process_request, shutdown_request
+
+    def _begin_request(self, connection):
+        with self._cond:
+            self._connections[connection] = True
+            self._wait(lambda: self._stage == LIVE and not self._cutting)
+
+    def _note_connection(self, connection, busy):
+        """`busy` None: it is closed."""
+        with self._cond:
+            self._connections[connection] = busy
+            if busy is None:
+                del self._connections[connection]
+            self._cond.notify_all()
+
+    # ---- The end
+
+    def _on_stop(self, request, params):
+        if self._stage == STOPPING:
+            return self._answer(request, {})
+        # Not a daemon: the interpreter, which the program leaves once it sees the stage, waits for this thread.
+        ending = threading.Thread(target=self._end, args=(params.get("deadline_ms", 3_000) / 1000,), daemon=False)
+        self._answer(request, {})
+        ending.start()
+        self._move(STOPPING)
+
+    def _end(self, seconds):
+        """Lets what was answered out, shuts down the components, and lets the program end by itself; then ends it."""
+        until = time.monotonic() + 0.8 * seconds
+        with self._cond:
+            self._cond.wait_for(lambda: self._stage == STOPPING)
+            self._cond.wait_for(lambda: True not in self._connections.values(), min(_LEAVE, 0.2 * seconds))
+        self._shut_down(until)
+        leave = min(until, time.monotonic() + _LEAVE)
+        others = [each for each in threading.enumerate() if not each.daemon and each is not threading.current_thread()]
+        for thread in others:
+            thread.join(max(0.0, leave - time.monotonic()))
+        if not any(thread.is_alive() for thread in others):
+            return
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+        os._exit(0)
+
+    def _shut_down(self, until):
+        def run(function):
+            self._late.component = True
+            try:
+                function()
+            except Exception:
+                traceback.print_exc()
+
+        while self._components:
+            function, deadline = self._components.pop()
+            thread = threading.Thread(target=run, args=(function,), daemon=True)
+            thread.start()
+            thread.join(max(0.0, min(deadline, until - time.monotonic())))
+            if thread.is_alive():
+                _complain(f"{getattr(function, '__name__', function)} did not shut down in time")
+
+    def _on_channel_end(self):
+        """The supervisor is gone. Ends this process; what was live saves itself first."""
+        with self._cond:
+            if self._stage == STOPPING:
+                return
+            held = self._stage == HELD
+        if not self._was_live or self._emergency_file is None:
+            os._exit(0)
+        try:
+            if not held:
+                self._close_gate(_PATIENCE)
+            _replace_file(self._emergency_file, self._encode_state())
+        except Exception as error:
+            _complain(f"the supervisor is gone and the state could not be saved: {error}")
+            os._exit(1)
+        os._exit(0)
+
+    def _channel_ended(self, wait_ms=0):
+        ends = select.poll()
+        ends.register(self._channel, 0)
+        return bool(ends.poll(wait_ms))
+
+    def _take_over_sigterm(self):
+        """A supervisor's death sends SIGTERM too: then the end of the channel counts. Else it does what it did."""
+        before = signal.getsignal(signal.SIGTERM)
+        if threading.current_thread() is not threading.main_thread() or before in (signal.SIG_IGN, None):
+            return
+
+        def on_term(number, frame):
+            if self._channel is not None and self._channel_ended(_TERM_WAIT):
+                return
+            if callable(before):
+                before(number, frame)
+            else:
+                signal.signal(number, signal.SIG_DFL)
+                os.kill(os.getpid(), number)
+
+        signal.signal(signal.SIGTERM, on_term)
+
+    def _at_exit(self):
+        if self._channel is None:
+            while self._components:
+                self._components.pop()[0]()
+        elif self._was_live and self._stage != STOPPING and self._channel_ended():
+            threading.Event().wait(_PATIENCE)  # the other thread saves the state and ends the process
+
+    def _after_fork(self):
+        """A forked child is no worker."""
+        if self._channel is not None:
+            os.close(self._channel.detach())
+        self._channel, self._stage, self._components = None, LIVE, []
+        self._cond, self._cutting = threading.Condition(), False
+        if self._owner != threading.get_ident():
+            self._owner, self._depth = None, 0
+
+
+def _complain(message):
+    with contextlib.suppress(Exception):
+        print(f"zeroth: {message}", file=sys.stderr, flush=True)
+
+
+# ---- Connections of w.serve
+
+
+class _Door:
+    """The listening socket of one server."""
+
+    def __init__(self, server):
+        self.server = server
+        self.lock = threading.Lock()  # held while accepting
+        self._wakes, self._woken = socket.socketpair()
+        self._woken.setblocking(False)
+        self._wakes.setblocking(False)
+
+    def wake(self):
+        with contextlib.suppress(OSError):
+            self._wakes.send(b"!")
+
+    def accept_while(self, allowed):
+        server, poll = self.server, select.poll()
+        server.timeout = 0
+        server.socket.setblocking(False)  # another process may take the connection first
+        poll.register(server.socket, select.POLLIN)
+        poll.register(self._woken, select.POLLIN)
+        while allowed():
+            if any(fd == self._woken.fileno() for fd, _ in poll.poll()):
+                with contextlib.suppress(OSError):
+                    self._woken.recv(4096)
+            with self.lock:
+                if allowed():
+                    server.handle_request()
+
+
+def _handler_of(worker, handler_class):
+    """The program's handler, which tells the worker when a request begins. Requests that begin while held wait."""
+
+    class Handler(handler_class):
+        def setup(self):
+            worker._begin_request(self.request)
+            super().setup()
+
+    class HttpHandler(handler_class):
+        _zeroth_status = 200
+
+        def handle_one_request(self):
+            worker._note_connection(self.request, False)
+            super().handle_one_request()
+
+        def parse_request(self):
+            worker._begin_request(self.request)
+            return super().parse_request()
+
+        def send_response_only(self, code, message=None):
+            self._zeroth_status = code
+            super().send_response_only(code, message)
+
+        def send_header(self, keyword, value):
+            super().send_header(keyword, "close" if worker._draining and keyword.lower() == "connection" else value)
+
+        def end_headers(self):
+            if worker._draining and self._zeroth_status >= 200 and not self.close_connection:
+                self.send_header("Connection", "close")
+            super().end_headers()
+
+    chosen = HttpHandler if hasattr(handler_class, "handle_one_request") else Handler
+    chosen.__name__ = chosen.__qualname__ = handler_class.__name__
+    return chosen
+
+
+# ---- Environment, descriptors, files
+
+
+class _Lent:
+    """Listening sockets of the supervisor, by name: inherited, or received on the channel in their order."""
+
+    def __init__(self, names, inherited):
+        self._names, self._fds = names, dict(zip(names, inherited))
+        self._count = 0  # of received ones
+
+    def receive(self, ancillary):
+        for level, kind, data in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                fds = array.array("i")
+                fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
+                for fd in fds:
+                    self._count += 1
+                    known = self._count <= len(self._names)
+                    self._fds[self._names[self._count - 1] if known else str(self._count)] = fd
+
+    def take(self, name):
+        """The descriptor, which is then the caller's; None if there is none of that name."""
+        return self._fds.pop(name, None)
+
+
+def _is_socket(fd, listening):
+    try:
+        if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+            return False
+        with contextlib.closing(socket.socket(fileno=os.dup(fd))) as copy:
+            return copy.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == int(listening)
+    except OSError:
+        return False
+
+
+def _connect(env):
+    """The channel, or None without a supervisor, and the lent sockets. Children of this process shall see neither."""
+    number, path = env.pop("ZEROTH_FD", ""), env.pop("ZEROTH_SOCKET", "")
+    alive = env.pop("ZEROTH_ALIVE", "")
+    count, pid = env.pop("LISTEN_FDS", ""), env.pop("LISTEN_PID", "")
+    names = [name for name in env.pop("LISTEN_FDNAMES", "").split(":") if name]
+    inherited = number.isdecimal() and _is_socket(int(number), listening=False)
+    lent = []
+    # A wrapper that kept our descriptors open may run us as its child: then $LISTEN_PID is the wrapper's.
+    if count.isdecimal() and (pid == str(os.getpid()) or inherited):
+        lent = [fd for fd in range(3, 3 + int(count)) if _is_socket(fd, listening=True)]
+        for fd in lent:
+            os.set_inheritable(fd, False)
+    names = names or (["unknown"] * len(lent) if len(lent) != 1 else ["http"])
+    if inherited:
+        os.set_inheritable(int(number), False)
+        channel = socket.socket(fileno=int(number))
+        channel.setblocking(True)
+        return channel, _Lent(names, lent)
+    if not path:
+        env.pop("ZEROTH_KEY", None)
+        return None, _Lent(names, lent)
+    if alive:  # the supervisor's own lock is on a descriptor that did not get here
+        fcntl.flock(os.open(alive, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600), fcntl.LOCK_SH)
+    channel = socket.socket(socket.AF_UNIX)
+    channel.connect(path)
+    return channel, _Lent(names, lent)
+
+
+def _hash_of(path):
+    try:
+        with open(path, "rb") as file:
+            return hashlib.sha256(file.read()).hexdigest()
+    except OSError:
+        return ""
+
+
+def _read_part(path, offset, length):
+    with open(path, "rb") as file:
+        file.seek(offset)
+        text = file.read(length)
+    if len(text) != length:
+        raise Error(f"{path}: shorter than announced")
+    return text
+
+
+def _write_part(path, offset, text):
+    with open(os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW), "wb", buffering=0) as file:
+        file.seek(offset)
+        _write_all(file, text)
+
+
+def _write_all(file, text):
+    rest = memoryview(text)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+def _replace_file(path, text):
+    """All of it or nothing, also over a power cut."""
+    beside = path + ".tmp"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    with open(os.open(beside, flags, 0o600), "wb", buffering=0) as file:
+        _write_all(file, text)
+        os.fsync(file.fileno())
+    os.rename(beside, path)
+    folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_CLOEXEC)
+    os.fsync(folder)
+    os.close(folder)
