@@ -149,10 +149,11 @@ Status GenerationLog::write_line(std::string text) {
   return {};
 }
 
-// Our file has no name any more: the folder was removed under us.
+// Our file has no name any more, or there is none of that name: the folder was removed or moved away under us.
 bool GenerationLog::is_unlinked() const {
   struct stat info {};
-  return ::fstat(file_->get(), &info) == 0 && info.st_nlink == 0;
+  if (::fstat(file_->get(), &info) == 0 && info.st_nlink == 0) return true;
+  return ::lstat(path_.c_str(), &info) != 0 && errno == ENOENT;
 }
 
 // Numbers and the live line are carried over, so that the older file may go next time.
