@@ -105,19 +105,19 @@ void Worker::begin_reload(ReloadRequest request) {
 
 void Worker::answer_unchanged(const ReloadRequest& request) {
   const bool as_running = live_ && *newest_ == *current_;
-  const bool untold = rejection_timer_.active();  // it was broken for less than a person can see
+  const bool repaired = as_running && !rejected_.is_null();
+  const bool told = !rejection_timer_.active();  // else it was broken for less than a person can see
   if (as_running) rejection_timer_.stop();
-  if (as_running && !rejected_.is_null() && untold) {
-    rejected_ = nullptr;
-    rejected_at_.reset();
-  } else if (as_running && !rejected_.is_null()) {
+  if (repaired && told) {
     emit("reload", {{"verdict", "unchanged"},
                     {"repaired", true},
                     {"broken_s", std::chrono::duration<double>(monotonic_now() - *rejected_at_).count()}});
-    rejected_ = nullptr;
-    rejected_at_.reset();
   } else if (request.cause == "edit") {
     emit("reload", {{"verdict", "unchanged"}, {"changed", request.changed}});
+  }
+  if (repaired) {
+    rejected_ = nullptr;
+    rejected_at_.reset();
   }
   if (!request.reply) return;
   Receipt receipt;
