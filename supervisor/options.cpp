@@ -135,6 +135,11 @@ void add_state(CLI::App& app, Options& o) {
       ->group(group);
   add_duration(app, "--max-snapshot-age", o.max_snapshot_age, "start fresh from older snapshots (default: never)")
       ->group(group);
+  app.add_option("--keep-bytes", o.keep_bytes,
+                 "most that snapshots may take, e.g. 500MB (default 1GB); two always stay")
+      ->type_name("SIZE")
+      ->transform(CLI::AsSizeValue(false))
+      ->group(group);
   app.add_flag("--fresh", o.fresh, "start without the kept state (it stays in its folder)")->group(group);
   app.add_flag("--adopt", o.adopt, "take over the state folder of a program that was moved")->group(group);
   app.add_flag("--strict", o.strict, "do not start the kept copy when the program does not compile")->group(group);
@@ -301,6 +306,7 @@ Json describe(const Options& o) {
                  {"pid-file", o.pid_file},
                  {"checkpoint-interval", ms(o.checkpoint_interval)},
                  {"max-snapshot-age", o.max_snapshot_age ? ms(*o.max_snapshot_age) : Json()},
+                 {"keep-bytes", o.keep_bytes},
                  {"fresh", o.fresh},
                  {"adopt", o.adopt},
                  {"strict", o.strict},

@@ -51,6 +51,7 @@ struct Options {
   std::string pid_file;
   Milliseconds checkpoint_interval{1'000};  // 0: off
   std::optional<Milliseconds> max_snapshot_age;
+  std::uint64_t keep_bytes = 1u << 30;  // of snapshots
   bool fresh = false;
   bool adopt = false;
   bool strict = false;

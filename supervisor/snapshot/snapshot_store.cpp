@@ -8,7 +8,6 @@
 
 #include "common/clock.h"
 #include "common/files.h"
-#include "supervisor/snapshot/retention.h"
 
 namespace zeroth {
 namespace {
@@ -32,18 +31,32 @@ Result<SnapshotStore::Detail> read_detail(SnapshotFolder& folder, std::uint64_t 
   return detail;
 }
 
+RetentionEntry entry_of(const SnapshotEnvelope& envelope, bool valid) {
+  return {envelope.sequence, valid, envelope.created_at, envelope.length, envelope.program_hash};
+}
+
+// As its header says; a file that has none is known by its name only.
+RetentionEntry read_entry(SnapshotFolder& folder, std::uint64_t sequence) {
+  if (const auto fd = folder.open_file(snapshot_name(sequence), O_RDONLY)) {
+    if (const auto envelope = read_snapshot_envelope(fd->get(), sequence)) return entry_of(*envelope, false);
+  }
+  return {sequence, false, {}, 0, ""};
+}
+
 }  // namespace
 
 struct SnapshotStore::Opened {
   std::shared_ptr<SnapshotFolder> folder;
   SnapshotFolder::Listing listing;
+  std::vector<RetentionEntry> entries;
   Result<Quarantine> quarantine;
 };
 
-SnapshotStore::SnapshotStore(Loop& loop, std::string worker_folder, std::string identity)
+SnapshotStore::SnapshotStore(Loop& loop, std::string worker_folder, std::string identity, RetentionRules rules)
     : loop_(loop),
       worker_folder_(std::move(worker_folder)),
       identity_(std::move(identity)),
+      rules_(rules),
       quarantine_file_(std::make_shared<QuarantineFile>(worker_folder_ + "/quarantine.json")) {}
 
 template <class T>
@@ -65,7 +78,9 @@ void SnapshotStore::open(Done<Status> done) {
     if (!folder) return fail(std::move(folder.error()));
     auto listing = (*folder)->list(first);
     if (!listing) return fail(std::move(listing.error()));
-    return Opened{std::move(*folder), std::move(*listing), quarantine->read()};
+    std::vector<RetentionEntry> entries;
+    for (const std::uint64_t sequence : listing->sequences) entries.push_back(read_entry(**folder, sequence));
+    return Opened{std::move(*folder), std::move(*listing), std::move(entries), quarantine->read()};
   };
   loop_.in_pool([work, result] { *result = work(); }, alive_,
                 [this, known = index_, result, done = std::move(done)] {
@@ -75,17 +90,13 @@ void SnapshotStore::open(Done<Status> done) {
                 });
 }
 
-void SnapshotStore::on_opened(Opened opened, const std::map<std::uint64_t, bool>& known) {
+void SnapshotStore::on_opened(Opened opened, const Index& known) {
   folder_ = std::move(opened.folder);
   note_sequence(opened.listing.highest);
-  std::map<std::uint64_t, bool> index;
-  for (const std::uint64_t sequence : opened.listing.sequences) index.emplace(sequence, false);
-  for (const auto& [sequence, valid] : index_) {
-    if (const auto found = index.find(sequence); found != index.end()) {
-      found->second = valid;
-    } else if (!known.contains(sequence)) {
-      index.emplace(sequence, valid);
-    }
+  Index index;
+  for (RetentionEntry& entry : opened.entries) index.emplace(entry.sequence, std::move(entry));
+  for (const auto& [sequence, entry] : index_) {
+    if (index.contains(sequence) || !known.contains(sequence)) index[sequence] = entry;
   }
   index_ = std::move(index);
   if (newest_ && !index_.contains(newest_->sequence)) newest_.reset();
@@ -142,15 +153,15 @@ void SnapshotStore::commit(const Draft& draft, Done<Result<Committed>> done) {
 // After a failed fsync of the folder the file is there, but nobody may count on it.
 void SnapshotStore::on_committed(const DraftFile& file, bool durable) {
   if (!durable) {
-    index_.emplace(file.envelope().sequence, false);
+    index_.emplace(file.envelope().sequence, entry_of(file.envelope(), false));
     return;
   }
   note_valid(file.envelope());
-  prune(kKeepNewest, [](const Status&) {});
+  prune(rules_, [](const Status&) {});
 }
 
 void SnapshotStore::note_valid(const SnapshotEnvelope& envelope) {
-  index_[envelope.sequence] = true;
+  index_[envelope.sequence] = entry_of(envelope, true);
   if (!newest_ || newest_->sequence < envelope.sequence) newest_ = envelope;
 }
 
@@ -209,7 +220,7 @@ void SnapshotStore::note_rejected(const std::vector<Skipped>& skipped) {
 void SnapshotStore::quarantine(std::uint64_t sequence, std::string reason, Done<Status> done) {
   note_sequence(sequence);
   quarantine_[sequence] = std::move(reason);
-  if (const auto entry = index_.find(sequence); entry != index_.end()) entry->second = false;
+  if (const auto entry = index_.find(sequence); entry != index_.end()) entry->second.valid = false;
   if (newest_ && newest_->sequence == sequence) newest_.reset();
   run<void>([file = quarantine_file_, all = quarantine_](SnapshotFolder&) { return file->write(all); },
             std::move(done));
@@ -237,13 +248,13 @@ void SnapshotStore::read(std::uint64_t sequence, Done<Result<Detail>> done) cons
 }
 
 void SnapshotStore::shrink(Done<Status> done) {
-  prune(0, std::move(done));
+  prune(kKeepLeast, std::move(done));
 }
 
-void SnapshotStore::prune(std::size_t keep, Done<Status> done) {
+void SnapshotStore::prune(const RetentionRules& rules, Done<Status> done) {
   std::vector<RetentionEntry> entries;
-  for (const std::uint64_t sequence : newest_first()) entries.push_back({sequence, index_[sequence]});
-  const std::vector<std::uint64_t> expired = expired_snapshots(entries, keep);
+  for (auto entry = index_.rbegin(); entry != index_.rend(); ++entry) entries.push_back(entry->second);
+  const std::vector<std::uint64_t> expired = expired_snapshots(entries, wall_now(), rules);
   for (const std::uint64_t sequence : expired) index_.erase(sequence);
   run<std::vector<Skipped>>(
       [expired, identity = identity_](SnapshotFolder& folder) -> Result<std::vector<Skipped>> {

@@ -17,6 +17,7 @@
 
 #include "common/loop/loop.h"
 #include "supervisor/snapshot/draft_file.h"
+#include "supervisor/snapshot/retention.h"
 #include "supervisor/snapshot/snapshot_search.h"
 
 namespace zeroth {
@@ -52,7 +53,7 @@ class SnapshotStore {
   };
 
   // `worker_folder`: `<state>/<worker>`; `identity`: what the states belong to.
-  SnapshotStore(Loop& loop, std::string worker_folder, std::string identity);
+  SnapshotStore(Loop& loop, std::string worker_folder, std::string identity, RetentionRules rules = {});
 
   // Makes and checks the folder, clears what dead processes left, learns names and quarantine. Again after the folder
   // was lost. Every other call fails before it has succeeded once.
@@ -99,13 +100,14 @@ class SnapshotStore {
   void run(std::function<Result<T>(SnapshotFolder&)> work, Done<Result<T>> done) const;
 
   // `known`: the index when the folder was asked for; what has come since is kept.
-  void on_opened(Opened opened, const std::map<std::uint64_t, bool>& known);
+  using Index = std::map<std::uint64_t, RetentionEntry>;  // by sequence
+  void on_opened(Opened opened, const Index& known);
   void on_committed(const DraftFile& file, bool durable);
   void note_rejected(const std::vector<Skipped>& skipped);
   void note_valid(const SnapshotEnvelope& envelope);
   std::vector<std::uint64_t> newest_first() const;
   // Forgets what is expired and removes it on the pool.
-  void prune(std::size_t keep, Done<Status> done);
+  void prune(const RetentionRules& rules, Done<Status> done);
   std::string next_link_name(std::uint64_t sequence);
 
   Loop& loop_;
@@ -116,7 +118,8 @@ class SnapshotStore {
   std::uint64_t links_ = 0;
   int commits_running_ = 0;
   std::vector<std::function<void()>> searches_;  // wait for them
-  std::map<std::uint64_t, bool> index_;          // sequence → known to be valid
+  const RetentionRules rules_;
+  Index index_;
   std::optional<SnapshotEnvelope> newest_;
   std::vector<Rejected> rejected_;
   Quarantine quarantine_;

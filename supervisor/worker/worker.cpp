@@ -21,6 +21,12 @@ RestartOptions restart_options(const Options& options) {
   return {mode, options.min_uptime, options.max_failures, options.backoff_max, options.retry_failed};
 }
 
+RetentionRules rules_of(const Options& options) {
+  RetentionRules rules;
+  rules.max_bytes = options.keep_bytes;
+  return rules;
+}
+
 std::function<double()> random_source() {
   const auto engine = std::make_shared<std::mt19937_64>(std::random_device{}());
   return [engine] { return std::uniform_real_distribution<double>(0, 1)(*engine); };
@@ -55,7 +61,7 @@ Worker::Worker(Loop& loop, Setup setup, GenerationLog log, Hooks hooks)
       setup_(std::move(setup)),
       hooks_(std::move(hooks)),
       log_(std::move(log)),
-      store_(loop, setup_.folder, setup_.identity),
+      store_(loop, setup_.folder, setup_.identity, rules_of(*setup_.options)),
       content_(loop, setup_.options->program, setup_.scope, setup_.folder,
                [this](const std::string& note) {
                  emit("log", {{"level", "warning"}, {"message", note}});

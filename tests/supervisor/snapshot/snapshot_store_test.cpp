@@ -175,6 +175,29 @@ TEST_CASE("store: five are kept; a corrupt one is never deleted; making room kee
   CHECK(read_file(at.path(7)));
 }
 
+TEST_CASE("store: older ones thin out, also those that an earlier process committed") {
+  OpenedStore at;
+  const auto save_of = [&](std::chrono::minutes age) {
+    SnapshotEnvelope head = at.head();
+    head.created_at = wall_now() - age;
+    const auto draft = at.wait<Result<Store::Draft>>([&](auto done) { at.store->begin(head, done); });
+    REQUIRE(draft);
+    REQUIRE(at.write(*draft, "1"));
+    REQUIRE(at.commit(*draft));
+  };
+  // Four days, each with three within one hour.
+  for (int day = 4; day > 0; --day) {
+    for (int i = 0; i < 3; ++i) save_of(std::chrono::minutes(day * 24 * 60));
+  }
+  at.reopen();
+  for (int i = 0; i < 6; ++i) save_of(std::chrono::minutes(0));
+  // The first of each of the four days; the newest five, and one of this minute, this hour or this day more.
+  CHECK(at.store->count() >= 4 + 5);
+  CHECK(at.store->count() <= 4 + 6);
+  for (const std::uint64_t sequence : {1, 4, 7, 10}) CHECK(read_file(at.path(sequence)));
+  for (const std::uint64_t sequence : {2, 3, 5, 6, 8, 9}) CHECK_FALSE(read_file(at.path(sequence)));
+}
+
 TEST_CASE("store: listing and reading") {
   OpenedStore at;
   const std::string large = "[" + std::string(600'000, ' ') + "1]";
