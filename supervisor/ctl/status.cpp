@@ -16,7 +16,7 @@ constexpr int kLogLines = 5;
 std::string program_of(const Probe& one) {
   const Json* workers = find_member(one.status, "workers");
   if (workers == nullptr || !workers->is_array() || workers->empty()) return "-";
-  return show(workers->front(), "program");
+  return program_text(workers->front());
 }
 
 Json absent_status(const Probe& one) {

@@ -75,7 +75,7 @@ std::string receipt_line(const Json& receipt) {
 std::string worker_text(const Json& worker) {
   const Json beat = member_of(worker, "beat"), snapshot = member_of(worker, "snapshot"),
              metrics = member_of(beat, "metrics");
-  std::string text = field("PID", show(worker, "pid")) + field("Program", show(worker, "program"));
+  std::string text = field("PID", show(worker, "pid")) + field("Program", program_text(worker));
   text += field("State", show(worker, "state") + ", generation " + show(worker, "generation") + ", up " +
                              age(worker, "uptime_s") + ", " + show(worker, "restarts") + " restarts, " +
                              show(worker, "mode"));
@@ -101,6 +101,14 @@ std::string worker_text(const Json& worker) {
 }
 
 }  // namespace
+
+std::string program_text(const Json& worker) {
+  const Json* program = find_member(worker, "program");
+  if (program == nullptr || !program->is_array()) return show(worker, "program");
+  std::string command;
+  for (const Json& word : *program) command += (command.empty() ? "" : " ") + show(word);
+  return command;
+}
 
 std::string status_text(const Json& result) {
   const Json supervisor = member_of(result, "supervisor"), control = member_of(supervisor, "control");

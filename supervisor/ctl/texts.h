@@ -11,6 +11,8 @@
 namespace zeroth {
 
 std::string status_text(const Json& result);
+// What a worker of `status` runs: a file, or the words of a command.
+std::string program_text(const Json& worker);
 std::string receipt_text(const Json& result);
 std::string stopped_text(const Json& result);
 std::string checkpoint_text(const Json& result);

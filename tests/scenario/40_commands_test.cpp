@@ -60,6 +60,8 @@ TEST_CASE("commands: one that does not speak runs, is restarted by a save and by
   CHECK(first["mode"] == "recreate");
   CHECK(says(first["mode_reason"].get<std::string>(), "does not speak"));
   CHECK(says(daemon.err(), "does not speak the worker protocol"));
+  const ProcessResult status = run_process({built("zerothctl"), "status"}, daemon.environment());
+  CHECK(says(status.out, "Program               sh " + daemon.program() + "\n"));
   daemon.write_renamed(std::string("echo second\n") + kWaits);
   const Json second = daemon.wait_generation(2);
   CHECK(second["pid"] != first["pid"]);
