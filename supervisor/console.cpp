@@ -70,6 +70,12 @@ std::string first_change(const Json& receipt) {
   return changed.size() == 1 ? name : name + " and " + std::to_string(changed.size() - 1) + " more";
 }
 
+// Overlap is what everybody wants; of the other mode a person wants to know why.
+std::string why_recreate(const Json& receipt) {
+  const std::string reason = text_of(receipt, "mode_reason");
+  return text_of(receipt, "mode") != "recreate" || reason.empty() ? "" : " (" + reason + ")";
+}
+
 }  // namespace
 
 Console::Console(Loop& loop, const Options& options, Names names, EventHub& events)
@@ -136,7 +142,7 @@ void Console::on_first(const Json& receipt) {
   started_ = true;
   if (options_.verbosity < 0) return;
   say("zeroth " ZEROTH_VERSION "  " + names_.program + "  pid " + std::to_string(::getpid()) + "  " +
-      text_of(receipt, "mode") + "   control " + names_.socket);
+      text_of(receipt, "mode") + why_recreate(receipt) + "   control " + names_.socket);
   std::string line = "generation " + number_of(receipt, "to");
   const Json* kept = find_member(receipt, "kept");
   const bool restored = field_or<std::uint64_t>(receipt, "snapshot", 0) != 0;

@@ -233,10 +233,6 @@ void Worker::on_go_answered() {
   if (!stopping && live_->loaded().capabilities.checkpoint) {
     checkpointer_.begin(handover_->context().mode == HandoverMode::Start && restored);
   }
-  const bool told = !first_start_ || !live_->mute();
-  if (!told)
-    emit("log",
-         {{"level", "info"}, {"message", "it does not speak the worker protocol: it is restarted, without state"}});
   if (!setup_.options->command.empty()) port_check_.begin(live_->pid(), live_->plan().lent);
   if (first_start_ || handover_->receipt().code) sidecar_.write(current_->copy);
   first_start_ = false;

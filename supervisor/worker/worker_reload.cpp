@@ -166,7 +166,8 @@ void Worker::on_verdict(const Receipt& original) {
     decide_mode();
     if (receipt.mode == "start") receipt.mode = mode_ == ReloadMode::Overlap ? "overlap" : "recreate";
   }
-  const Json json = to_json(receipt);
+  Json json = to_json(receipt);
+  if (ok) json["mode_reason"] = mode_reason_;
   if (Status logged = log_.receipt(json); !logged)
     emit("log", {{"level", "warning"}, {"message", logged.error().message}});
   last_reload_ = json;

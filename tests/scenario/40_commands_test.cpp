@@ -59,7 +59,7 @@ TEST_CASE("commands: one that does not speak runs, is restarted by a save and by
   const Json first = daemon.worker();
   CHECK(first["mode"] == "recreate");
   CHECK(says(first["mode_reason"].get<std::string>(), "does not speak"));
-  CHECK(says(daemon.err(), "does not speak the worker protocol"));
+  CHECK(says(daemon.err(), "recreate (it does not speak the worker protocol)"));
   const ProcessResult status = run_process({built("zerothctl"), "status"}, daemon.environment());
   CHECK(says(status.out, "Program               sh " + daemon.program() + "\n"));
   daemon.write_renamed(std::string("echo second\n") + kWaits);
