@@ -22,7 +22,8 @@ namespace {
 constexpr std::size_t kMaxHello = 16 * 1024;  // bytes of the first line
 constexpr std::size_t kMaxGuests = 16;        // connections that have not said hello yet
 constexpr Milliseconds kPatience{5'000};      // for the hello
-constexpr Milliseconds kLookAgain{5};         // for the rest of a hello that came in parts
+constexpr Milliseconds kRestBetweenAccepts{100};
+constexpr Milliseconds kLookAgain{5};  // for the rest of a hello that came in parts
 
 // The secret in the first line, if that is a hello.
 std::string key_in(std::string_view line) {
@@ -59,7 +60,12 @@ HelloSocket::HelloSocket(Loop& loop, std::string path, UniqueFd socket, Take tak
       path_(std::move(path)),
       socket_(std::move(socket)),
       take_(std::move(take)),
-      watch_(std::make_unique<FdWatch>(loop, socket_.get())) {
+      watch_(std::make_unique<FdWatch>(loop, socket_.get())),
+      rest_(loop) {
+  watch();
+}
+
+void HelloSocket::watch() {
   watch_->start(FdWatch::kReadable, [this](int) { accept_all(); });
 }
 
@@ -70,6 +76,10 @@ HelloSocket::~HelloSocket() {
 void HelloSocket::accept_all() {
   for (;;) {
     UniqueFd connection(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!connection && (errno == EMFILE || errno == ENFILE)) {  // it would be told again and again
+      watch_->stop();
+      return rest_.start(kRestBetweenAccepts, [this] { watch(); });
+    }
     if (!connection) return;
     if (!is_of_our_user(connection.get()) || guests_.size() >= kMaxGuests) continue;
     guests_.push_back(std::make_unique<Guest>(loop_, std::move(connection)));

@@ -29,6 +29,7 @@ class HelloSocket {
   struct Guest;
 
   HelloSocket(Loop& loop, std::string path, UniqueFd socket, Take take);
+  void watch();
   void accept_all();
   void look(Guest& guest);
   void leave(const Guest& guest, const char* why);
@@ -39,6 +40,7 @@ class HelloSocket {
   Take take_;
   std::list<std::unique_ptr<Guest>> guests_;
   std::unique_ptr<FdWatch> watch_;
+  Timer rest_;  // without accepting, when there is no descriptor left
 };
 
 // 128 random bits in hexadecimal; "" if the system has none.
