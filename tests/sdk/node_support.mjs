@@ -28,10 +28,23 @@ export function within(promise, what, ms = DEADLINE) {
   return Promise.race([promise, late]).finally(() => clearTimeout(timer))
 }
 
+const endings = new WeakMap()  // test: what is still to be done after it
+
+// Does `end` after the test; what was asked for last is done first (the hooks of a test run the other way round).
+function atTheEndOf(t, end) {
+  if (!endings.has(t)) {
+    endings.set(t, [])
+    t.after(async () => {
+      for (const each of endings.get(t).reverse()) await each()
+    })
+  }
+  endings.get(t).push(end)
+}
+
 // A folder of the test's own.
 export function temporaryFolder(t) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'zeroth-node-'))
-  t.after(() => fs.rmSync(folder, { recursive: true, force: true }))
+  atTheEndOf(t, () => fs.rmSync(folder, { recursive: true, force: true }))
   return folder
 }
 
@@ -49,7 +62,7 @@ export function start(t, command, { env = {}, cwd, stdio = ['ignore', 'pipe', 'p
     child.once('error', reject)
     child.once('close', (code, signal) => resolve({ code, signal, output: child.output }))
   })
-  t.after(async () => {
+  atTheEndOf(t, async () => {
     try {
       process.kill(-child.pid, 'SIGKILL')
     } catch {
@@ -173,7 +186,7 @@ export class Supervisor {
     this.#t = t
     this.#file = file
     this.#folder = temporaryFolder(t)
-    t.after(() => this.#control?.close())
+    atTheEndOf(t, () => this.#control?.close())
   }
 
   async start() {
@@ -223,9 +236,7 @@ export class Supervisor {
 
   #connect() {
     return new Promise((resolve, reject) => {
-      const find = folder => fs.readdirSync(folder, { recursive: true }).find(name => name.endsWith('control.sock'))
-      const run = path.join(this.#folder, 'run')
-      const stream = net.connect(path.join(run, find(run) ?? 'control.sock'))
+      const stream = net.connect(path.join(this.#folder, 'run', 'control.sock'))
       stream.once('error', reject)
       stream.once('connect', () => resolve(new Messages(stream)))
     })
