@@ -43,7 +43,7 @@ tl::expected<std::unique_ptr<Supervisor>, StartError> Supervisor::create(Options
 Supervisor::Supervisor(Options options) : options_(std::move(options)) {}
 
 Supervisor::~Supervisor() {
-  place_->close();  // no client outlives what it asks
+  if (place_) place_->close();  // no client outlives what it asks
   worker_.reset();
 }
 
