@@ -120,7 +120,7 @@ class Tool:
             self.connections += 1
             try:
                 socket.create_connection(("127.0.0.1", self.port), PATIENCE).close()
-            except ConnectionRefusedError:
+            except ConnectionError:  # refused, or reset in the queue of a process that ended
                 self.refused += 1
             return True
 
