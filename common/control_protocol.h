@@ -3,8 +3,8 @@
 // commands, and where the socket is. The message shape is common/message.h; commands that are not in the table belong
 // to the worker and are passed on to it.
 //
-// Version history: 1 — ping version status config start stop restart reload checkpoint snapshots snapshot generations
-// logs events shutdown.
+// Version history: 1 — ping version status config start stop restart reload rollback check checkpoint snapshots
+// snapshot generations logs events shutdown.
 
 #include <span>
 #include <string>

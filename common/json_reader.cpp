@@ -182,4 +182,25 @@ std::string_view json_span(std::string_view object, std::string_view key, std::s
   return json_span(json_span(object, key), inner_key);
 }
 
+std::optional<std::string> json_without(std::string_view object, std::string_view key) {
+  std::size_t at = skip_space(object, 0);
+  if (at >= object.size() || object[at] != '{') return std::nullopt;
+  std::string rest = "{";
+  bool removed = false;
+  at = skip_space(object, at + 1);
+  while (at < object.size() && object[at] == '"') {
+    const std::size_t begin = at;
+    const std::size_t key_end = skip_string(object, at);
+    const auto name = parse_json(object.substr(begin, key_end - begin));
+    at = skip_space(object, skip_space(object, key_end) + 1);  // behind the colon
+    const std::size_t end = std::min(skip_value(object, at), object.size());
+    const bool meant = name && name->value.is_string() && name->value.get_ref<const std::string&>() == key;
+    if (!meant) rest.append(rest.size() > 1 ? "," : "").append(object.substr(begin, end - begin));
+    removed = removed || meant;
+    at = skip_space(object, skip_space(object, end) + 1);  // behind the comma
+  }
+  if (!removed) return std::nullopt;
+  return rest + "}";
+}
+
 }  // namespace zeroth

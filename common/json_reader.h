@@ -2,6 +2,7 @@
 // Strict JSON text -> Json, for everything that comes from outside: messages, files of our own, options.
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -29,5 +30,9 @@ Result<ParsedJson> parse_json(std::string_view text, const JsonLimits& limits = 
 // /result/state, or "" if it is not there. Lets a value pass through without being decoded and written again.
 std::string_view json_span(std::string_view object, std::string_view key);
 std::string_view json_span(std::string_view object, std::string_view key, std::string_view inner_key);
+
+// The text of an accepted object without its members of this name (decoded); all else stays byte by byte. nullopt if
+// there is none.
+std::optional<std::string> json_without(std::string_view object, std::string_view key);
 
 }  // namespace zeroth

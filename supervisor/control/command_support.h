@@ -28,6 +28,8 @@ void start(Targets targets, const Peer& peer, const Request& request);
 void stop(Targets targets, const Peer& peer, const Request& request);
 void restart(Targets targets, const Peer& peer, const Request& request);
 void reload(Targets targets, const Peer& peer, const Request& request);
+void rollback(Targets targets, const Peer& peer, const Request& request);
+void check(Targets targets, const Peer& peer, const Request& request);
 void shutdown(Targets targets, const Peer& peer, const Request& request);
 }  // namespace lifecycle
 

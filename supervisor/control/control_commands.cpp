@@ -181,6 +181,8 @@ constexpr Entry kEntries[] = {
     {"stop", lifecycle::stop},
     {"restart", lifecycle::restart},
     {"reload", lifecycle::reload},
+    {"rollback", lifecycle::rollback},
+    {"check", lifecycle::check},
     {"checkpoint", checkpoint},
     {"snapshots", snapshots},
     {"snapshot", snapshot},

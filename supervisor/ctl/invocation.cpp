@@ -19,6 +19,7 @@ struct Slot {
   Kind kind;
   CLI::Option* option;
   std::string text;
+  std::vector<std::string> texts = {};
 };
 
 Result<Json> typed(const Slot& slot) {
@@ -38,6 +39,13 @@ Result<Json> typed(const Slot& slot) {
     return Json(number);
   }
   if (slot.kind == Kind::Flag) return Json(true);
+  if (slot.kind == Kind::Texts) {
+    for (const std::string& one : slot.texts) {
+      if (find_invalid_utf8(one) != std::string::npos)
+        return fail(std::string(slot.shown) + ": '" + escape_control(one) + "' is no UTF-8 text");
+    }
+    return Json(slot.texts);
+  }
   if (find_invalid_utf8(text) != std::string::npos) return fail(wrong + "UTF-8 text");
   return Json(text);
 }
@@ -72,8 +80,14 @@ void declare(CLI::App& app, std::vector<std::unique_ptr<Slot>>& slots, const Ver
     const std::string_view shown = option.names.substr(option.names.find("--"));
     Slot& slot =
         *slots.emplace_back(std::make_unique<Slot>(Slot{&verb, option.param, shown, option.kind, nullptr, {}}));
-    slot.option = option.kind == Kind::Flag ? sub->add_flag(std::string(option.names))
-                                            : sub->add_option(std::string(option.names), slot.text);
+    const std::string names(option.names);
+    if (option.kind == Kind::Flag) {
+      slot.option = sub->add_flag(names);
+    } else if (option.kind == Kind::Texts) {
+      slot.option = sub->add_option(names, slot.texts)->allow_extra_args(false);
+    } else {
+      slot.option = sub->add_option(names, slot.text);
+    }
   }
 }
 

@@ -92,6 +92,11 @@ std::string worker_text(const Json& worker) {
   const Json rejected = member_of(worker, "rejected"), failure = member_of(worker, "last_failure");
   if (rejected.is_object())
     text += field("Rejected", paint("the newest change, " + age(rejected, "since_s") + " ago", Colour::Red));
+  if (const Json held = member_of(worker, "held_back"); held.is_object()) {
+    text += field("Held back", "the code on disk, since " + clock_time(member_of(held, "since")) +
+                                   ": rolled back to generation " + show(held, "generation") +
+                                   "; another edit or restart --release ends it");
+  }
   if (failure.is_object()) text += field("Last failure", show(failure, "phase") + ": " + show(failure, "summary"));
   if (const Json reload = member_of(worker, "last_reload"); reload.is_object()) {
     text += field("Last", clock_time(member_of(reload, "at")) + "  " + receipt_line(reload));
@@ -146,6 +151,15 @@ std::string receipt_text(const Json& result) {
               (find_member(entry, "message") != nullptr ? show(entry, "message") : show(entry)) + "\n";
     }
   }
+  return text;
+}
+
+std::string receipt_changes(const Json& entry) {
+  const auto verdict = field_or<std::string>(entry, "verdict", "-");
+  std::string text = paint(escape_control(verdict), verdict_colour(verdict)) + changes(entry);
+  if (!show(entry, "reason").empty()) text += "  " + show(entry, "reason");
+  for (const std::string& warning : field_or<std::vector<std::string>>(entry, "warnings", {}))
+    text += "\n  warning: " + escape_control(warning);
   return text;
 }
 

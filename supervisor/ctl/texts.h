@@ -14,6 +14,8 @@ std::string status_text(const Json& result);
 // What a worker of `status` runs: a file, or the words of a command.
 std::string program_text(const Json& worker);
 std::string receipt_text(const Json& result);
+// Of a receipt or an entry of `check`: verdict, what was kept and added, reason and warnings.
+std::string receipt_changes(const Json& entry);
 std::string stopped_text(const Json& result);
 std::string checkpoint_text(const Json& result);
 std::string snapshots_text(const Json& result);

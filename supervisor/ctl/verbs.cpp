@@ -5,6 +5,7 @@
 
 #include "common/control_protocol.h"
 #include "supervisor/ctl/completion.h"
+#include "supervisor/ctl/going_back.h"
 #include "supervisor/ctl/help.h"
 #include "supervisor/ctl/run.h"
 #include "supervisor/ctl/status.h"
@@ -28,16 +29,29 @@ constexpr Switch kType = {"--type", "type", Kind::Text, "TYPE", "observation, co
 constexpr Switch kStrength = {"--strength", "strength", Kind::Real, "S", "between 0 and 1"};
 constexpr Switch kCheck = {"--check", "check", Kind::Flag, "", "only say whether"};
 constexpr Switch kCommit = {"--commit", "commit", Kind::Flag, "", "collapse it if it is"};
+constexpr Switch kYes = {"--yes", "yes", Kind::Flag, "", "do not ask"};
+constexpr Switch kNoWait = {"--no-wait", "no_wait", Kind::Flag, "", "do not wait for the outcome"};
+constexpr Switch kForceReload = {"--force", "force", Kind::Flag, "",
+                                 "also if nothing changed, or if the code is held back"};
+constexpr Switch kForceStop = {"--force", "force", Kind::Flag, "", "also if its state cannot be saved"};
+constexpr Switch kFresh = {"--fresh", "fresh", Kind::Flag, "", "without state; the present one is pinned"};
+constexpr Switch kFreshKey = {"--fresh-key", "fresh_key", Kind::Texts, "KEY",
+                              "with the code's default for this part of the state"};
+constexpr Switch kRelease = {"--release", "release", Kind::Flag, "", "with the code on disk, also if it is held back"};
+constexpr Switch kSequence = {"--sequence", "sequence", Kind::Count, "N",
+                              "to this snapshot, and the code that wrote it"};
+constexpr Switch kCodeOnly = {"--code-only", "code_only", Kind::Flag, "", "with the living state"};
+constexpr Switch kStateOnly = {"--state-only", "state_only", Kind::Flag, "", "with the code that runs"};
 constexpr Switch kState = {"--state", "state", Kind::Text, "NAME", "the state to inject into"};
 
 const std::vector<Verb>& table() {
   // clang-format off
   static const std::vector<Verb> verbs = {
-      {"start", Group::Lifecycle, "", {kWorker}, {}, kPatient, receipt_text, run_start},
-      {"stop", Group::Lifecycle, "", {kWorker}, {}, kPatient, stopped_text, run_call},
-      {"restart", Group::Lifecycle, "", {kWorker}, {}, kPatient, receipt_text, run_call},
-      {"reload", Group::Lifecycle, "", {kWorker}, {}, kPatient, receipt_text, run_call},
-      {"shutdown", Group::Lifecycle, "", {}, {}, kPatient, stopped_text, run_call},
+      {"start", Group::Lifecycle, "", {kWorker}, {kNoWait}, kPatient, receipt_text, run_restart},
+      {"stop", Group::Lifecycle, "", {kWorker}, {kForceStop}, kPatient, stopped_text, run_call},
+      {"restart", Group::Lifecycle, "", {kWorker}, {kFresh, kFreshKey, kRelease, kYes, kNoWait}, kPatient, receipt_text, run_restart},
+      {"reload", Group::Lifecycle, "", {kWorker}, {kForceReload, kNoWait}, kPatient, receipt_text, run_restart},
+      {"shutdown", Group::Lifecycle, "", {}, {kForceStop}, kPatient, stopped_text, run_call},
 
       {"status", Group::Observe, "", {kWorker}, {}, kQuick, nullptr, run_status},
       {"list", Group::Observe, "all instances", {}, {}, kQuick, nullptr, run_list},
@@ -48,6 +62,8 @@ const std::vector<Verb>& table() {
       {"checkpoint", Group::State, "", {kWorker}, {}, kPatient, checkpoint_text, run_call},
       {"snapshots", Group::State, "", {kWorker}, {kLimit, kOffset}, kQuick, snapshots_text, run_call},
       {"snapshot", Group::State, "", {{"sequence", "SEQUENCE", Kind::Count}}, {}, kQuick, snapshot_text, run_call},
+      {"rollback", Group::State, "", {{"generation", "[GENERATION]", Kind::Count}}, {kSequence, kCodeOnly, kStateOnly, kYes, kNoWait}, kPatient, receipt_text, run_rollback},
+      {"check", Group::State, "", {}, {}, kPatient, check_text, run_check, true},
 
       {"observe", Group::Zero, "look at the field, or at one state", {{"target", "[TARGET]"}}, {kPassive, kLimit}, kQuick, observe_text, run_call},
       {"history", Group::Zero, "earlier observations", {}, {kLimit, kOffset, kType}, kQuick, history_text, run_call},
@@ -64,7 +80,6 @@ const std::vector<Verb>& table() {
       {"config", Group::Other, "", {}, {}, kQuick, config_text, run_call},
       {"ping", Group::Other, "", {}, {}, kQuick, ping_text, run_call},
       {"compile", Group::Other, "compile a program: compile FILE [OPTION...]", {}, {}, kQuick, nullptr, run_worker_program, true},
-      {"check", Group::Other, "check a program: check FILE [OPTION...]", {}, {}, kQuick, nullptr, run_worker_program, true},
       {"completion", Group::Other, "a completion script for bash, zsh or fish", {{"shell", "SHELL"}}, {}, kQuick, nullptr, run_completion},
       {"version", Group::Other, "", {}, {}, kQuick, nullptr, run_version},
       {"help", Group::Other, "this, or about one verb", {{"verb", "[VERB]"}}, {}, kQuick, nullptr, run_help},
@@ -108,9 +123,9 @@ std::string_view help_of(const Verb& verb) {
 }
 
 bool is_not_built(std::string_view name) {
-  constexpr std::string_view kNames[] = {
-      "upgrade",   "daemon-reexec", "metrics",         "pin", "unpin", "diff",   "rollback", "export", "import",
-      "start-all", "stop-all",      "rolling-restart", "env", "web",   "doctor", "worker"};
+  constexpr std::string_view kNames[] = {"upgrade", "daemon-reexec", "metrics",   "pin",      "unpin",           "diff",
+                                         "export",  "import",        "start-all", "stop-all", "rolling-restart", "env",
+                                         "web",     "doctor",        "worker"};
   return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
 }
 

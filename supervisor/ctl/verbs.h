@@ -26,7 +26,7 @@ struct Invocation {
   std::optional<Milliseconds> timeout;
 };
 
-enum class Kind { Flag, Count, Real, Text };
+enum class Kind { Flag, Count, Real, Text, Texts };  // Texts: may be given several times
 
 struct Word {
   std::string_view param;

@@ -39,6 +39,7 @@ struct Receipt {
   StepTimes ms;
   std::uint64_t snapshot = 0;   // sequence restored from, 0: none
   std::optional<double> age_s;  // of that snapshot
+  std::uint64_t pinned = 0;     // sequence of the state that was replaced, 0: it was not
   WallTime at = wall_now();
 };
 

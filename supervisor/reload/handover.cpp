@@ -11,6 +11,7 @@ Handover::Handover(Loop& loop, Plan plan, Hooks hooks)
       context_(plan.context),
       receipt_(std::move(plan.receipt)),
       old_(std::move(plan.old)),
+      replace_(std::move(plan.replace)),
       last_state_bytes_(plan.last_state_bytes),
       deadlines_(plan.deadlines),
       ready_timer_(loop),
@@ -179,9 +180,22 @@ void Handover::commit() {
       [this, alive = std::weak_ptr<bool>(alive_), cut = checkpoint_->taken_at()](const auto& committed) {
         if (alive.expired()) return;
         hooks_.on_committed(committed, cut);
-        if (!committed && receipt_.reason.empty()) receipt_.reason = committed.error().message;
-        deliver(committed ? HandoverEvent::Committed : HandoverEvent::CommitFailed);
+        on_committed(committed);
       });
+}
+
+void Handover::on_committed(const Result<SnapshotStore::Committed>& committed) {
+  if (!committed && receipt_.reason.empty()) receipt_.reason = committed.error().message;
+  if (!committed || !replace_) return deliver(committed ? HandoverEvent::Committed : HandoverEvent::CommitFailed);
+  replace_(*committed, *source_, [this, alive = std::weak_ptr<bool>(alive_)](Result<RestoreSource> source) {
+    if (alive.expired()) return;
+    if (source) {
+      source_ = std::move(*source);
+    } else if (receipt_.reason.empty()) {
+      receipt_.reason = source.error().message;
+    }
+    deliver(source ? HandoverEvent::Committed : HandoverEvent::CommitFailed);
+  });
 }
 
 void Handover::set_source(RestoreSource source) {
@@ -209,8 +223,11 @@ void Handover::restore() {
   head.same_boot = source_->same_boot;
   head.from_generation = source_->from_generation;
   receipt_.snapshot = source_->sequence;
-  if (source_->sequence != 0) receipt_.restored_generation = source_->from_generation;
-  if (context_.mode == HandoverMode::Start && source_->sequence != 0) receipt_.age_s = source_->age_s;
+  const bool asked_for = receipt_.restored_generation.has_value();
+  if (source_->sequence != 0 && !asked_for) receipt_.restored_generation = source_->from_generation;
+  const bool not_the_cut = context_.mode == HandoverMode::Start || context_.commit_first;
+  if (not_the_cut && source_->sequence != 0) receipt_.age_s = source_->age_s;
+  if (not_the_cut) receipt_.iteration.reset();
   candidate_->restore(
       head, source_->state, HandoverDeadlines::for_state(source_->bytes),
       [this, alive = std::weak_ptr<bool>(alive_), of = candidate_.get()](const auto& outcome, std::string_view) {

@@ -31,13 +31,20 @@ struct HandoverDeadlines {
 
 class Handover {
  public:
+  using SourceDone = std::function<void(Result<RestoreSource>)>;
+  using ReplaceSource =
+      std::function<void(const SnapshotStore::Committed& cut, const RestoreSource& of_cut, SourceDone done)>;
+
   struct Plan {
     HandoverContext context;
-    Receipt receipt;                  // operation, worker, from, mode, cause, changed and ms.settle are filled in
+    // operation, worker, from, mode, cause, changed, ms.settle and, of a rollback, restored_generation are filled in.
+    Receipt receipt;
     std::shared_ptr<Generation> old;  // null in mode Start
     MonotonicTime began;              // of the change that caused it
     std::uint64_t last_state_bytes = 0;
     HandoverDeadlines deadlines;
+    // With context.commit_first: puts the committed cut aside and gives what is restored, which may be the cut itself.
+    ReplaceSource replace = nullptr;
   };
 
   // What the worker does for it. All are called from the loop; only on_done may destroy the hand-over.
@@ -106,6 +113,7 @@ class Handover {
   void cut();
   void write_cut();
   void commit();
+  void on_committed(const Result<SnapshotStore::Committed>& committed);
   void restore();
   void on_restored(const tl::expected<Json, Refusal>& outcome);
   void ready_if_both();
@@ -124,6 +132,7 @@ class Handover {
   std::shared_ptr<Generation> old_;
   std::shared_ptr<Generation> candidate_, last_candidate_;
   std::shared_ptr<Checkpoint> checkpoint_;
+  ReplaceSource replace_;
   std::optional<RestoreSource> source_;
   bool restore_waits_ = false;
   bool restored_ = false;

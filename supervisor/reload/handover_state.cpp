@@ -185,7 +185,7 @@ HandoverStep in_writing(HandoverEvent event, Context c) {
   switch (event) {
     case Written:
       c.commit = Saving::Running;
-      if (c.mode == Recreate) return {Committing, c, {Commit}};
+      if (c.mode == Recreate || c.commit_first) return {Committing, c, {Commit}};
       return {Restoring, c, {SendRestore, Commit}};
     case WriteFailed: case CandidateFailed: return abandon(c);
     case StopRequested: return stop_before_go(c);
@@ -199,12 +199,14 @@ HandoverStep in_writing(HandoverEvent event, Context c) {
 HandoverStep in_committing(HandoverEvent event, const Context& c) {
   switch (event) {
     case Committed: case CommitFailed:
+      if (c.commit == Saving::Failed && (c.old_alive || c.commit_first)) return abandon(c);
+      if (c.mode == Overlap) return {Restoring, c, {SendRestore}};
       if (!c.old_alive) return spawn(c);
-      if (c.commit == Saving::Failed) return abandon(c);
       return {StoppingOld, c, {StopOld}};
+    case CandidateFailed: return abandon(c);
     case StopRequested: return stop_before_go(c);
     case OldGone: case ContentChanged: break;  // remembered
-    case Begin: case CandidateLoaded: case CandidateReady: case GoAnswered: case CandidateFailed: case Drained:
+    case Begin: case CandidateLoaded: case CandidateReady: case GoAnswered: case Drained:
     case CutTaken: case CutFailed: case Written: case WriteFailed: case ResumeAnswered:
     case ResumeLate: break;  // ignored
   }

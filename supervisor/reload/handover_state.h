@@ -23,7 +23,7 @@ enum class HandoverState {
   Undraining,   //   a newer save came while draining: N is resumed, then Starting begins again
   Cutting,      // 3 checkpoint{hold} is on its way to N
   Writing,      //   N is held; the cut is being allocated and written, N+1 knows nothing of it yet
-  Committing,   //   recreate: N is held until the cut is durable
+  Committing,   //   recreate, or commit_first: N is held until the cut is durable
   StoppingOld,  //   recreate: N is being stopped and reaped
   Restoring,    // 4 N+1 takes the state and gets ready; in overlap the commit runs beside and N is held
   Going,        // 6 go is sent: N never runs again, and stays held until the fates of both go and the commit are known
@@ -89,10 +89,11 @@ enum class HandoverVerdict {
 struct HandoverContext {
   // Set by the caller before Begin.
   HandoverMode mode = HandoverMode::Start;
-  bool old_drains = false;  // N announced drain
-  bool old_cuts = true;     // N announced checkpoint and hold; overlap demands it
-  bool kept_code = false;   // N+1 runs a kept copy (crash restart, rollback): a save waits for a reload of its own
-  bool second_try = false;  // this content was reloaded again already because N died under the first try
+  bool old_drains = false;    // N announced drain
+  bool old_cuts = true;       // N announced checkpoint and hold; overlap demands it
+  bool commit_first = false;  // the living state is about to be replaced: durable before N+1 is restored; not for Start
+  bool kept_code = false;     // N+1 runs a kept copy (crash restart, rollback): a save waits for a reload of its own
+  bool second_try = false;    // this content was reloaded again already because N died under the first try
   // Learnt by step(); handed back unchanged with the next event.
   enum class Saving { None, Running, Durable, Failed } commit = Saving::None;
   bool old_alive = false;  // from Begin (unless mode is Start) to OldGone

@@ -27,9 +27,17 @@ std::optional<std::uint64_t> to_generation(const Json& receipt) {
 }
 
 Json live_line(const LiveGeneration& live) {
-  return {{"event", "live"},       {"generation", live.generation}, {"pid", live.pid},
-          {"schema", live.schema}, {"identity", live.identity},     {"program_hash", live.program_hash},
-          {"speaks", live.speaks}};
+  return {
+      {"event", "live"},
+      {"generation", live.generation},
+      {"pid", live.pid},
+      {"schema", live.schema},
+      {"identity", live.identity},
+      {"program_hash", live.program_hash},
+      {"speaks", live.speaks},
+      {"put_aside", live.put_aside.to == 0 ? Json() : Json{{"after", live.put_aside.after}, {"to", live.put_aside.to}}},
+      {"anew", live.anew},
+      {"held_back", live.held_back}};
 }
 
 }  // namespace
@@ -87,12 +95,24 @@ void GenerationLog::take(const Json& line) {
   note_generation(field_or<std::uint64_t>(line, "generation", 0));
   sequence_ = std::max(sequence_, field_or<std::uint64_t>(line, "sequence", 0));
   if (event == "live") {
-    live_ = LiveGeneration{field_or<std::uint64_t>(line, "generation", 0),  field_or<std::int64_t>(line, "pid", 0),
-                           field_or<std::string>(line, "schema", ""),       field_or<std::string>(line, "identity", ""),
-                           field_or<std::string>(line, "program_hash", ""), field_or<bool>(line, "speaks", true)};
+    take_live(line);
+  } else if (event == "released") {
+    if (live_) live_->held_back = nullptr;
   } else if (event == "receipt") {
     if (const Json* receipt = find_member(line, "receipt")) take_receipt(*receipt);
   }
+}
+
+void GenerationLog::take_live(const Json& line) {
+  live_ = LiveGeneration{field_or<std::uint64_t>(line, "generation", 0),  field_or<std::int64_t>(line, "pid", 0),
+                         field_or<std::string>(line, "schema", ""),       field_or<std::string>(line, "identity", ""),
+                         field_or<std::string>(line, "program_hash", ""), field_or<bool>(line, "speaks", true)};
+  if (const Json* aside = find_member(line, "put_aside"))
+    live_->put_aside = {field_or<std::uint64_t>(*aside, "after", 0), field_or<std::uint64_t>(*aside, "to", 0)};
+  live_->anew = field_or<bool>(line, "anew", false);
+  if (const Json* held = find_member(line, "held_back"); held != nullptr && held->is_object()) live_->held_back = *held;
+  programs_[live_->generation] = live_->program_hash;
+  if (programs_.size() > kReceipts) programs_.erase(programs_.begin());
 }
 
 void GenerationLog::take_receipt(const Json& receipt) {
@@ -116,6 +136,10 @@ Status GenerationLog::spawned(std::uint64_t generation, const std::string& progr
 
 Status GenerationLog::live(const LiveGeneration& live) {
   return append(live_line(live));
+}
+
+Status GenerationLog::released() {
+  return append({{"event", "released"}});
 }
 
 Status GenerationLog::receipt(const Json& receipt) {

@@ -3,7 +3,10 @@
 // never repeat and the next supervisor knows what was live when this one was killed.
 //
 //   {"event":"spawned","generation":7,"program_hash":"…","cause":"edit"}
-//   {"event":"live","generation":7,"pid":4711,"schema":"zeroth-vm/1","identity":"…","program_hash":"…"}
+//   {"event":"live","generation":7,"pid":4711,"schema":"zeroth-vm/1","identity":"…","program_hash":"…",
+//    "put_aside":{"after":5,"to":20},"anew":true,"held_back":{"hash":"…","since":"…","generation":5}}      both may be
+//    null
+//   {"event":"released"}                                          the code on disk is not held back any more
 //   {"event":"receipt","receipt":{…}}
 //   {"event":"rotated","generation":7,"sequence":12}     first line of a new file, so that it can stand alone
 //
@@ -13,6 +16,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -21,6 +25,7 @@
 #include "common/json.h"
 #include "common/result.h"
 #include "common/unique_fd.h"
+#include "supervisor/snapshot/snapshot_search.h"
 
 namespace zeroth {
 
@@ -31,6 +36,10 @@ struct LiveGeneration {
   std::string identity;
   std::string program_hash = "";
   bool speaks = true;  // said hello
+  // Snapshots that a rollback or a fresh start left behind: never gone on from by itself. Carried from line to line.
+  SequenceRange put_aside = {};
+  bool anew = false;         // this one began that: it was not restored from the living state
+  Json held_back = nullptr;  // code on disk that was passed over for this one; null: none
 };
 
 class GenerationLog {
@@ -47,6 +56,8 @@ class GenerationLog {
   // made again.
   Status spawned(std::uint64_t generation, const std::string& program_hash, std::string_view cause);
   Status live(const LiveGeneration& live);
+  // What is on disk may be started again: held_back of the last live one no longer counts.
+  Status released();
   // A receipt with the same whole number in "to" as an earlier one amends it: it takes its place in receipts().
   Status receipt(const Json& receipt);
 
@@ -58,6 +69,8 @@ class GenerationLog {
   std::uint64_t highest_generation() const { return generation_; }
   std::uint64_t highest_sequence() const { return sequence_; }
   const std::optional<LiveGeneration>& last_live() const { return live_; }
+  // Program hash of each generation that was live, of the newest 1,000 of them.
+  const std::map<std::uint64_t, std::string>& programs() const { return programs_; }
   // The newest 1,000, newest first.
   const std::deque<Json>& receipts() const { return receipts_; }
 
@@ -67,6 +80,7 @@ class GenerationLog {
   void load(const std::string& text);
   void take(const Json& line);
   void note_generation(std::uint64_t generation);
+  void take_live(const Json& line);
   void take_receipt(const Json& receipt);
   Status append(const Json& line);
   Status write_line(std::string text);
@@ -81,6 +95,7 @@ class GenerationLog {
   std::uint64_t generation_ = 0;
   std::uint64_t sequence_ = 0;
   std::optional<LiveGeneration> live_;
+  std::map<std::uint64_t, std::string> programs_;
   std::deque<Json> receipts_;
 };
 

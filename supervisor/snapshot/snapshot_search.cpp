@@ -108,7 +108,8 @@ SearchResult search_snapshots(SnapshotFolder& folder, const std::vector<std::uin
                               const std::string& link_name) {
   SearchResult result;
   for (const std::uint64_t sequence : newest_first) {
-    if (sequence >= options.before) continue;
+    if (sequence >= options.before || options.aside.contains(sequence)) continue;
+    if (options.exactly && sequence != *options.exactly) continue;
     const auto entry = quarantine.find(sequence);
     tl::expected<Restorable, Skipped> tried =
         entry != quarantine.end() ? tl::unexpected(skip(sequence, SkipReason::Quarantined, entry->second))

@@ -15,8 +15,16 @@
 
 namespace zeroth {
 
+// after < sequence <= to; empty by default.
+struct SequenceRange {
+  std::uint64_t after = 0, to = 0;
+  bool contains(std::uint64_t sequence) const { return after < sequence && sequence <= to; }
+};
+
 struct SearchOptions {
   std::uint64_t before = kMaxSequence + 1;  // only sequences below
+  std::optional<std::uint64_t> exactly;     // this one and no other
+  SequenceRange aside;                      // not these
   bool adopt = false;                       // take those of another identity too
   std::optional<Milliseconds> max_age;      // counted back from `now`
   WallTime now{};

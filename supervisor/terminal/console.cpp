@@ -169,7 +169,10 @@ void Console::on_reload(const Json& receipt) {
   std::string why = text_of(receipt, "cause");
   if (why == "edit") why = first_change(receipt).empty() ? "changed" : first_change(receipt) + " changed";
   if (operation == "crash-restart") why = "restarted";
-  if (operation == "rollback") why = "rolled back to the code before";
+  if (operation == "rollback") {
+    why = verdict == "rolled_back" ? "rolled back to the code before"
+                                   : "rolled back to generation " + number_of(receipt, "restored_generation");
+  }
   std::string line = time_of_day() + "  generation " + number_of(receipt, "to") + "  " + why + "   kept " +
                      number_of(receipt["kept"], "count") + names_of(receipt, "added", "added") +
                      names_of(receipt, "removed", "parked") + names_of(receipt, "renamed", "renamed");
@@ -178,6 +181,8 @@ void Console::on_reload(const Json& receipt) {
   if (const std::string lost = number_of(receipt, "iteration_lost"); !lost.empty()) line += " (" + lost + " lost)";
   if (const std::string pause = ms_of(receipt, "pause"); !pause.empty()) line += "   pause " + pause;
   say(line + "   total " + ms_of(receipt, "total"));
+  if (const auto pinned = field_or<std::uint64_t>(receipt, "pinned", 0); pinned != 0)
+    say("  the state before is pinned: zerothctl rollback --sequence " + std::to_string(pinned) + " goes back to it");
   for (const std::string& warning : field_or<std::vector<std::string>>(receipt, "warnings", {}))
     say("  " + paint(kYellow, escape_control(warning)));
 }

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 
@@ -102,6 +103,9 @@ void Recovery::find_newest() {
       generation = searched->found->envelope.generation;
       if (searched->found->file) store_.drop_link(*searched->found->file);
     }
+    // Whoever was held while the last live one began anew wrote down what that one had put aside.
+    const auto& live = log_.last_live();
+    if (live && live->anew) generation = std::max(generation, live->generation);
     choose(generation);
   });
 }

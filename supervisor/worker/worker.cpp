@@ -72,7 +72,6 @@ Worker::Worker(Loop& loop, Setup setup, GenerationLog log, Hooks hooks)
       checkpointer_(loop, store_, setup_.options->checkpoint_interval,
                     {[this](const std::string& cause) { return make_checkpoint(live_, cause); },
                      [this](const Checkpointer::Committed& done, const std::string& cause) {
-                       starts_fresh_ = false;  // from now on there is something of this life to go back to
                        emit("checkpoint",
                             {{"sequence", done.sequence}, {"bytes", done.bytes}, {"ms", done.ms}, {"cause", cause}});
                      },
@@ -113,7 +112,10 @@ void Worker::set_state(WorkerState state) {
 Handover::Hooks Worker::handover_hooks() {
   Handover::Hooks hooks;
   hooks.make_candidate = [this] { return make_candidate(); };
-  hooks.make_checkpoint = [this](const std::shared_ptr<Generation>& old) { return make_checkpoint(old, "reload"); };
+  const std::string cut_cause = aim_.is_rollback() ? "rollback" : "reload";
+  hooks.make_checkpoint = [this, cut_cause](const std::shared_ptr<Generation>& old) {
+    return make_checkpoint(old, cut_cause);
+  };
   hooks.on_cut = [this] { on_cut(); };
   hooks.on_output = [this](const Generation& from, OutputStream stream, std::string_view bytes) {
     output_.feed(from.number(), stream, bytes);
@@ -123,12 +125,11 @@ Handover::Hooks Worker::handover_hooks() {
   };
   hooks.on_go_answered = [this] { on_go_answered(); };
   hooks.on_resumed = [this] { on_resumed(); };
-  hooks.on_committed = [this](const Result<SnapshotStore::Committed>& committed, MonotonicTime cut) {
+  hooks.on_committed = [this, cut_cause](const Result<SnapshotStore::Committed>& committed, MonotonicTime cut) {
     checkpointer_.on_cut_committed(committed, cut);
     if (!committed) return;
-    starts_fresh_ = false;
     emit("checkpoint",
-         {{"sequence", committed->sequence}, {"bytes", committed->bytes}, {"ms", committed->ms}, {"cause", "reload"}});
+         {{"sequence", committed->sequence}, {"bytes", committed->bytes}, {"ms", committed->ms}, {"cause", cut_cause}});
   };
   hooks.bury = [this](std::shared_ptr<Generation> generation) { bury(std::move(generation)); };
   hooks.on_verdict = [this](const Receipt& receipt) { on_verdict(receipt); };
@@ -194,7 +195,11 @@ void Worker::on_go(const std::shared_ptr<Generation>& generation, const Receipt&
                       generation->loaded().schema,
                       setup_.identity,
                       generation->plan().program_hash,
-                      !generation->mute()};
+                      !generation->mute(),
+                      put_aside_now(),
+                      begins_anew(),
+                      hold_back_now()};
+  live_before_go_ = log_.last_live();
   if (Status logged = log_.live(line); !logged)
     emit("log", {{"level", "warning"}, {"message", logged.error().message}});
   if (live_) {
@@ -216,9 +221,11 @@ void Worker::on_go(const std::shared_ptr<Generation>& generation, const Receipt&
   before_go_ = current_;
   previous_before_go_ = previous_;
   if (current_ && !(*current_ == *target_)) previous_ = current_;
+  if (aim_.is_rollback()) previous_.reset();  // who chose this code does not want to be taken back to the newer one
   current_ = target_;
+  starts_fresh_ = false;  // from now on there is this life to go on from
   commands_ = live_->loaded().commands;
-  if (receipt.iteration) last_iteration_ = receipt.iteration;
+  if (receipt.iteration || aim_.puts_aside()) last_iteration_ = receipt.iteration;
   last_reload_ = to_json(receipt);
 }
 
@@ -288,6 +295,7 @@ bool Worker::owns(pid_t pid) const {
   };
   if (is(live_) || sidecar_.owns(pid)) return true;
   if (handover_ && is(handover_->candidate())) return true;
+  if (check_ && is(check_->candidate())) return true;
   return std::any_of(dying_.begin(), dying_.end(), is);
 }
 

@@ -21,13 +21,16 @@
 #include "supervisor/snapshot/generation_log.h"
 #include "supervisor/snapshot/snapshot_store.h"
 #include "supervisor/watch/tree.h"
+#include "supervisor/worker/aim.h"
 #include "supervisor/worker/call_router.h"
+#include "supervisor/worker/candidate_check.h"
 #include "supervisor/worker/checkpointer.h"
 #include "supervisor/worker/content.h"
 #include "supervisor/worker/final_stop.h"
 #include "supervisor/worker/heartbeat.h"
 #include "supervisor/worker/port_check.h"
 #include "supervisor/worker/recovery.h"
+#include "supervisor/worker/rollback_target.h"
 #include "supervisor/worker/sidecar.h"
 
 namespace zeroth {
@@ -72,11 +75,25 @@ class Worker {
   using Reply = std::function<void(tl::expected<Json, Refusal>)>;
 
   struct ReloadRequest {
-    std::string cause;   // edit start restart force
+    std::string cause;   // edit start restart force rollback
     bool force = false;  // also if the content is the same
     std::vector<std::string> changed;
     MonotonicTime began = monotonic_now();
-    Reply reply;  // gets the receipt; may be empty
+    Reply reply = {};  // gets the receipt; may be empty
+    Aim aim = {};
+    bool release = false;  // code on disk that is held back is started, too
+  };
+
+  struct RollbackRequest {
+    RollbackWish wish;
+    bool preview = false;  // only say what would be lost
+    Reply reply;           // gets the receipt, or the preview
+  };
+
+  struct CheckRequest {
+    std::string file;  // "": what is on disk
+    std::size_t last;  // so many of the newest snapshots
+    Reply reply;       // gets the report
   };
 
   struct StopOutcome {
@@ -92,6 +109,12 @@ class Worker {
   void start();
   // The content may have changed (an edit), or somebody wants a reload or restart.
   void reload(ReloadRequest request);
+  // To an earlier state, earlier code or both. Waits for a reload that is under way.
+  void roll_back(RollbackRequest request);
+  // Tries code on kept snapshots, beside whoever is live; one at a time.
+  void check(CheckRequest request);
+  // Whether a request for the code's own defaults of these keys can be met by what runs; the refusal names the nearest.
+  tl::expected<void, Refusal> check_fresh_keys(const std::vector<std::string>& keys) const;
   // `insist`: stop it also if its state cannot be saved.
   void stop(bool insist, std::function<void(const StopOutcome&)> done);
   void kill_now();
@@ -118,14 +141,42 @@ class Worker {
               std::vector<std::string> changed = {});
   // The same with code that was live before: its kept copy is made sure of first.
   void launch_kept(const std::string& operation, const std::string& cause, const Content& content);
+  void start_held_back(const Content& disk);
   void search_source();
+  SearchOptions living_snapshots() const;
   RestoreSource linked_source(const Restorable& found);
+  std::shared_ptr<void> link_guard(const StateFile& file);
   void tell_skipped(const Skipped& snapshot);
   // Reload of a live one.
   void on_content(ReloadRequest request, const Result<Content>& content);
   void begin_reload(ReloadRequest request);
+  void launch_reload(const ReloadRequest& request, const Content& content, bool kept_code);
   void answer_unchanged(const ReloadRequest& request);
   void decide_mode();
+  // Going back (worker_back.cpp).
+  void resolve_rollback(const RollbackRequest& request, const std::vector<SnapshotEnvelope>& kept);
+  void fetch_code(const RollbackRequest& request, const RollbackTarget& target, Aim aim);
+  void fetch_state(const RollbackRequest& request, const RollbackTarget& target, Aim aim);
+  void preview_rollback(const RollbackRequest& request, const RollbackTarget& target, const Aim& aim);
+  Handover::ReplaceSource replacing_source();
+  void put_newest_aside(Handover::SourceDone done);
+  void choose_source(const RestoreSource& present, const Handover::SourceDone& done);
+  void drop_keys(const RestoreSource& present, const Handover::SourceDone& done);
+  void search_aimed_source();
+  void pass_over_newest();
+  void finish_aim(Receipt& receipt);
+  void on_aimed_start_failed(const Handover& attempt);
+  // Checks (worker_check.cpp).
+  void list_for_check(const Content& content, const std::string& file, std::size_t last);
+  std::shared_ptr<Generation> make_checked(const Content& content, const std::string& file);
+  void end_check(tl::expected<Json, Refusal> outcome);
+  // What on disk is not to be started: its hash, "" if nothing is held back.
+  std::string held_hash() const;
+  bool holds_back(const ReloadRequest& request) const;
+  Json hold_back_now() const;
+  bool begins_anew() const;
+  SequenceRange put_aside_now() const;
+  void release_if_changed();
   // Programs that do not speak, and ports that workers open themselves (worker_mute.cpp).
   void replace_mute(ReloadRequest request);
   void on_mute_replaced();
@@ -190,18 +241,25 @@ class Worker {
   std::vector<std::function<void(const StopOutcome&)>> stop_waiting_;
   bool stop_insists_ = false;
 
-  std::optional<Content> current_;   // of the live generation, or of the last one
-  std::optional<Content> previous_;  // live before the last reload: what a rollback runs
-  std::optional<Content> newest_;    // as the disk was last read
-  std::optional<Content> target_;    // of the candidate
-  bool runs_kept_code_ = false;      // of the hand-over under way
+  std::optional<Content> current_;      // of the live generation, or of the last one
+  std::optional<Content> previous_;     // live before the last reload: what a rollback runs
+  std::optional<Content> newest_;       // as the disk was last read
+  std::optional<Content> target_;       // of the candidate
+  bool runs_kept_code_ = false;         // of the hand-over under way
+  Aim aim_;                             // of the hand-over under way
+  std::uint64_t pinned_ = 0;            // what it put aside
+  std::uint64_t passed_over_told_ = 0;  // snapshot that --fresh passed over, once said
+  std::optional<std::uint64_t> iteration_before_aim_;
+  std::string passed_over_;  // hash of the disk's content when a rollback to other code began
+  WorkerState state_before_aim_ = WorkerState::Starting;
   bool first_start_ = true;
   bool starts_fresh_ = false;
   bool second_try_ = false;
   std::optional<ReloadRequest> replacing_;  // a mute one is being stopped for this
   std::shared_ptr<Generation> spoke_late_;  // to be the next candidate
   std::string own_port_;                    // "python3 opens port 3000 itself"; "" if none is known
-  std::string failed_hash_;           // content that did not make it: not tried again until it changes or somebody asks
+  std::string failed_hash_;  // content that did not make it: not tried again until it changes or somebody asks
+  std::optional<LiveGeneration> live_before_go_;
   std::optional<Content> before_go_;  // current_ and previous_ as they were before the last go
   std::optional<Content> previous_before_go_;
   std::shared_ptr<Generation> lost_old_;  // ended during the hand-over under way
@@ -215,6 +273,9 @@ class Worker {
   std::vector<CommandInfo> commands_;
   std::optional<std::uint64_t> last_iteration_;
   std::optional<std::uint64_t> iteration_at_end_;  // last known when the last live generation ended by itself
+  bool checking_ = false;
+  Reply check_reply_;
+  std::unique_ptr<CandidateCheck> check_;
   Json last_reload_;
   Json last_exit_;
   Json last_failure_;

@@ -199,6 +199,7 @@ void Worker::stop(bool insist, std::function<void(const StopOutcome&)> done) {
     if (final_stop_ && insist) final_stop_->insist();
     return;
   }
+  end_check(refuse(ErrorCode::Unavailable, "the worker is stopping"));
   restart_timer_.stop();
   rejection_timer_.stop();
   reread_timer_.stop();

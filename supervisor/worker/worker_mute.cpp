@@ -30,7 +30,8 @@ void Worker::on_mute_replaced() {
 void Worker::open_hello_socket() {
   const auto take = [this](const std::string& key, UniqueFd& connection) {
     const std::shared_ptr<Generation> candidate = handover_ ? handover_->candidate() : nullptr;
-    for (const auto& one : {candidate, live_}) {
+    const std::shared_ptr<Generation> checked = check_ ? check_->candidate() : nullptr;
+    for (const auto& one : {candidate, live_, checked}) {
       if (one && one->take_channel(key, connection)) return true;
     }
     return false;

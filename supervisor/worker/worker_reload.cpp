@@ -44,10 +44,11 @@ void Worker::on_content(ReloadRequest request, const Result<Content>& content) {
   unread_.clear();
   const bool known = newest_ && *newest_ == *content;
   newest_ = *content;
+  release_if_changed();
   if (handover_) {
     if (!known && !(target_ && *target_ == *content)) handover_->content_changed();
     if (!request.reply) return;
-    const bool same = target_ && *target_ == *content && !request.force && !runs_kept_code_;
+    const bool same = target_ && *target_ == *content && !request.force && !runs_kept_code_ && !aim_.puts_aside();
     if (same && handover_->verdict_given()) return answer_unchanged(request);
     if (same) {
       replies_.push_back(std::move(request.reply));
@@ -65,42 +66,59 @@ void Worker::on_content(ReloadRequest request, const Result<Content>& content) {
 
 void Worker::begin_reload(ReloadRequest request) {
   const bool runs = live_ && state_ == WorkerState::Ready;
+  const bool held = holds_back(request);
   if (!request.force) {
-    const bool same = runs && *newest_ == *current_;
+    const bool same = runs && (*newest_ == *current_ || held);
     const bool rejected_before = !rejected_.is_null() && rejected_["hash"] == newest_->hash && !request.reply;
-    if (same || rejected_before) return answer_unchanged(request);
+    if (same || rejected_before || (held && !request.reply)) return answer_unchanged(request);
   }
+  // A kept copy: what a rollback returns or leaves, and what is live while the disk is held back.
+  const bool present = held || request.aim.is_rollback();
+  const Content content = request.aim.code ? *request.aim.code : present ? *current_ : *newest_;
+  const bool kept_code = present && !content.copy.empty();
   if (request.reply) replies_.push_back(std::move(request.reply));
   rejection_timer_.stop();
   lost_old_.reset();
-  if (!runs) {
-    policy_.reset();
-    return launch("reload", request.cause, *newest_, false, request.changed);
-  }
-  if (live_->mute()) return replace_mute(std::move(request));
+  if (runs && live_->mute()) return replace_mute(std::move(request));
+  aim_ = request.aim;
+  pinned_ = 0;
+  passed_over_ = newest_->hash;
+  state_before_aim_ = state_;
+  iteration_before_aim_ = last_iteration_;
+  if (!runs) return launch_reload(request, content, kept_code);
   decide_mode();
   Handover::Plan plan;
   plan.context.mode = mode_ == ReloadMode::Overlap ? HandoverMode::Overlap : HandoverMode::Recreate;
   plan.context.old_drains = live_->loaded().capabilities.drain;
   plan.context.old_cuts = live_->loaded().capabilities.checkpoint && live_->loaded().capabilities.hold;
+  plan.context.commit_first = aim_.puts_aside();
+  plan.context.kept_code = kept_code;
   plan.context.second_try = second_try_;
-  plan.receipt.operation = "reload";
+  plan.receipt.operation = aim_.is_rollback() ? "rollback" : "reload";
   plan.receipt.worker = setup_.name;
   plan.receipt.from = live_->number();
   plan.receipt.mode = mode_ == ReloadMode::Overlap ? "overlap" : "recreate";
   plan.receipt.cause = request.cause;
   plan.receipt.changed = request.changed;
-  plan.receipt.code = !(*newest_ == *current_);
+  plan.receipt.code = !(content == *current_);
+  if (aim_.is_rollback()) plan.receipt.restored_generation = aim_.generation;
   plan.receipt.ms.settle = elapsed_ms(request.began, monotonic_now());
   plan.old = live_;
   plan.began = request.began;
   plan.last_state_bytes = checkpointer_.last_bytes();
   plan.deadlines.drain = setup_.options->drain_timeout;
   plan.deadlines.stop = setup_.options->stop_timeout;
-  runs_kept_code_ = false;
-  target_ = newest_;
+  if (aim_.puts_aside()) plan.replace = replacing_source();
+  runs_kept_code_ = kept_code;
+  target_ = content;
   handover_ = std::make_unique<Handover>(loop_, std::move(plan), handover_hooks());
   handover_->begin();
+}
+
+// Nobody is live.
+void Worker::launch_reload(const ReloadRequest& request, const Content& content, bool kept_code) {
+  policy_.reset();
+  launch(aim_.is_rollback() ? "rollback" : "reload", request.cause, content, kept_code, request.changed);
 }
 
 void Worker::answer_unchanged(const ReloadRequest& request) {
@@ -126,7 +144,9 @@ void Worker::answer_unchanged(const ReloadRequest& request) {
   receipt.from = receipt.to = live_ ? live_->number() : 0;
   receipt.cause = request.cause;
   receipt.verdict = "unchanged";
-  receipt.reason = "the content is the same";
+  const bool held = !held_hash().empty() && newest_->hash == held_hash();
+  receipt.reason =
+      held ? "the code on disk is held back; reload --force or restart --release starts it" : "the content is the same";
   request.reply(to_json(receipt));
 }
 
@@ -151,16 +171,19 @@ void Worker::decide_mode() {
 
 void Worker::on_verdict(const Receipt& original) {
   Receipt receipt = original;
-  if (receipt.operation == "rollback" && receipt.verdict == "ok") receipt.verdict = "rolled_back";
+  const bool automatic = receipt.operation == "rollback" && !aim_.is_rollback();
+  if (automatic && receipt.verdict == "ok") receipt.verdict = "rolled_back";
   const bool never_loaded = !handover_->loaded() && handover_->context().mode == HandoverMode::Start;
   if (receipt.operation == "reload" && receipt.verdict == "failed" && never_loaded) receipt.verdict = "rejected";
-  const bool from_crash = receipt.operation == "crash-restart" || receipt.operation == "rollback";
+  const bool from_crash = receipt.operation == "crash-restart" || automatic;
   if (from_crash && iteration_at_end_ && receipt.iteration) {
     receipt.iteration_lost = *iteration_at_end_ > *receipt.iteration ? *iteration_at_end_ - *receipt.iteration : 0;
   }
+  if (aim_.puts_aside()) finish_aim(receipt);
   const bool ok = receipt.verdict == "ok" || receipt.verdict == "rolled_back";
-  if (!ok) failed_hash_ = target_->hash;
-  if (ok && !runs_kept_code_) failed_hash_.clear();
+  const bool runs_disk = !runs_kept_code_ || (newest_ && *newest_ == *target_);
+  if (!ok && !aim_.is_rollback()) failed_hash_ = target_->hash;
+  if (ok && runs_disk) failed_hash_.clear();
   if (receipt.verdict == "rolled_back" && previous_) failed_hash_ = previous_->hash;
   if (ok) {
     decide_mode();
@@ -176,13 +199,20 @@ void Worker::on_verdict(const Receipt& original) {
       policy_.reset();  // earlier failures were another edition's
       policy_.on_reloaded();
     }
-    if (!runs_kept_code_) {
+    if (runs_disk) {
       if (!rejected_.is_null()) rejected_ = nullptr;
       rejected_at_.reset();
     }
     emit("reload", json);
+    if (aim_.code && !held_hash().empty()) {
+      emit("log",
+           {{"level", "info"},
+            {"message", "the code on disk is held back until it changes; zerothctl restart --release starts it"}});
+    }
   } else if (receipt.operation == "reload") {
     note_rejected(receipt);
+  } else if (aim_.is_rollback()) {
+    emit(receipt.verdict == "rejected" ? "rejected" : "reload", json);
   }
   for (const Reply& reply : std::exchange(replies_, {})) reply(json);
 }
@@ -190,7 +220,7 @@ void Worker::on_verdict(const Receipt& original) {
 // The old generation goes on. Told only when the content has stood still: editors truncate, then write.
 void Worker::note_rejected(const Receipt& receipt) {
   const Json json = to_json(receipt);
-  if (receipt.verdict == "rejected") {
+  if (receipt.verdict == "rejected" && !runs_kept_code_) {
     if (!rejected_at_) rejected_at_ = monotonic_now();
     rejected_ = {{"hash", target_->hash},
                  {"at", rfc3339(receipt.at)},
@@ -205,6 +235,7 @@ void Worker::note_rejected(const Receipt& receipt) {
 
 void Worker::on_handover_done(const std::vector<HandoverAction>& actions) {
   const std::shared_ptr<Handover> finished = std::move(handover_);
+  const bool aimed = std::exchange(aim_, {}).puts_aside();
   loop_.post([finished] {});  // it is still on the stack
   bool again = false;
   std::optional<HandoverAction> what;  // the first one named counts: a stop that was asked for stays one
@@ -228,7 +259,9 @@ void Worker::on_handover_done(const std::vector<HandoverAction>& actions) {
   if (what) return restart_after(finished, *what);
   const bool nobody_live = !live_ || live_->gone();
   if (state_ == WorkerState::Stopping) return begin_stop(live_, nullptr);
-  if (nobody_live && finished->context().mode == HandoverMode::Start) return on_start_failed(*finished);
+  const bool start_failed = nobody_live && finished->context().mode == HandoverMode::Start;
+  if (start_failed && aimed) return on_aimed_start_failed(*finished);
+  if (start_failed) return on_start_failed(*finished);
   take_pending();
 }
 
@@ -241,6 +274,7 @@ void Worker::restart_after(const std::shared_ptr<Handover>& finished, HandoverAc
   if (!of_new && live_ && live_ == finished->last_candidate()) {
     current_ = before_go_;
     previous_ = previous_before_go_;
+    if (live_before_go_) (void)log_.live(*live_before_go_);  // whose state and code it is again
   }
   std::shared_ptr<Generation> ended = live_ ? live_ : lost_old_;
   if (live_ && !live_->gone()) live_->kill();
@@ -263,6 +297,7 @@ void Worker::restart_after(const std::shared_ptr<Handover>& finished, HandoverAc
 
 void Worker::take_pending() {
   if (handover_ || !current_ || !newest_) return;
+  release_if_changed();
   std::vector<ReloadRequest> pending = std::exchange(pending_, {});
   if (!pending.empty()) {
     ReloadRequest next = std::move(pending.front());
@@ -273,7 +308,7 @@ void Worker::take_pending() {
   }
   const bool differs = live_ && state_ == WorkerState::Ready && !(*newest_ == *current_);
   const bool rejected_before = !rejected_.is_null() && rejected_["hash"] == newest_->hash;
-  if (differs && !rejected_before && newest_->hash != failed_hash_)
+  if (differs && !rejected_before && newest_->hash != failed_hash_ && newest_->hash != held_hash())
     begin_reload({"edit", false, {}, monotonic_now(), {}});
 }
 

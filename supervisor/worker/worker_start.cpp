@@ -35,11 +35,28 @@ void Worker::on_recovered(Status recovered) {
 
 void Worker::first_content(const Result<Content>& content) {
   if (state_ != WorkerState::Starting) return;
+  if (content && !held_hash().empty()) return start_held_back(*content);
   if (content) return launch("start", "start", *content, false);
   Receipt receipt;
   receipt.operation = "start";
   receipt.reason = content.error().message;
   hooks_.on_start_failed(exit_code_for(content.error().code), receipt);
+}
+
+// The code on disk was passed over by a rollback: what ran then runs again, unless the disk was changed since.
+void Worker::start_held_back(const Content& disk) {
+  newest_ = disk;
+  release_if_changed();
+  if (held_hash().empty()) return launch("start", "start", disk, false);
+  content_.find_kept(log_.last_live()->program_hash, [this, disk](const Result<Content>& kept) {
+    if (state_ != WorkerState::Starting || handover_) return;
+    if (kept) return launch_kept("start", "start", *kept);
+    emit("log",
+         {{"level", "error"},
+          {"message", "the code that was rolled back to is gone, the code on disk runs: " + kept.error().message}});
+    (void)log_.released();
+    launch("start", "start", disk, false);
+  });
 }
 
 void Worker::launch(const std::string& operation, const std::string& cause, Content content, bool kept_code,
@@ -58,6 +75,8 @@ void Worker::launch(const std::string& operation, const std::string& cause, Cont
   plan.receipt.mode = "start";
   plan.receipt.cause = cause;
   plan.receipt.changed = std::move(changed);
+  plan.receipt.code = aim_.code && current_ && !(*aim_.code == *current_);
+  if (aim_.is_rollback()) plan.receipt.restored_generation = aim_.generation;
   plan.began = monotonic_now();
   plan.deadlines.stop = setup_.options->stop_timeout;
   handover_ = std::make_unique<Handover>(loop_, std::move(plan), handover_hooks());
@@ -80,13 +99,14 @@ void Worker::launch_kept(const std::string& operation, const std::string& cause,
 void Worker::search_source() {
   source_sequence_ = 0;
   source_hash_.clear();
-  if (starts_fresh_) return handover_->set_source({});
-  SearchOptions options;
+  if (aim_.puts_aside()) return search_aimed_source();
+  if (starts_fresh_) return pass_over_newest();
+  SearchOptions options = living_snapshots();
   options.before = search_before_;
-  options.adopt = setup_.options->adopt;
   options.max_age = setup_.options->max_snapshot_age;
   options.now = wall_now();
-  store_.search(options, [this, of = handover_->token()](Result<SearchResult> searched) {
+  const bool was_fresh = options.aside.to != 0 && options.aside.after == 0;
+  store_.search(options, [this, was_fresh, of = handover_->token()](Result<SearchResult> searched) {
     RestoreSource source;
     if (searched && searched->found) source = linked_source(*searched->found);
     if (of.expired() || !handover_) return;
@@ -103,6 +123,7 @@ void Worker::search_source() {
       source_hash_ = searched->found->envelope.program_hash;
       return handover_->set_source(std::move(source));
     }
+    if (was_fresh && skipped.empty()) return handover_->set_source({});  // and has saved nothing since
     // Those set aside before are not found any more, but they were this worker's state: never forgotten silently.
     for (const auto& rejected : store_.rejected()) {
       const bool counted = skipped.find(rejected.file) != std::string::npos;
@@ -114,14 +135,25 @@ void Worker::search_source() {
   });
 }
 
+// What the worker may go on from by itself.
+SearchOptions Worker::living_snapshots() const {
+  SearchOptions options;
+  options.adopt = setup_.options->adopt;
+  if (const auto& live = log_.last_live()) options.aside = live->put_aside;
+  return options;
+}
+
 // A large state is read through a second name, which is to go with whoever restores from it.
 RestoreSource Worker::linked_source(const Restorable& found) {
   RestoreSource source = to_source(found);
-  if (!found.file) return source;
-  source.link = std::shared_ptr<void>(nullptr, [this, file = *found.file, alive = std::weak_ptr<void>(alive_)](void*) {
-    if (!alive.expired()) store_.drop_link(file);
-  });
+  if (found.file) source.link = link_guard(*found.file);
   return source;
+}
+
+std::shared_ptr<void> Worker::link_guard(const StateFile& file) {
+  return {nullptr, [this, file, alive = std::weak_ptr<void>(alive_)](void*) {
+            if (!alive.expired()) store_.drop_link(file);
+          }};
 }
 
 void Worker::tell_skipped(const Skipped& snapshot) {

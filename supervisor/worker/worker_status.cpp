@@ -31,7 +31,7 @@ Json Worker::status() const {
                  {"program_hash", current_ ? Json(current_->hash) : Json()},
                  {"watching", !options.no_watch},
                  {"watched", setup_.scope ? Json(setup_.scope->targets()) : Json::array()},
-                 {"held_back", nullptr}};
+                 {"held_back", log_.last_live() ? log_.last_live()->held_back : Json()}};
   status["rejected"] = rejected_;
   if (rejected_at_ && rejected_.is_object()) status["rejected"]["since_s"] = seconds_since(*rejected_at_);
   status["last_reload"] = last_reload_;
