@@ -22,7 +22,7 @@
 namespace zeroth {
 namespace {
 
-constexpr Milliseconds kSayProgressAfter{3'000};
+constexpr Milliseconds kSayProgressAfter{3'500};  // a little behind the wait for a command's hello
 constexpr Milliseconds kLookForSocket{20'000};
 
 // Of zeroth-worker, which lies beside this program.
@@ -151,6 +151,7 @@ tl::expected<void, StartError> Supervisor::open_worker() {
   };
   hooks.on_generation = [this] {
     if (gate_) gate_->on_generation();
+    if (progress_) say_if_slow();
   };
   hooks.on_restart = [this] {
     if (gate_) gate_->reset();
@@ -239,10 +240,7 @@ int Supervisor::run() {
   let_stop_signals_through();
   watch();
   progress_ = std::make_unique<Timer>(loop_);
-  progress_->start(kSayProgressAfter, [this] {
-    if (worker_->state() == WorkerState::Starting)
-      console_->progress("still starting; the program loads or its state is being restored");
-  });
+  say_if_slow();
   keep_socket_ = std::make_unique<Timer>(loop_);
   keep_socket_->start_repeating(kLookForSocket, [this] {
     keep_place();
@@ -252,6 +250,16 @@ int Supervisor::run() {
   worker_->start();
   loop_.run();
   return exit_code_;
+}
+
+// A start is under way.
+void Supervisor::say_if_slow() {
+  progress_->start(kSayProgressAfter, [this] {
+    if (worker_->state() != WorkerState::Starting) return;
+    const std::string awaited = worker_->waits_for();
+    if (awaited.empty()) return console_->progress("still starting; the program loads or its state is being restored");
+    console_->progress("still starting; waiting for " + awaited);
+  });
 }
 
 // Behind the callback that is running now.
@@ -304,12 +312,13 @@ void Supervisor::yield_place(const Error& why) {
 // The runtime folder may be cleared under us (a session that ends): everything in it is made again.
 void Supervisor::restore_socket() {
   struct stat info {};
-  if (::stat(folders_.socket.c_str(), &info) == 0) return;
+  if (::stat(folders_.socket.c_str(), &info) == 0) return worker_->restore_hello_socket();
   control_.reset();
   for (const std::string& folder : {folders_.runtime, folder_of(folders_.socket)}) (void)prepare_private_folder(folder);
   auto control = ControlServer::listen(loop_, folders_.socket, true, make_dispatcher(targets_));
   if (!control) return events_.publish("log", {{"level", "error"}, {"message", control.error().message}});
   control_ = std::move(*control);
+  worker_->restore_hello_socket();
   (void)write_pid_file(record_.pid_file);
   events_.publish(
       "log", {{"level", "warning"}, {"message", "the control socket was gone and is made again: " + folders_.socket}});

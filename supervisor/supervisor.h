@@ -44,6 +44,7 @@ class Supervisor {
   void reload_edited(const Changes& changes);
   void on_signal();
   Status write_record();
+  void say_if_slow();
   void ask_for_place();
   void keep_place();
   void yield_place(const Error& why);

@@ -92,7 +92,14 @@ std::string worker_text(const Json& worker) {
   const Json rejected = member_of(worker, "rejected"), failure = member_of(worker, "last_failure");
   if (rejected.is_object())
     text += field("Rejected", paint("the newest change, " + age(rejected, "since_s") + " ago", Colour::Red));
-  if (failure.is_object()) text += field("Last failure", show(failure, "phase") + ": " + show(failure, "summary"));
+  if (failure.is_object()) {
+    text += field("Last failure", show(failure, "phase") + ": " + show(failure, "summary"));
+    text += field("What to do", show(failure, "hint"));
+  }
+  if (const Json awaited = member_of(worker, "waits_for"); !awaited.is_null()) {
+    const Json next = member_of(worker, "next_start_in_s");
+    text += field("Waits for", show(awaited) + (next.is_null() ? "" : " in " + age(worker, "next_start_in_s")));
+  }
   if (const Json reload = member_of(worker, "last_reload"); reload.is_object()) {
     text += field("Last", clock_time(member_of(reload, "at")) + "  " + receipt_line(reload));
     text.pop_back();

@@ -74,7 +74,7 @@ void Worker::begin_reload(ReloadRequest request) {
   rejection_timer_.stop();
   lost_old_.reset();
   if (!runs) {
-    policy_.reset();
+    down_state_ = state_;
     return launch("reload", request.cause, *newest_, false, request.changed);
   }
   if (live_->mute()) return replace_mute(std::move(request));
@@ -172,6 +172,7 @@ void Worker::on_verdict(const Receipt& original) {
     emit("log", {{"level", "warning"}, {"message", logged.error().message}});
   last_reload_ = json;
   if (ok) {
+    last_failure_ = nullptr;
     if (receipt.operation == "reload") {
       policy_.reset();  // earlier failures were another edition's
       policy_.on_reloaded();
@@ -248,11 +249,12 @@ void Worker::restart_after(const std::shared_ptr<Handover>& finished, HandoverAc
   // An old one that was stopped for its successor did not crash.
   const bool planned =
       !of_new && finished->context().mode == HandoverMode::Recreate && (!ended || ended->failure() == "stopped");
-  const auto go_on = [this, ended, meaning, planned, alive = std::weak_ptr<void>(alive_)] {
+  const auto go_on = [this, ended, meaning, planned, candidate = finished->last_candidate(), alive = std::weak_ptr<void>(alive_)] {
     if (alive.expired()) return;
     if (state_ != WorkerState::Starting) return;  // told to stop meanwhile
-    if (planned) return launch_kept("start", "start", *current_);
-    crashed(ended, meaning);
+    stopped_for_successor_ = planned && current_->copy.empty();
+    if (planned && !stopped_for_successor_) return launch_kept("start", "start", *current_);
+    crashed(stopped_for_successor_ ? candidate : ended, meaning);
   };
   set_state(WorkerState::Starting);
   const bool from_cut = action == HandoverAction::RestartOldFromCut && finished->checkpoint();
