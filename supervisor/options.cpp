@@ -1,5 +1,7 @@
 #include "supervisor/options.h"
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
@@ -9,6 +11,7 @@
 #include "common/exit_codes.h"
 #include "common/text.h"
 #include "supervisor/process/listeners.h"
+#include "supervisor/process/probe.h"
 
 namespace zeroth {
 namespace {
@@ -116,7 +119,7 @@ void add_restarting(CLI::App& app, Options& o, std::string& on_failure) {
   add_duration(app, "--retry-failed", o.retry_failed,
                "how often a failed worker is tried again, 0 for never (default 60s)")
       ->group(group);
-  app.add_option("--on-failure", on_failure, "what giving up means (default retry)")
+  app.add_option("--on-failure", on_failure, "what giving up means (default retry; exit as a systemd unit)")
       ->type_name("retry|exit")
       ->check(CLI::IsMember({"retry", "exit"}))
       ->group(group);
@@ -124,6 +127,12 @@ void add_restarting(CLI::App& app, Options& o, std::string& on_failure) {
   add_duration(app, "--drain-timeout", o.drain_timeout, "time to finish open requests before the cut (default 250ms)")
       ->group(group);
   add_duration(app, "--stop-timeout", o.stop_timeout, "time to stop by itself before it is killed (default 3s)")
+      ->group(group);
+  app.add_option("--health", o.health,
+                 "when a command that does not speak is ready, asked at each start until it is: tcp:PORT, "
+                 "tcp:ADDRESS:PORT, exec:COMMAND (exits with 0), or notify (it sends READY=1 to $NOTIFY_SOCKET, which "
+                 "counts in any case); default: it lives")
+      ->type_name("CHECK")
       ->group(group);
 }
 
@@ -204,6 +213,20 @@ std::string unknown_option(const CLI::App& app, const std::string& word) {
          (meant.empty() ? "" : ", did you mean '" + std::string(meant) + "'?");
 }
 
+Status check_health(const CLI::App& app, const Options& o) {
+  if (app.count("--health") == 0) return {};
+  auto check = parse_health(o.health);
+  if (!check) return fail("--health: " + check.error().message);
+  if (!o.program.empty() || o.protocol)
+    return fail("--health is for commands that do not speak the protocol; the others say themselves when they are ready");
+  for (const std::string& lent : o.listen) {
+    const auto address = parse_listen_address(lent);
+    if (check->kind == HealthCheck::Kind::Tcp && address && address->text == check->address.text)
+      return fail("--health " + o.health + " is lent with --listen: it accepts connections before the command runs");
+  }
+  return {};
+}
+
 Status check_together(const CLI::App& app, Options& o) {
   for (const std::string& assignment : o.env) {
     if (assignment.find('=') == std::string::npos || assignment[0] == '=') {
@@ -214,6 +237,7 @@ Status check_together(const CLI::App& app, Options& o) {
     if (auto parsed = parse_listen_address(address); !parsed) return fail("--listen: " + parsed.error().message);
   }
   if (!o.listen.empty() && o.command.empty()) return fail("--listen is for commands; a Zero program opens no socket");
+  if (Status checked = check_health(app, o); !checked) return checked;
   if (o.program.empty() && o.command.empty()) return fail("no program: give a .zero or .z file, or -- and a command");
   if (!o.program.empty() && !o.command.empty()) return fail("give a program file or a command after --, not both");
   if (o.command.empty() && o.protocol) return fail("--protocol needs a command after --");
@@ -231,6 +255,12 @@ ParsedOptions usage_error(const std::string& message) {
 
 }  // namespace
 
+// As the process of a unit, not somewhere below one. A unit whose worker gave up is to turn red.
+static bool run_by_systemd() {
+  const char* pid = std::getenv("SYSTEMD_EXEC_PID");
+  return pid != nullptr && std::to_string(::getpid()) == pid;
+}
+
 constexpr const char* kDescription =
     "Runs a program and keeps its living state while its code changes, it crashes, or the machine restarts.\n\n"
     "  zeroth-supervise [options] program.zero|program.z\n"
@@ -241,7 +271,7 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
   Options o;
   bool quiet = false, version = false;
   int verbose = 0;
-  std::string on_failure = "retry";
+  std::string on_failure = run_by_systemd() ? "exit" : "retry";
   app.add_flag("--version", version, "print the version");
   add_what_runs(app, o);
   add_watching(app, o);
@@ -301,6 +331,7 @@ Json describe(const Options& o) {
                  {"start-timeout", ms(o.start_timeout)},
                  {"drain-timeout", ms(o.drain_timeout)},
                  {"stop-timeout", ms(o.stop_timeout)},
+                 {"health", o.health},
                  {"state-dir", o.state_dir},
                  {"runtime-dir", o.runtime_dir},
                  {"pid-file", o.pid_file},

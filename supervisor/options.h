@@ -45,6 +45,7 @@ struct Options {
   Milliseconds start_timeout{60'000};
   Milliseconds drain_timeout{250};
   Milliseconds stop_timeout{3'000};
+  std::string health;  // when a command that does not speak is ready, as parse_health() reads it; "" = by its age
 
   std::string state_dir;
   std::string runtime_dir;

@@ -87,6 +87,7 @@ void Place::keep() {
   timer_.start_repeating(kLookAfter, [this] {
     look();
     keep_socket();
+    hooks_.on_look();
   });
 }
 

@@ -17,7 +17,7 @@
 namespace zeroth {
 namespace {
 
-constexpr Milliseconds kSayProgressAfter{3'000};
+constexpr Milliseconds kSayProgressAfter{3'500};  // a little behind the wait for a command's hello
 
 // Of zeroth-worker, which lies beside this program.
 std::string sibling(const std::string& name) {
@@ -122,7 +122,10 @@ tl::expected<void, StartError> Supervisor::open_worker() {
     std::fputs(told.c_str(), stderr);
     end(exit_code);
   };
-  hooks.on_generation = [this] { watch_->on_generation(); };
+  hooks.on_generation = [this] {
+    watch_->on_generation();
+    if (progress_) say_if_slow();
+  };
   hooks.on_restart = [this] { watch_->on_restart(); };
   hooks.on_gave_up = [this] {
     if (options_.exit_on_failure) end(kExitFailed);
@@ -146,6 +149,7 @@ tl::expected<void, StartError> Supervisor::open_control() {
     log_->reopen();
     (void)make_folders(place_->folders().state + "/" + worker_->name() + "/own");
   };
+  hooks.on_look = [this] { worker_->restore_hello_socket(); };
   hooks.lost = [this](const StartError& taken) {
     std::fprintf(stderr, "zeroth-supervise: %s\n", taken.message.c_str());
     watch_->stop();
@@ -176,15 +180,22 @@ int Supervisor::run() {
   let_stop_signals_through();
   watch_->start();
   progress_ = std::make_unique<Timer>(loop_);
-  progress_->start(kSayProgressAfter, [this] {
-    if (worker_->state() == WorkerState::Starting)
-      console_->progress("still starting; the program loads or its state is being restored");
-  });
+  say_if_slow();
   place_->keep();
   events_.publish("supervisor", {{"state", "started"}, {"pid", ::getpid()}, {"program", place_->identity().key}});
   worker_->start();
   loop_.run();
   return exit_code_;
+}
+
+// A start is under way.
+void Supervisor::say_if_slow() {
+  progress_->start(kSayProgressAfter, [this] {
+    if (worker_->state() != WorkerState::Starting) return;
+    const std::string awaited = worker_->waits_for();
+    if (awaited.empty()) return console_->progress("still starting; the program loads or its state is being restored");
+    console_->progress("still starting; waiting for " + awaited);
+  });
 }
 
 void Supervisor::on_signal() {

@@ -37,6 +37,7 @@ class Supervisor {
   void say(std::string_view level, const std::string& message);
   void reload_edited(const Changes& changes);
   void on_signal();
+  void say_if_slow();
   void shutdown(bool insist, Worker::Reply reply);
   void end(int exit_code);
   Json status() const;

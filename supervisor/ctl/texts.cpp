@@ -97,7 +97,14 @@ std::string worker_text(const Json& worker) {
                                    ": rolled back to generation " + show(held, "generation") +
                                    "; another edit or restart --release ends it");
   }
-  if (failure.is_object()) text += field("Last failure", show(failure, "phase") + ": " + show(failure, "summary"));
+  if (failure.is_object()) {
+    text += field("Last failure", show(failure, "phase") + ": " + show(failure, "summary"));
+    text += field("What to do", show(failure, "hint"));
+  }
+  if (const Json awaited = member_of(worker, "waits_for"); !awaited.is_null()) {
+    const Json next = member_of(worker, "next_start_in_s");
+    text += field("Waits for", show(awaited) + (next.is_null() ? "" : " in " + age(worker, "next_start_in_s")));
+  }
   if (const Json reload = member_of(worker, "last_reload"); reload.is_object()) {
     text += field("Last", clock_time(member_of(reload, "at")) + "  " + receipt_line(reload));
     text.pop_back();

@@ -66,6 +66,7 @@ std::vector<std::string> Generation::environment() const {
   for (char** entry = environ; *entry != nullptr; ++entry) {
     if (!is_hidden(*entry)) all.emplace_back(*entry);
   }
+  if (readiness_ && !readiness_->notify_address().empty()) set(all, "NOTIFY_SOCKET", readiness_->notify_address());
   for (const std::string& own : plan_.env) set(all, own.substr(0, own.find('=')), own.substr(own.find('=') + 1));
   set(all, env::kWorker, plan_.worker);
   set(all, env::kGeneration, std::to_string(plan_.number));
@@ -93,8 +94,15 @@ Status Generation::spawn() {
     await_loaded();
     return {};
   }
+  const auto cannot = [this](const Error& error) {
+    gone_ = true;
+    failure_ = error.message;
+    spawn_error_ = error.code;
+    return zeroth::fail(error);
+  };
+  if (Status prepared = prepare_readiness(); !prepared) return cannot(prepared.error());
   int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return zeroth::fail(last_error("socketpair"));
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return cannot(last_error("socketpair"));
   UniqueFd ours(ends[0]);
   const UniqueFd theirs(ends[1]);
   SpawnRequest request;
@@ -110,15 +118,11 @@ Status Generation::spawn() {
   hooks.on_exit = [this](const ExitInfo& info) { on_exit(info); };
   spawned_at_ = monotonic_now();
   auto child = Child::start(loop_, request, std::move(hooks));
-  if (!child) {
-    gone_ = true;
-    failure_ = child.error().message;
-    spawn_error_ = child.error().code;
-    return zeroth::fail(child.error());
-  }
+  if (!child) return cannot(child.error());
   child_ = std::move(*child);
   open_channel(std::move(ours));
-  if (plan_.mute_after) {
+  if (readiness_) {
+    readiness_->begin({plan_.worker, plan_.number, child_->pid()});
     start_timer_.start(*plan_.mute_after, [this] { on_no_hello(); });
   } else {
     await_loaded();
@@ -144,6 +148,7 @@ bool Generation::take_channel(const std::string& key, UniqueFd& connection) {
     if (!send_with_descriptor(connection.get(), line, lent)) return false;
   }
   open_channel(std::move(connection));
+  if (mute_ && !go_answered_) channel_->pause();
   return true;
 }
 
@@ -153,8 +158,39 @@ void Generation::await_loaded() {
   });
 }
 
+Status Generation::prepare_readiness() {
+  if (!plan_.mute_after) return {};
+  Readiness::Hooks hooks;
+  hooks.on_ready = [this] {
+    told_ready_ = true;
+    settle();
+  };
+  hooks.on_status = [this](const std::string& status) {
+    if (hello_) return;
+    if (!beat_) beat_.emplace();
+    beat_->status = status;
+  };
+  auto readiness = Readiness::prepare(loop_, plan_.health, plan_.worker_dir, std::move(hooks));
+  if (!readiness) return zeroth::fail(std::move(readiness.error()));
+  readiness_ = std::move(*readiness);
+  return {};
+}
+
 void Generation::on_no_hello() {
+  if (!plan_.health) return settle();
+  const auto left = std::chrono::ceil<Milliseconds>(spawned_at_ + plan_.start_timeout - monotonic_now());
+  start_timer_.start(std::max(left, Milliseconds(0)), [this] {
+    fail("not ready within " + human_duration(plan_.start_timeout) + ": " + readiness_->waits_for());
+  });
+  readiness_->ask({environment(), plan_.cwd});
+}
+
+// It is taken as one that does not speak. Should it after all, that is heard when it is live.
+void Generation::settle() {
+  start_timer_.stop();
+  readiness_->stop();
   mute_ = said_loaded_ = said_ready_ = true;
+  channel_->pause();
   const auto call = hooks_.on_loaded;
   if (call) call();
 }
@@ -164,6 +200,7 @@ void Generation::on_hello(const Event& event) {
   auto hello = parse_hello(event.data);
   if (!hello) return fail(hello.error().message);
   hello_ = std::move(*hello);
+  if (readiness_) readiness_->stop();
   if (!mute_) return await_loaded();
   mute_ = said_loaded_ = said_ready_ = false;
   live_since_.reset();
@@ -183,6 +220,7 @@ void Generation::fail(const std::string& reason) {
   if (gone_ || !failure_.empty()) return;
   failure_ = reason;
   start_timer_.stop();
+  if (readiness_) readiness_->stop();
   const auto call = hooks_.on_failed;
   if (call) call(reason);
 }
@@ -256,6 +294,7 @@ void Generation::on_exit(const ExitInfo& info) {
   gone_ = true;
   start_timer_.stop();
   stop_timer_.stop();
+  readiness_.reset();
   if (!early_stderr_.empty()) {
     auto parsed = parse_json(early_stderr_, {.members = 100'000});
     if (parsed && parsed->value.is_array()) {
@@ -282,8 +321,16 @@ void Generation::restore(const RestoreHead& head, std::string_view state, Millis
 }
 
 void Generation::go(Answer on_answer) {
-  live_since_ = monotonic_now();
-  if (mute_) return answer_for_mute(std::move(on_answer));
+  live_since_ = mute_ && !told_ready_ ? spawned_at_ : monotonic_now();
+  if (mute_) {
+    return answer_for_mute([this, on_answer = std::move(on_answer)](const auto& outcome, std::string_view text) {
+      const std::weak_ptr<bool> alive = alive_;
+      on_answer(outcome, text);
+      if (alive.expired()) return;
+      go_answered_ = true;
+      channel_->resume();
+    });
+  }
   channel_->request("go", Json::object(), kGoDeadline, std::move(on_answer));
 }
 
@@ -298,6 +345,7 @@ void Generation::respond(std::string line) {
 
 void Generation::stop(Milliseconds deadline) {
   if (gone_) return;
+  if (readiness_) readiness_->stop();
   if (failure_.empty()) failure_ = "stopped";
   const bool asked = !mute_ && (hello_ || !plan_.mute_after);
   if (asked)

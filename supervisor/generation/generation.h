@@ -13,6 +13,7 @@
 #include "common/clock.h"
 #include "common/loop/loop.h"
 #include "common/worker_protocol.h"
+#include "supervisor/generation/readiness.h"
 #include "supervisor/generation/worker_channel.h"
 #include "supervisor/process/child.h"
 
@@ -40,6 +41,8 @@ struct GenerationPlan {
   // Without a hello within this time it is taken as a program that does not speak: live, but without state. nullopt: it
   // must speak, within start_timeout.
   std::optional<Milliseconds> mute_after;
+  // Of one that does not speak: ready when this succeeds, within start_timeout. nullopt: having lived so long is enough.
+  std::optional<HealthCheck> health;
 };
 
 class Generation {
@@ -68,9 +71,15 @@ class Generation {
   std::uint64_t number() const { return plan_.number; }
   const GenerationPlan& plan() const { return plan_; }
   pid_t pid() const { return child_ ? child_->pid() : 0; }
+  // Is it this one's process, or one that asks about it?
+  bool owns(pid_t pid) const { return !gone_ && (this->pid() == pid || (readiness_ && readiness_->owns(pid))); }
+  // What is still to happen before it counts as ready; "" if that is up to the program alone.
+  std::string waits_for() const { return readiness_ ? readiness_->waits_for() : ""; }
   bool gone() const { return gone_; }
   // It has not said hello: restore and go are answered for it, everything else is refused, stop is a signal.
   bool mute() const { return mute_; }
+  // It has said hello.
+  bool spoke() const { return hello_.has_value(); }
   // Takes a connection as its channel, in which this generation's hello waits to be read. Refused (false, the
   // connection is left alone) if the key is another's or a hello was said before.
   bool take_channel(const std::string& key, UniqueFd& connection);
@@ -86,6 +95,7 @@ class Generation {
   const std::optional<Beat>& beat() const { return beat_; }
   MonotonicTime spawned_at() const { return spawned_at_; }
   std::optional<MonotonicTime> last_beat_at() const { return last_beat_at_; }
+  // Of one that is taken as ready because it lived for a while: its start.
   std::optional<MonotonicTime> live_since() const { return live_since_; }
 
   using Answer = WorkerChannel::Answer;
@@ -104,7 +114,9 @@ class Generation {
   void on_event(const Event& event);
   void open_channel(UniqueFd fd);
   void on_hello(const Event& event);
+  Status prepare_readiness();
   void on_no_hello();
+  void settle();
   void await_loaded();
   void answer_for_mute(Answer on_answer);
   void on_request(const Request& request);
@@ -123,7 +135,10 @@ class Generation {
   MonotonicTime spawned_at_{};
   std::optional<MonotonicTime> last_beat_at_, live_since_;
   std::optional<Hello> hello_;
+  std::unique_ptr<Readiness> readiness_;  // of one that need not speak
   bool mute_ = false;
+  bool told_ready_ = false;   // by itself or by its check
+  bool go_answered_ = false;
   bool said_loaded_ = false;
   bool said_ready_ = false;
   Loaded loaded_;

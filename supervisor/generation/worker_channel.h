@@ -45,6 +45,12 @@ class WorkerChannel {
   // Answers a request of the worker.
   void respond(std::string line) { send(std::move(line)); }
 
+  // What comes in between is read later.
+  void pause() { stream_.pause(); }
+  void resume() {
+    if (!ended_) stream_.resume();
+  }
+
   bool ended() const { return ended_; }
 
  private:

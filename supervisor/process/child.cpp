@@ -15,6 +15,16 @@
 namespace zeroth {
 namespace {
 
+// Exit codes by which shells and their kind tell of the commands they ran.
+constexpr int kNotExecutable = 126;
+constexpr int kNotFound = 127;
+constexpr int kSignalled = 128;  // and the signal's number
+
+std::string signal_name(int signal) {
+  const char* name = ::sigabbrev_np(signal);
+  return name != nullptr ? std::string("SIG") + name : "signal " + std::to_string(signal);
+}
+
 constexpr int kKillWaitMs = 1000;  // a killed process that is longer in the kernel is left to the reaper of orphans
 
 std::chrono::microseconds to_duration(const timeval& time) {
@@ -24,10 +34,12 @@ std::chrono::microseconds to_duration(const timeval& time) {
 }  // namespace
 
 std::string exit_meaning(std::optional<int> code, int signal, bool core) {
-  if (code) return "exited with code " + std::to_string(*code);
-  const char* name = ::sigabbrev_np(signal);
-  const std::string shown = name != nullptr ? std::string("SIG") + name : "signal " + std::to_string(signal);
-  return "killed by " + shown + (core ? " (core dumped)" : "");
+  if (!code) return "killed by " + signal_name(signal) + (core ? " (core dumped)" : "");
+  const std::string plain = "exited with code " + std::to_string(*code);
+  if (*code == kNotExecutable) return plain + " (of a shell: a command that cannot be executed)";
+  if (*code == kNotFound) return plain + " (of a shell: a command that was not found)";
+  const bool of_signal = *code > kSignalled && ::sigabbrev_np(*code - kSignalled) != nullptr;
+  return of_signal ? plain + " (of a shell: a command killed by " + signal_name(*code - kSignalled) + ")" : plain;
 }
 
 Result<std::unique_ptr<Child>> Child::start(Loop& loop, const SpawnRequest& request, Hooks hooks) {

@@ -74,7 +74,7 @@ class Child {
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
-// "killed by SIGKILL", "exited with code 3".
+// "killed by SIGKILL", "exited with code 3", "exited with code 127 (of a shell: a command that was not found)".
 std::string exit_meaning(std::optional<int> code, int signal, bool core);
 
 }  // namespace zeroth

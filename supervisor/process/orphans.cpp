@@ -65,6 +65,8 @@ std::optional<std::string_view> variable(std::string_view environ, std::string_v
   return std::nullopt;
 }
 
+}  // namespace
+
 bool belongs_to(pid_t pid, const RetiredGeneration& retired) {
   const auto environ = read_file("/proc/" + std::to_string(pid) + "/environ", 4 << 20);
   if (environ) {
@@ -75,8 +77,6 @@ bool belongs_to(pid_t pid, const RetiredGeneration& retired) {
   const auto stat = read_proc_stat(pid);
   return stat && retired.session > 0 && stat->session == retired.session;
 }
-
-}  // namespace
 
 Orphans::Orphans(Loop& loop, std::function<bool(pid_t)> is_child)
     : is_child_(std::move(is_child)), on_child_end_(loop, SIGCHLD, [this] { reap(); }), retry_(loop), hunting_(loop) {}

@@ -15,12 +15,15 @@
 
 namespace zeroth {
 
-// One generation that is over.
+// One generation, over or not.
 struct RetiredGeneration {
   std::string worker;
   std::uint64_t generation = 0;
   pid_t session = 0;  // the session its process led (its pid); 0 = none
 };
+
+// By ZEROTH_WORKER and ZEROTH_GENERATION in its environment or, without these, by session.
+bool belongs_to(pid_t pid, const RetiredGeneration& generation);
 
 class Orphans {
  public:

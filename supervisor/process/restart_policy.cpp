@@ -28,8 +28,10 @@ void RestartPolicy::reset() {
 
 Decision RestartPolicy::on_end(const WorkerEnd& end) {
   using Action = Decision::Action;
-  if (end.kind == ExitKind::Finished && options_.mode != RestartMode::Always)
+  if (end.kind == ExitKind::Finished && options_.mode != RestartMode::Always) {
+    failures_ = 0;
     return {Action::Finished, std::nullopt, "exited with code 0"};
+  }
   if (options_.mode == RestartMode::Never) return {Action::Failed, std::nullopt, "it is never restarted"};
 
   const bool failure = !end.was_ready || end.lived < options_.min_uptime;
@@ -37,23 +39,22 @@ Decision RestartPolicy::on_end(const WorkerEnd& end) {
   if (end.was_ready && end.lived >= kSteady) restarts_ = 0;
   if (end.kind != ExitKind::Finished) crashes_.push_back(end.now);
   if (!failure) on_trial_ = false;
-  if (trial_failed(end)) {
-    on_trial_ = false;
-    return {Action::RollBack, Milliseconds(0), "the new code failed twice"};
-  }
+  const bool twice = trial_failed(end);
+  if (twice) on_trial_ = false;
+  if (twice && end.can_roll_back) return {Action::RollBack, Milliseconds(0), "the new code failed twice"};
   if (gave_up(end.now)) {
     const auto again = options_.retry_failed > Milliseconds(0) ? std::optional(options_.retry_failed) : std::nullopt;
     const bool row = failures_ >= options_.max_failures;
     return {Action::Failed, again,
-            row ? std::to_string(failures_) + " failures in a row"
+            row ? std::to_string(failures_) + (failures_ == 1 ? " failure" : " failures in a row")
                 : std::to_string(crashes_.size()) + " crashes in ten minutes"};
   }
-  return {Action::Restart, next_delay(), ""};
+  return {Action::Restart, next_delay(), twice ? "the new code failed twice, but the code before it is not kept" : ""};
 }
 
 bool RestartPolicy::trial_failed(const WorkerEnd& end) {
   if (!on_trial_ || end.kind == ExitKind::KilledByHand) return false;
-  return ++trial_failures_ >= 2 && end.can_roll_back;
+  return ++trial_failures_ >= 2;
 }
 
 bool RestartPolicy::gave_up(MonotonicTime now) {

@@ -33,7 +33,7 @@ struct WorkerEnd {
   bool was_ready = false;
   Milliseconds lived{0};  // since it went live; counts only if it was ready
   MonotonicTime now;
-  bool can_roll_back = true;  // there is code to go back to
+  bool can_roll_back = true;  // there is code to go back to; a command's is not kept
 };
 
 struct Decision {
@@ -45,7 +45,7 @@ struct Decision {
   };
   Action action = Action::Restart;
   std::optional<Milliseconds> after;
-  std::string reason;  // for Failed and RollBack: why, in words
+  std::string reason;  // why, in words; of Restart: why not rolled back, or ""
 };
 
 class RestartPolicy {
@@ -58,7 +58,8 @@ class RestartPolicy {
   // New code went live by a reload: its first failure restarts it, its second rolls it back. A life of min_uptime
   // ends that trial.
   void on_reloaded();
-  // An edit, `reload` or `restart`, and the new code has said hello: forget the failures.
+  // After an edit, `reload` or `restart` the new code has said hello (one that does not speak: is live): forget the
+  // failures.
   void reset();
 
   int failures() const { return failures_; }

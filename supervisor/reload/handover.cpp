@@ -88,7 +88,7 @@ void Handover::mark(std::optional<double>& step) {
 
 void Handover::spawn_candidate() {
   candidate_ = last_candidate_ = hooks_.make_candidate();
-  restored_ = said_ready_ = loaded_ = false;
+  restoring_ = restored_ = said_ready_ = loaded_ = false;
   receipt_.to = candidate_->number();
   mark_ = monotonic_now();
   Generation::Hooks hooks;
@@ -228,6 +228,7 @@ void Handover::restore() {
   const bool not_the_cut = context_.mode == HandoverMode::Start || context_.commit_first;
   if (not_the_cut && source_->sequence != 0) receipt_.age_s = source_->age_s;
   if (not_the_cut) receipt_.iteration.reset();
+  restoring_ = true;
   candidate_->restore(
       head, source_->state, HandoverDeadlines::for_state(source_->bytes),
       [this, alive = std::weak_ptr<bool>(alive_), of = candidate_.get()](const auto& outcome, std::string_view) {
@@ -239,8 +240,10 @@ void Handover::on_restored(const tl::expected<Json, Refusal>& outcome) {
   if (!outcome) {
     state_refused_ = outcome.error().code != ErrorCode::Timeout && outcome.error().code != ErrorCode::Unavailable;
     if (outcome.error().code == ErrorCode::Unavailable) return;  // its end is reported with more
+    if (state_refused_) restoring_ = false;
     return candidate_failed("restore: " + outcome.error().message);
   }
+  restoring_ = false;
   auto summary = parse_restore_summary(*outcome);
   if (!summary) return candidate_failed(summary.error().message);
   receipt_.restored = std::move(*summary);

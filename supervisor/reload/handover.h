@@ -100,6 +100,8 @@ class Handover {
   const Receipt& receipt() const { return receipt_; }
   // Why the candidate did not make it: the worker refused the state itself (not: died, late).
   bool state_refused() const { return state_refused_; }
+  // The last candidate was sent its state and ended, or was late, without an answer.
+  bool lost_in_restore() const { return restoring_; }
   // It got as far as saying loaded.
   bool loaded() const { return loaded_; }
 
@@ -135,6 +137,7 @@ class Handover {
   ReplaceSource replace_;
   std::optional<RestoreSource> source_;
   bool restore_waits_ = false;
+  bool restoring_ = false;
   bool restored_ = false;
   bool said_ready_ = false;
   bool state_refused_ = false;

@@ -76,6 +76,22 @@ std::string why_recreate(const Json& receipt) {
   return text_of(receipt, "mode") != "recreate" || reason.empty() ? "" : " (" + reason + ")";
 }
 
+// Of a crash: from what it goes on, and when; or what is waited for.
+std::string what_follows(const Json& crash, const std::string& next) {
+  if (next == "finished") return "waiting for a save";
+  const auto wait = Milliseconds(field_or<std::int64_t>(crash, "restart_in_ms", 0));
+  const std::string reason = text_of(crash, "reason");
+  if (next == "failed") return (reason.empty() ? "" : reason + "; ") + text_of(crash, "hint");
+  const Json* snapshot = find_member(crash, "snapshot");
+  const bool kept = snapshot != nullptr && snapshot->is_object();
+  std::string text = next == "rolled back" ? "back to the code before" : kept ? "going on" : "starting again";
+  if (kept)
+    text += " from snapshot " + number_of(*snapshot, "sequence") + " (" +
+            seconds_text(field_or<double>(*snapshot, "age_s", 0)) + " old)";
+  text += wait.count() > 0 ? " in " + human_duration(wait) : kept ? "" : " at once";
+  return text + (reason.empty() ? "" : "; " + reason);
+}
+
 }  // namespace
 
 Console::Console(Loop& loop, const Options& options, Names names, EventHub& events)
@@ -204,9 +220,11 @@ void Console::on_rejected(const Json& receipt) {
   std::string line =
       time_of_day() + "  " +
       paint(kRed, "generation " + number_of(receipt, "to") + " " + (verdict.empty() ? "failed" : verdict));
-  if (!from.empty() && (verdict == "rejected" || verdict == "abandoned")) line += ", " + from + " goes on";
+  const bool ran_on = text_of(receipt, "mode") == "overlap";  // else it was stopped before
+  if (ran_on && (verdict == "rejected" || verdict == "abandoned")) line += ", " + from + " goes on";
   const Json* diagnostics = find_member(receipt, "diagnostics");
   const bool shown = diagnostics != nullptr && !diagnostics->empty();
+  if (!shown && number_of(receipt, "to") == crashed_) return;  // told already
   if (!shown && !text_of(receipt, "reason").empty()) line += ": " + text_of(receipt, "reason");
   say(line);
   if (shown) err_.write(render_reported(*diagnostics));
@@ -214,22 +232,9 @@ void Console::on_rejected(const Json& receipt) {
 
 void Console::on_crash(const Json& crash) {
   const std::string next = text_of(crash, "next");
-  const std::string generation = number_of(crash, "generation");
-  std::string line =
-      time_of_day() + "  " +
-      paint(next == "finished" ? kYellow : kRed, "generation " + generation + " " + text_of(crash, "meaning"));
-  const Json* snapshot = find_member(crash, "snapshot");
-  if (next == "finished") {
-    line += "; waiting for a save";
-  } else if (next == "failed") {
-    line += "; giving up: " + text_of(crash, "reason");
-  } else if (snapshot != nullptr && snapshot->is_object()) {
-    line += "; going on from snapshot " + number_of(*snapshot, "sequence") + " (" +
-            seconds_text(field_or<double>(*snapshot, "age_s", 0)) + " old)";
-    const auto wait = field_or<std::int64_t>(crash, "restart_in_ms", 0);
-    if (wait > 0) line += " in " + human_duration(Milliseconds(wait));
-  }
-  say(line);
+  crashed_ = number_of(crash, "generation");
+  const std::string line = "generation " + crashed_ + " " + text_of(crash, "meaning");
+  say(time_of_day() + "  " + paint(next == "finished" ? kYellow : kRed, line) + "; " + what_follows(crash, next));
   for (const std::string& text : field_or<std::vector<std::string>>(crash, "log_tail", {})) say("  " + text);
 }
 

@@ -46,6 +46,7 @@ class Console {
   bool colour_;
   bool utf8_;
   bool started_ = false;
+  std::string crashed_;  // generation whose end was told last
 };
 
 }  // namespace zeroth

@@ -1,5 +1,7 @@
 #include "supervisor/worker/launch_plan.h"
 
+#include <algorithm>
+
 #include "supervisor/generation/hello_socket.h"
 #include "supervisor/process/alive_lock.h"
 #include "supervisor/process/emergency_files.h"
@@ -46,6 +48,11 @@ GenerationPlan launch_plan(const Worker::Setup& setup, std::uint64_t number, con
   plan.start_timeout = options.start_timeout;
   if (!plan.built_in && !options.protocol && !known_to_speak.value_or(false)) {
     plan.mute_after = known_to_speak ? kSettled : kSaysHello;
+    if (auto health = parse_health(options.health); !options.health.empty() && health) {
+      // What is known not to speak is asked at once; the time for a hello leaves some for the question.
+      plan.mute_after = known_to_speak ? Milliseconds(0) : std::min(kSaysHello, options.start_timeout / 2);
+      plan.health = std::move(*health);
+    }
   }
   return plan;
 }

@@ -100,6 +100,7 @@ void Worker::emit(std::string_view type, Json data) const {
 void Worker::set_state(WorkerState state) {
   if (state_ == state) return;
   state_ = state;
+  if (state != WorkerState::Backoff && state != WorkerState::Failed) next_try_.reset();
   if (state == WorkerState::Starting || state == WorkerState::Reloading) router_.queue();
   const bool unreachable =
       state != WorkerState::Ready && state != WorkerState::Starting && state != WorkerState::Reloading;
@@ -231,6 +232,8 @@ void Worker::on_go(const std::shared_ptr<Generation>& generation, const Receipt&
 
 void Worker::on_go_answered() {
   search_before_ = kMaxSequence + 1;
+  suspect_ = 0;
+  stopped_for_successor_ = false;
   const bool restored = handover_->receipt().snapshot != 0;
   const bool stopping = state_ == WorkerState::Stopping;  // asked for since go: the stop path follows
   if (!stopping) {
@@ -291,7 +294,7 @@ Generation::Hooks Worker::live_hooks(const std::shared_ptr<Generation>& generati
 
 bool Worker::owns(pid_t pid) const {
   const auto is = [pid](const std::shared_ptr<Generation>& generation) {
-    return generation && !generation->gone() && generation->pid() == pid;
+    return generation && generation->owns(pid);
   };
   if (is(live_) || sidecar_.owns(pid)) return true;
   if (handover_ && is(handover_->candidate())) return true;

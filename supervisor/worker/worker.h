@@ -131,6 +131,10 @@ class Worker {
   const GenerationLog& generations() const { return log_; }
   OutputLog& output() { return output_; }
   Json status() const;
+  // What the next step depends on, for people: "tcp:8080 (Connection refused)", "a save"; "" if it is nothing to be told.
+  std::string waits_for() const;
+  // The runtime folder may be cleared under us: worker.sock is made again if it is gone.
+  void restore_hello_socket();
 
  private:
   void on_recovered(Status recovered);
@@ -204,7 +208,12 @@ class Worker {
   Generation::Hooks live_hooks(const std::shared_ptr<Generation>& generation);
   void on_live_end();
   void crashed(const std::shared_ptr<Generation>& ended, const std::string& meaning);
+  Json crash_json(const std::string& meaning) const;
   void follow(const Decision& decision, const std::string& meaning);
+  void give_up(Json crash, const char* phase, const std::string& reason, const std::string& hint);
+  void restart_later(Milliseconds after);
+  bool set_aside_snapshot(const Handover& attempt);
+  bool go_on_after_refused_edit(const Handover& attempt);
   void unhealthy();
   void finish_stop(const FinalStop::Outcome& outcome);
   void go_on_after_refused_stop();
@@ -251,11 +260,13 @@ class Worker {
   std::uint64_t passed_over_told_ = 0;  // snapshot that --fresh passed over, once said
   std::optional<std::uint64_t> iteration_before_aim_;
   std::string passed_over_;  // hash of the disk's content when a rollback to other code began
-  WorkerState state_before_aim_ = WorkerState::Starting;
   bool first_start_ = true;
   bool starts_fresh_ = false;
   bool second_try_ = false;
   std::optional<ReloadRequest> replacing_;  // a mute one is being stopped for this
+  bool stopped_for_successor_ = false;      // the one before ran; its code is not kept
+  WorkerState down_state_ = WorkerState::Failed;  // when a start was asked for and nobody was live
+  std::optional<MonotonicTime> next_try_;         // of `backoff` and `failed`
   std::shared_ptr<Generation> spoke_late_;  // to be the next candidate
   std::string own_port_;                    // "python3 opens port 3000 itself"; "" if none is known
   std::string failed_hash_;  // content that did not make it: not tried again until it changes or somebody asks
@@ -267,6 +278,7 @@ class Worker {
   std::uint64_t search_before_ = kMaxSequence + 1;
   std::string source_hash_;  // program that wrote the snapshot being restored
   std::uint64_t source_sequence_ = 0;
+  std::uint64_t suspect_ = 0;  // snapshot that the code that wrote it has failed on once
   std::vector<Reply> replies_;          // wait for the verdict under way
   std::vector<ReloadRequest> pending_;  // wait for the hand-over to end
 

@@ -281,12 +281,12 @@ void Worker::finish_aim(Receipt& receipt) {
 
 // Nobody was live, and nobody is: as if nothing had been asked.
 void Worker::on_aimed_start_failed(const Handover& attempt) {
-  const bool had_ended = state_before_aim_ == WorkerState::Finished || state_before_aim_ == WorkerState::Failed;
+  const bool had_ended = down_state_ == WorkerState::Finished || down_state_ == WorkerState::Failed;
   if (!had_ended) return crashed(attempt.last_candidate(), attempt.receipt().reason);
-  set_state(state_before_aim_);
+  set_state(down_state_);
   const Milliseconds retry = setup_.options->retry_failed;
-  if (state_before_aim_ == WorkerState::Failed && retry.count() > 0)
-    restart_timer_.start(retry, [this] { launch_kept("crash-restart", "crash", *current_); });
+  if (down_state_ == WorkerState::Failed && retry.count() > 0)
+    restart_later(retry);
   take_pending();
 }
 

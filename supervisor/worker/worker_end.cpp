@@ -11,6 +11,7 @@ namespace zeroth {
 namespace {
 
 constexpr std::size_t kCrashLines = 20;  // of output shown with a crash
+constexpr const char* kEditHint = "edit the program, or zerothctl restart";
 
 ExitKind kind_of(const ExitInfo& exit) {
   if (exit.code == 0) return ExitKind::Finished;
@@ -73,16 +74,29 @@ void Worker::crashed(const std::shared_ptr<Generation>& ended, const std::string
     end.was_ready = ended->live_since().has_value();
     if (end.was_ready) end.lived = std::chrono::duration_cast<Milliseconds>(end.now - *ended->live_since());
   }
+  const bool of_its_own = end.kind == ExitKind::Crashed;
+  if (std::exchange(stopped_for_successor_, false) && of_its_own && setup_.options->restart != RestartOn::Never) {
+    return give_up(crash_json(meaning), "runtime", "the code before it is not kept, so nothing runs", kEditHint);
+  }
   follow(policy_.on_end(end), meaning);
 }
 
-void Worker::follow(const Decision& decision, const std::string& meaning) {
+// What the event `crash` tells but for what follows.
+Json Worker::crash_json(const std::string& meaning) const {
   Json crash = last_exit_.is_null() ? Json{{"meaning", meaning}} : last_exit_;
   crash["iteration"] = last_iteration_ ? Json(*last_iteration_) : Json();
   const auto& newest = store_.newest();
-  crash["snapshot"] = newest ? Json{{"sequence", newest->sequence},
-                                    {"age_s", std::chrono::duration<double>(wall_now() - newest->created_at).count()}}
-                             : Json();
+  crash["snapshot"] = newest && !starts_fresh_
+                          ? Json{{"sequence", newest->sequence},
+                                 {"age_s", std::chrono::duration<double>(wall_now() - newest->created_at).count()}}
+                          : Json();
+  crash["restart_in_ms"] = nullptr;
+  return crash;
+}
+
+void Worker::follow(const Decision& decision, const std::string& meaning) {
+  Json crash = crash_json(meaning);
+  crash["reason"] = decision.reason;
   crash["restart_in_ms"] = decision.after ? Json(decision.after->count()) : Json();
   switch (decision.action) {
     case Decision::Action::Finished:
@@ -92,24 +106,17 @@ void Worker::follow(const Decision& decision, const std::string& meaning) {
       set_state(WorkerState::Finished);
       return take_pending();
     case Decision::Action::Failed:
-      crash["next"] = "failed";
-      crash["reason"] = decision.reason;
-      last_failure_ = {{"occurred_at", rfc3339(wall_now())},
-                       {"phase", "runtime"},
-                       {"summary", decision.reason.empty() ? meaning : decision.reason},
-                       {"log_excerpt", crash.value("log_tail", Json::array())},
-                       {"hint", "edit the program, or zerothctl restart"}};
-      emit("crash", crash);
-      checkpointer_.fail_waiting("the worker has failed");
-      set_state(WorkerState::Failed);
-      if (decision.after)
-        restart_timer_.start(*decision.after, [this] { launch_kept("crash-restart", "crash", *current_); });
-      hooks_.on_gave_up();
-      return take_pending();
+      return give_up(std::move(crash), "runtime", "giving up: " + decision.reason, kEditHint);
     case Decision::Action::RollBack:
       crash["next"] = "rolled back";
       emit("crash", crash);
       ++restarts_;
+      // Until the next edit: the same content saved again is no reason to try it again.
+      rejected_ = {{"hash", current_->hash},
+                   {"at", rfc3339(wall_now())},
+                   {"diagnostics", Json::array()},
+                   {"reason", "rolled back: " + decision.reason}};
+      rejected_at_ = monotonic_now();
       return launch_kept("rollback", "rollback", *previous_);
     case Decision::Action::Restart:
       break;
@@ -120,7 +127,33 @@ void Worker::follow(const Decision& decision, const std::string& meaning) {
   const Milliseconds after = decision.after.value_or(Milliseconds(0));
   if (after.count() == 0) return launch_kept("crash-restart", "crash", *current_);
   set_state(WorkerState::Backoff);
+  restart_later(after);
+  take_pending();
+}
+
+void Worker::restart_later(Milliseconds after) {
+  next_try_ = monotonic_now() + after;
   restart_timer_.start(after, [this] { launch_kept("crash-restart", "crash", *current_); });
+}
+
+// Nothing runs until an edit, a `restart`, or the late retry. `crash` is told but for what is added here.
+void Worker::give_up(Json crash, const char* phase, const std::string& reason, const std::string& hint) {
+  const Milliseconds again = setup_.options->restart == RestartOn::Never ? Milliseconds(0) : setup_.options->retry_failed;
+  const bool retried = again.count() > 0 && !setup_.options->exit_on_failure;
+  last_failure_ = {{"occurred_at", rfc3339(wall_now())},
+                   {"phase", phase},
+                   {"summary", crash.value("meaning", "") + (reason.empty() ? "" : "; " + reason)},
+                   {"log_excerpt", crash.value("log_tail", Json::array())},
+                   {"hint", hint + (retried ? "; it is tried again every " + human_duration(again) : "")}};
+  crash["next"] = "failed";
+  crash["restart_in_ms"] = retried ? Json(again.count()) : Json();
+  crash["reason"] = reason;
+  crash["hint"] = last_failure_["hint"];
+  emit("crash", crash);
+  checkpointer_.fail_waiting("the worker has failed");
+  set_state(WorkerState::Failed);
+  if (retried) restart_later(again);
+  hooks_.on_gave_up();
   take_pending();
 }
 
@@ -133,20 +166,53 @@ void Worker::unhealthy() {
   live_->kill();
 }
 
+// A snapshot that the very code that wrote it refuses, or fails on twice, is set aside; one of other code is only passed
+// over by code that was live before. True if the next older one is being tried.
+bool Worker::set_aside_snapshot(const Handover& attempt) {
+  const std::shared_ptr<Generation>& candidate = attempt.last_candidate();
+  const bool by_hand = candidate && candidate->exit() && kind_of(*candidate->exit()) == ExitKind::KilledByHand;
+  const bool failed_on_it = attempt.lost_in_restore() && candidate && !candidate->mute() && !by_hand;
+  if (source_sequence_ == 0 || !(attempt.state_refused() || failed_on_it)) return false;
+  const Receipt receipt = attempt.receipt();
+  const auto again = [this, receipt] { launch(receipt.operation, receipt.cause, *target_, runs_kept_code_); };
+  if (source_hash_ != target_->hash) {
+    if (!attempt.state_refused() || !runs_kept_code_) return false;
+    emit("log", {{"level", "warning"},
+                 {"message", snapshot_name(source_sequence_) + " is of other code and refused: " + receipt.reason}});
+    search_before_ = source_sequence_;
+    again();
+    return true;
+  }
+  if (failed_on_it && std::exchange(suspect_, source_sequence_) != source_sequence_) return false;
+  const std::string reason = receipt.reason + (failed_on_it ? ", twice on this snapshot" : "");
+  emit("snapshot-rejected",
+       {{"file", snapshot_name(source_sequence_)}, {"sequence", source_sequence_}, {"reason", reason}});
+  search_before_ = source_sequence_;
+  store_.quarantine(source_sequence_, reason, [this, again](const Status&) {
+    if (state_ == WorkerState::Starting && !handover_) again();
+  });
+  return true;
+}
+
+// An edit while nobody was live did not make it: what was to follow without it follows.
+bool Worker::go_on_after_refused_edit(const Handover& attempt) {
+  if (runs_kept_code_ || *current_ == *target_) return false;
+  if (down_state_ == WorkerState::Finished) {
+    set_state(WorkerState::Finished);
+    take_pending();
+  } else if (down_state_ == WorkerState::Backoff) {
+    launch_kept("crash-restart", "crash", *current_);
+  } else {
+    give_up({{"generation", attempt.receipt().to}, {"meaning", attempt.receipt().reason}}, "startup",
+            "the edit was refused", kEditHint);
+  }
+  return true;
+}
+
 // A start from nothing came to nothing.
 void Worker::on_start_failed(const Handover& attempt) {
+  if (set_aside_snapshot(attempt)) return;
   const Receipt& receipt = attempt.receipt();
-  const bool own_snapshot = attempt.state_refused() && source_sequence_ != 0 && source_hash_ == target_->hash;
-  if (own_snapshot) {
-    // The very code that wrote it refuses it: set it aside and go on from the next older one.
-    emit("snapshot-rejected",
-         {{"file", snapshot_name(source_sequence_)}, {"sequence", source_sequence_}, {"reason", receipt.reason}});
-    search_before_ = source_sequence_;
-    return store_.quarantine(source_sequence_, receipt.reason, [this, receipt](const Status&) {
-      if (state_ == WorkerState::Starting && !handover_)
-        launch(receipt.operation, receipt.cause, *target_, runs_kept_code_);
-    });
-  }
   const std::string kept = log_.last_live() ? log_.last_live()->program_hash : "";
   const bool new_code_refused = !runs_kept_code_ && (attempt.state_refused() || !receipt.diagnostics.empty());
   if (first_start_ && new_code_refused && !setup_.options->strict && !kept.empty() && kept != target_->hash) {
@@ -169,25 +235,14 @@ void Worker::on_start_failed(const Handover& attempt) {
     return hooks_.on_start_failed(of_file ? attempt.candidate_exit_code() : kExitCompile, receipt);
   }
   if (!current_) current_ = target_;
-  if (!runs_kept_code_ && new_code_refused && !(*current_ == *target_)) {
-    // An edit while nobody was live did not make it: go on with what was to be tried next.
-    set_state(WorkerState::Failed);
-    if (setup_.options->retry_failed.count() > 0) {
-      restart_timer_.start(setup_.options->retry_failed, [this] { launch_kept("crash-restart", "crash", *current_); });
-    }
-    return take_pending();
-  }
+  if (new_code_refused && go_on_after_refused_edit(attempt)) return;
   if (attempt.state_refused()) {
-    last_failure_ = {{"occurred_at", rfc3339(wall_now())},
-                     {"phase", "startup"},
-                     {"summary", receipt.reason},
-                     {"log_excerpt", Json::array()},
-                     {"hint", "start with --fresh to begin without the kept state; it stays in its folder"}};
-    emit("crash", {{"meaning", receipt.reason}, {"next", "failed"}, {"reason", receipt.reason}});
-    set_state(WorkerState::Failed);
-    return hooks_.on_gave_up();
+    return give_up({{"generation", receipt.to}, {"meaning", receipt.reason}}, "startup", "",
+                   "start with --fresh to begin without the kept state; it stays in its folder");
   }
-  crashed(attempt.last_candidate(), receipt.reason);
+  const std::shared_ptr<Generation>& candidate = attempt.last_candidate();
+  if (receipt.operation == "reload" && candidate && candidate->spoke()) policy_.reset();
+  crashed(candidate, receipt.reason);
 }
 
 // ---- Stop

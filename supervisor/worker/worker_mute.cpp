@@ -1,5 +1,7 @@
 // Worker: programs that do not speak the protocol, and workers that open their port themselves.
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -22,7 +24,7 @@ void Worker::replace_mute(ReloadRequest request) {
 
 void Worker::on_mute_replaced() {
   const ReloadRequest request = *std::exchange(replacing_, std::nullopt);
-  policy_.reset();
+  stopped_for_successor_ = true;
   launch("reload", request.cause, *newest_, false, request.changed);
 }
 
@@ -42,6 +44,12 @@ void Worker::open_hello_socket() {
   } else {
     emit("log", {{"level", "warning"}, {"message", opened.error().message}});
   }
+}
+
+void Worker::restore_hello_socket() {
+  if (setup_.hello_socket.empty() || ::access(setup_.hello_socket.c_str(), F_OK) == 0) return;
+  hello_socket_.reset();
+  open_hello_socket();
 }
 
 // It goes through the same steps as one that has just been spawned: restored, sent go.

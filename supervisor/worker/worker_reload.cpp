@@ -83,7 +83,7 @@ void Worker::begin_reload(ReloadRequest request) {
   aim_ = request.aim;
   pinned_ = 0;
   passed_over_ = newest_->hash;
-  state_before_aim_ = state_;
+  down_state_ = state_;
   iteration_before_aim_ = last_iteration_;
   if (!runs) return launch_reload(request, content, kept_code);
   decide_mode();
@@ -117,7 +117,6 @@ void Worker::begin_reload(ReloadRequest request) {
 
 // Nobody is live.
 void Worker::launch_reload(const ReloadRequest& request, const Content& content, bool kept_code) {
-  policy_.reset();
   launch(aim_.is_rollback() ? "rollback" : "reload", request.cause, content, kept_code, request.changed);
 }
 
@@ -195,6 +194,7 @@ void Worker::on_verdict(const Receipt& original) {
     emit("log", {{"level", "warning"}, {"message", logged.error().message}});
   last_reload_ = json;
   if (ok) {
+    last_failure_ = nullptr;
     if (receipt.operation == "reload") {
       policy_.reset();  // earlier failures were another edition's
       policy_.on_reloaded();
@@ -282,11 +282,12 @@ void Worker::restart_after(const std::shared_ptr<Handover>& finished, HandoverAc
   // An old one that was stopped for its successor did not crash.
   const bool planned =
       !of_new && finished->context().mode == HandoverMode::Recreate && (!ended || ended->failure() == "stopped");
-  const auto go_on = [this, ended, meaning, planned, alive = std::weak_ptr<void>(alive_)] {
+  const auto go_on = [this, ended, meaning, planned, candidate = finished->last_candidate(), alive = std::weak_ptr<void>(alive_)] {
     if (alive.expired()) return;
     if (state_ != WorkerState::Starting) return;  // told to stop meanwhile
-    if (planned) return launch_kept("start", "start", *current_);
-    crashed(ended, meaning);
+    stopped_for_successor_ = planned && current_->copy.empty();
+    if (planned && !stopped_for_successor_) return launch_kept("start", "start", *current_);
+    crashed(stopped_for_successor_ ? candidate : ended, meaning);
   };
   set_state(WorkerState::Starting);
   const bool from_cut = action == HandoverAction::RestartOldFromCut && finished->checkpoint();

@@ -85,7 +85,8 @@ void Worker::launch(const std::string& operation, const std::string& cause, Cont
 }
 
 void Worker::launch_kept(const std::string& operation, const std::string& cause, const Content& content) {
-  if (content.copy.empty()) return launch(operation, cause, content, true);
+  // A command runs from disk, whatever lies there by now.
+  if (content.copy.empty()) return launch(operation, cause, newest_ ? *newest_ : content, false);
   restart_timer_.stop();
   set_state(WorkerState::Starting);
   content_.ensure_kept(content, [this, operation, cause, content](const Status& kept) {
@@ -130,6 +131,7 @@ void Worker::search_source() {
       if (!counted && rejected.file.starts_with("snapshot-"))
         skipped += (skipped.empty() ? "" : "; ") + rejected.file + ": " + rejected.reason;
     }
+    if (skipped.empty() && search_before_ <= kMaxSequence) skipped = "each was refused by the code that is to run";
     if (skipped.empty() || too_old) return handover_->set_source({});
     handover_->fail_source("no snapshot is usable: " + skipped);
   });

@@ -1,5 +1,7 @@
 // Worker: what `status` says of it.
 
+#include <algorithm>
+
 #include "supervisor/worker/worker.h"
 
 namespace zeroth {
@@ -15,6 +17,24 @@ double seconds_since(MonotonicTime time) {
 }
 
 }  // namespace
+
+std::string Worker::waits_for() const {
+  switch (state_) {
+    case WorkerState::Starting:
+      return handover_ && handover_->candidate() ? handover_->candidate()->waits_for() : "";
+    case WorkerState::Backoff:
+      return "its next start";
+    case WorkerState::Failed:
+    case WorkerState::Finished:
+      return std::string("a save or 'zerothctl restart'") + (next_try_ ? ", or its next start" : "");
+    case WorkerState::Ready:
+    case WorkerState::Reloading:
+    case WorkerState::Stopping:
+    case WorkerState::Stopped:
+      break;
+  }
+  return "";
+}
 
 Json Worker::status() const {
   const bool alive = live_ && !live_->gone();
@@ -32,6 +52,9 @@ Json Worker::status() const {
                  {"watching", !options.no_watch},
                  {"watched", setup_.scope ? Json(setup_.scope->targets()) : Json::array()},
                  {"held_back", log_.last_live() ? log_.last_live()->held_back : Json()}};
+  const std::string waits = waits_for();
+  status["waits_for"] = waits.empty() ? Json() : Json(waits);
+  status["next_start_in_s"] = next_try_ ? Json(std::max(0.0, -seconds_since(*next_try_))) : Json();
   status["rejected"] = rejected_;
   if (rejected_at_ && rejected_.is_object()) status["rejected"]["since_s"] = seconds_since(*rejected_at_);
   status["last_reload"] = last_reload_;

@@ -114,6 +114,19 @@ TEST_CASE("child: death by signal in words, and by whom") {
   CHECK(ours->child->signal_group(SIGTERM).error().code == ESRCH);
 }
 
+TEST_CASE("child: what an exit code means, in words") {
+  CHECK(exit_meaning(0, 0, false) == "exited with code 0");
+  CHECK(exit_meaning(1, 0, false) == "exited with code 1");
+  CHECK(exit_meaning(126, 0, false) == "exited with code 126 (of a shell: a command that cannot be executed)");
+  CHECK(exit_meaning(127, 0, false) == "exited with code 127 (of a shell: a command that was not found)");
+  CHECK(exit_meaning(128, 0, false) == "exited with code 128");
+  CHECK(exit_meaning(137, 0, false) == "exited with code 137 (of a shell: a command killed by SIGKILL)");
+  CHECK(exit_meaning(143, 0, false) == "exited with code 143 (of a shell: a command killed by SIGTERM)");
+  CHECK(exit_meaning(255, 0, false) == "exited with code 255");
+  CHECK(exit_meaning(std::nullopt, SIGSEGV, true) == "killed by SIGSEGV (core dumped)");
+  CHECK(exit_meaning(std::nullopt, 40, false) == "killed by signal 40");
+}
+
 TEST_CASE("child: a signal to the group reaches a grandchild") {
   Loop loop;
   const auto running = start(loop, shell("sleep 1000 & echo $!; wait"));

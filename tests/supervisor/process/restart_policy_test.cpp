@@ -12,6 +12,7 @@ using std::chrono::seconds;
 // A worker's ends one after the other, on a clock of the test's.
 struct Life {
   double chance = 0.5;  // no jitter
+  bool can_roll_back = true;
   MonotonicTime now{};
   RestartPolicy policy;
 
@@ -19,7 +20,7 @@ struct Life {
 
   Decision end(ExitKind kind, bool was_ready, Milliseconds lived) {
     now += lived;
-    const Decision decision = policy.on_end({kind, was_ready, lived, now, true});
+    const Decision decision = policy.on_end({kind, was_ready, lived, now, can_roll_back});
     now += decision.after.value_or(Milliseconds(0));
     return decision;
   }
@@ -147,13 +148,67 @@ TEST_CASE("restart policy: a kill from outside never rolls back") {
   CHECK(life.crash(seconds(1)).action == Action::RollBack);
 }
 
-TEST_CASE("restart policy: with nothing to go back to it goes on restarting") {
+TEST_CASE("restart policy: with nothing to go back to it goes on restarting, and says so once") {
   Life life;
+  life.can_roll_back = false;
   life.policy.on_reloaded();
-  for (int i = 0; i < 3; ++i) {
-    const WorkerEnd end{ExitKind::Crashed, true, seconds(1), life.now, false};
-    CHECK(life.policy.on_end(end).action == Action::Restart);
+  CHECK(life.crash(seconds(1)).reason == "");
+  const Decision second = life.crash(seconds(1));
+  CHECK(second.action == Action::Restart);
+  CHECK(second.after == Milliseconds(100));
+  CHECK(second.reason.find("is not kept") != std::string::npos);
+  CHECK(life.crash(seconds(1)).reason == "");
+}
+
+TEST_CASE("restart policy: the end of a trial does not forget the failures that came before") {
+  Life life({.max_failures = 3});
+  life.policy.on_reloaded();
+  CHECK(life.crash(seconds(1)).action == Action::Restart);
+  CHECK(life.crash(seconds(1)).action == Action::RollBack);
+  CHECK(life.crash(seconds(1)).action == Action::Failed);
+}
+
+TEST_CASE("restart policy: an exit with 0 breaks the row of failures, a kill from outside does not") {
+  Life life({.max_failures = 3});
+  life.crash(seconds(1));
+  life.crash(seconds(1));
+  CHECK(life.end(ExitKind::Finished, true, seconds(1)).action == Action::Finished);
+  CHECK(life.crash(seconds(1)).action == Action::Restart);
+  CHECK(life.end(ExitKind::KilledByHand, true, seconds(1)).action == Action::Restart);
+  CHECK(life.end(ExitKind::KilledByHand, true, seconds(1)).action == Action::Failed);
+}
+
+TEST_CASE("restart policy: min-uptime is the one window: a moment less is a failure, exactly as much is none") {
+  for (const Milliseconds window : {Milliseconds(1'000), Milliseconds(10'000), Milliseconds(60'000)}) {
+    Life life({.min_uptime = window, .max_failures = 2});
+    life.crash(window - Milliseconds(1));
+    CHECK(life.policy.failures() == 1);
+    life.crash(window);
+    CHECK(life.policy.failures() == 0);
   }
+}
+
+TEST_CASE("restart policy: a program that dies after 0.2, 0.9, 5 or 11 s") {
+  const auto starts_until_failed = [](Milliseconds lived) {
+    Life life;
+    for (int starts = 1; starts < 1'000; ++starts) {
+      if (life.crash(lived).action == Action::Failed) return starts;
+    }
+    return 0;
+  };
+  CHECK(starts_until_failed(Milliseconds(200)) == 10);
+  CHECK(starts_until_failed(Milliseconds(900)) == 10);
+  CHECK(starts_until_failed(seconds(5)) == 10);
+  CHECK(starts_until_failed(seconds(11)) == 20);  // no failures, but twenty crashes in ten minutes
+  CHECK(starts_until_failed(seconds(40)) == 0);
+}
+
+TEST_CASE("restart policy: the back-off counts over failures and crashes alike, and giving up does not clear it") {
+  Life life({.max_failures = 3});
+  std::vector<std::int64_t> waits;
+  for (int i = 0; i < 4; ++i) waits.push_back(life.crash(seconds(1)).after->count());
+  CHECK(waits == std::vector<std::int64_t>{0, 100, 60'000, 60'000});
+  CHECK(life.crash(seconds(20)).after == Milliseconds(200));
 }
 
 }  // namespace zeroth
