@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "common/loop/loop.h"
-#include "supervisor/console.h"
 #include "supervisor/control/control_commands.h"
 #include "supervisor/event_hub.h"
 #include "supervisor/log.h"
@@ -16,6 +15,7 @@
 #include "supervisor/process/orphans.h"
 #include "supervisor/program_watch.h"
 #include "supervisor/start_error.h"
+#include "supervisor/terminal/console.h"
 #include "supervisor/worker/worker.h"
 
 namespace zeroth {
