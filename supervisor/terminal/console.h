@@ -17,7 +17,7 @@ class Console {
  public:
   struct Names {
     std::string program;  // as shown: the file's name
-    std::string socket;
+    std::string control;  // socket and port
     std::string state_dir;
   };
 

@@ -285,8 +285,7 @@ void Worker::on_aimed_start_failed(const Handover& attempt) {
   if (!had_ended) return crashed(attempt.last_candidate(), attempt.receipt().reason);
   set_state(down_state_);
   const Milliseconds retry = setup_.options->retry_failed;
-  if (down_state_ == WorkerState::Failed && retry.count() > 0)
-    restart_later(retry);
+  if (down_state_ == WorkerState::Failed && retry.count() > 0) restart_later(retry);
   take_pending();
 }
 
