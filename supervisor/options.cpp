@@ -218,7 +218,8 @@ Status check_health(const CLI::App& app, const Options& o) {
   auto check = parse_health(o.health);
   if (!check) return fail("--health: " + check.error().message);
   if (!o.program.empty() || o.protocol)
-    return fail("--health is for commands that do not speak the protocol; the others say themselves when they are ready");
+    return fail(
+        "--health is for commands that do not speak the protocol; the others say themselves when they are ready");
   for (const std::string& lent : o.listen) {
     const auto address = parse_listen_address(lent);
     if (check->kind == HealthCheck::Kind::Tcp && address && address->text == check->address.text)

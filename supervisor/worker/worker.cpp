@@ -286,9 +286,7 @@ Generation::Hooks Worker::live_hooks(const std::shared_ptr<Generation>& generati
 }
 
 bool Worker::owns(pid_t pid) const {
-  const auto is = [pid](const std::shared_ptr<Generation>& generation) {
-    return generation && generation->owns(pid);
-  };
+  const auto is = [pid](const std::shared_ptr<Generation>& generation) { return generation && generation->owns(pid); };
   if (is(live_) || sidecar_.owns(pid)) return true;
   if (handover_ && is(handover_->candidate())) return true;
   return std::any_of(dying_.begin(), dying_.end(), is);
