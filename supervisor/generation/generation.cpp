@@ -200,6 +200,7 @@ void Generation::on_hello(const Event& event) {
   auto hello = parse_hello(event.data);
   if (!hello) return fail(hello.error().message);
   hello_ = std::move(*hello);
+  spoke_ = true;
   if (readiness_) readiness_->stop();
   if (!mute_) return await_loaded();
   mute_ = said_loaded_ = said_ready_ = false;
@@ -292,6 +293,7 @@ void Generation::on_output(OutputStream stream, std::string_view bytes) {
 void Generation::on_exit(const ExitInfo& info) {
   exit_ = info;
   gone_ = true;
+  spoke_ = spoke_ || (channel_ && channel_->has_unread());
   start_timer_.stop();
   stop_timer_.stop();
   readiness_.reset();

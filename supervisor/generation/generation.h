@@ -41,7 +41,8 @@ struct GenerationPlan {
   // Without a hello within this time it is taken as a program that does not speak: live, but without state. nullopt: it
   // must speak, within start_timeout.
   std::optional<Milliseconds> mute_after;
-  // Of one that does not speak: ready when this succeeds, within start_timeout. nullopt: having lived so long is enough.
+  // Of one that does not speak: ready when this succeeds, within start_timeout. nullopt: having lived so long is
+  // enough.
   std::optional<HealthCheck> health;
 };
 
@@ -78,8 +79,8 @@ class Generation {
   bool gone() const { return gone_; }
   // It has not said hello: restore and go are answered for it, everything else is refused, stop is a signal.
   bool mute() const { return mute_; }
-  // It has said hello.
-  bool spoke() const { return hello_.has_value(); }
+  // It has said hello; of one that is gone, also if that was not read any more.
+  bool spoke() const { return spoke_; }
   // Takes a connection as its channel, in which this generation's hello waits to be read. Refused (false, the
   // connection is left alone) if the key is another's or a hello was said before.
   bool take_channel(const std::string& key, UniqueFd& connection);
@@ -137,7 +138,8 @@ class Generation {
   std::optional<Hello> hello_;
   std::unique_ptr<Readiness> readiness_;  // of one that need not speak
   bool mute_ = false;
-  bool told_ready_ = false;   // by itself or by its check
+  bool spoke_ = false;
+  bool told_ready_ = false;  // by itself or by its check
   bool go_answered_ = false;
   bool said_loaded_ = false;
   bool said_ready_ = false;

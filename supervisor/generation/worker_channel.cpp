@@ -1,5 +1,7 @@
 #include "supervisor/generation/worker_channel.h"
 
+#include <sys/socket.h>
+
 #include <utility>
 
 namespace zeroth {
@@ -81,6 +83,11 @@ void WorkerChannel::answer(std::uint64_t id, const tl::expected<Json, Refusal>& 
   const Pending pending = std::move(found->second);
   pending_.erase(found);
   pending.on_answer(outcome, text);
+}
+
+bool WorkerChannel::has_unread() const {
+  char byte = 0;
+  return !ended_ && ::recv(stream_.fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
 void WorkerChannel::end(const std::string& reason) {

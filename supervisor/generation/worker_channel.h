@@ -52,6 +52,8 @@ class WorkerChannel {
   }
 
   bool ended() const { return ended_; }
+  // Something came that was not read yet.
+  bool has_unread() const;
 
  private:
   struct Pending {

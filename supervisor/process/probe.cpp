@@ -48,8 +48,9 @@ Result<std::vector<std::string>> split_words(std::string_view text) {
 
 Result<ListenAddress> parse_tcp(std::string_view text) {
   auto address = parse_listen_address(text);
-  const bool one_address = address && address->address.ss_family != AF_UNIX && text.find('=') == std::string_view::npos &&
-                           !text.starts_with('*') && !text.starts_with(':') && !address->text.ends_with(":0");
+  const bool one_address = address && address->address.ss_family != AF_UNIX &&
+                           text.find('=') == std::string_view::npos && !text.starts_with('*') &&
+                           !text.starts_with(':') && !address->text.ends_with(":0");
   if (!one_address)
     return fail("'" + escape_control(text) + "' is neither PORT nor ADDRESS:PORT (an IP address or localhost)", EINVAL);
   return address;
@@ -92,7 +93,8 @@ Result<HealthCheck> parse_health(std::string_view text) {
     return check;
   }
   const bool http = text.starts_with("http:") || text.starts_with("https:");
-  return fail("'" + escape_control(text) + "': " + (http ? "http is not offered; " : "") + "there are " + kForms, EINVAL);
+  return fail("'" + escape_control(text) + "': " + (http ? "http is not offered; " : "") + "there are " + kForms,
+              EINVAL);
 }
 
 Probe::Probe(Loop& loop, const HealthCheck& check, const Place& place, std::function<void(Status)> done)
@@ -111,9 +113,9 @@ Probe::Probe(Loop& loop, const HealthCheck& check, const Place& place, std::func
 
 void Probe::connect(const ListenAddress& address) {
   socket_.reset(::socket(address.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  const bool begun = socket_ && (::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address.address),
-                                           address.length) == 0 ||
-                                 errno == EINPROGRESS);
+  const bool begun =
+      socket_ && (::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address.address), address.length) == 0 ||
+                  errno == EINPROGRESS);
   if (!begun) {
     const Error error = system_error(address.text, errno);
     return timeout_.start(Milliseconds(0), [this, error] { finish(fail(error)); });

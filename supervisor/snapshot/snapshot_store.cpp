@@ -144,7 +144,10 @@ void SnapshotStore::on_opened(Opened opened, const Index& known) {
     return;
   }
   quarantine_.merge(*opened.quarantine);
-  if (!quarantine_.empty()) note_sequence(quarantine_.rbegin()->first);
+  for (const auto& [sequence, reason] : quarantine_) {
+    note_sequence(sequence);
+    if (index_.contains(sequence)) rejected_.push_back({snapshot_name(sequence), reason});
+  }
 }
 
 void SnapshotStore::note_sequence(std::uint64_t sequence) {
@@ -255,6 +258,7 @@ void SnapshotStore::note_rejected(const std::vector<Skipped>& skipped) {
 
 void SnapshotStore::quarantine(std::uint64_t sequence, std::string reason, Done<Status> done) {
   note_sequence(sequence);
+  rejected_.push_back({snapshot_name(sequence), reason});
   quarantine_[sequence] = std::move(reason);
   if (const auto entry = index_.find(sequence); entry != index_.end()) entry->second.valid = false;
   if (newest_ && newest_->sequence == sequence) newest_.reset();

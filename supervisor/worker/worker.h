@@ -131,7 +131,8 @@ class Worker {
   const GenerationLog& generations() const { return log_; }
   OutputLog& output() { return output_; }
   Json status() const;
-  // What the next step depends on, for people: "tcp:8080 (Connection refused)", "a save"; "" if it is nothing to be told.
+  // What the next step depends on, for people: "tcp:8080 (Connection refused)", "a save"; "" if it is nothing to be
+  // told.
   std::string waits_for() const;
   // The runtime folder may be cleared under us: worker.sock is made again if it is gone.
   void restore_hello_socket();
@@ -263,12 +264,12 @@ class Worker {
   bool first_start_ = true;
   bool starts_fresh_ = false;
   bool second_try_ = false;
-  std::optional<ReloadRequest> replacing_;  // a mute one is being stopped for this
-  bool stopped_for_successor_ = false;      // the one before ran; its code is not kept
+  std::optional<ReloadRequest> replacing_;        // a mute one is being stopped for this
+  bool stopped_for_successor_ = false;            // the one before ran; its code is not kept
   WorkerState down_state_ = WorkerState::Failed;  // when a start was asked for and nobody was live
   std::optional<MonotonicTime> next_try_;         // of `backoff` and `failed`
-  std::shared_ptr<Generation> spoke_late_;  // to be the next candidate
-  std::string own_port_;                    // "python3 opens port 3000 itself"; "" if none is known
+  std::shared_ptr<Generation> spoke_late_;        // to be the next candidate
+  std::string own_port_;                          // "python3 opens port 3000 itself"; "" if none is known
   std::string failed_hash_;  // content that did not make it: not tried again until it changes or somebody asks
   std::optional<LiveGeneration> live_before_go_;
   std::optional<Content> before_go_;  // current_ and previous_ as they were before the last go
@@ -278,7 +279,7 @@ class Worker {
   std::uint64_t search_before_ = kMaxSequence + 1;
   std::string source_hash_;  // program that wrote the snapshot being restored
   std::uint64_t source_sequence_ = 0;
-  std::uint64_t suspect_ = 0;  // snapshot that the code that wrote it has failed on once
+  std::uint64_t suspect_ = 0;           // snapshot that the code that wrote it has failed on once
   std::vector<Reply> replies_;          // wait for the verdict under way
   std::vector<ReloadRequest> pending_;  // wait for the hand-over to end
 

@@ -138,7 +138,8 @@ void Worker::restart_later(Milliseconds after) {
 
 // Nothing runs until an edit, a `restart`, or the late retry. `crash` is told but for what is added here.
 void Worker::give_up(Json crash, const char* phase, const std::string& reason, const std::string& hint) {
-  const Milliseconds again = setup_.options->restart == RestartOn::Never ? Milliseconds(0) : setup_.options->retry_failed;
+  const Milliseconds again =
+      setup_.options->restart == RestartOn::Never ? Milliseconds(0) : setup_.options->retry_failed;
   const bool retried = again.count() > 0 && !setup_.options->exit_on_failure;
   last_failure_ = {{"occurred_at", rfc3339(wall_now())},
                    {"phase", phase},
@@ -166,8 +167,8 @@ void Worker::unhealthy() {
   live_->kill();
 }
 
-// A snapshot that the very code that wrote it refuses, or fails on twice, is set aside; one of other code is only passed
-// over by code that was live before. True if the next older one is being tried.
+// A snapshot that the very code that wrote it refuses, or fails on twice, is set aside; one of other code is only
+// passed over by code that was live before. True if the next older one is being tried.
 bool Worker::set_aside_snapshot(const Handover& attempt) {
   const std::shared_ptr<Generation>& candidate = attempt.last_candidate();
   const bool by_hand = candidate && candidate->exit() && kind_of(*candidate->exit()) == ExitKind::KilledByHand;

@@ -117,6 +117,7 @@ void Worker::begin_reload(ReloadRequest request) {
 
 // Nobody is live.
 void Worker::launch_reload(const ReloadRequest& request, const Content& content, bool kept_code) {
+  search_before_ = kMaxSequence + 1;  // what other code refused, this code may take
   launch(aim_.is_rollback() ? "rollback" : "reload", request.cause, content, kept_code, request.changed);
 }
 
@@ -282,7 +283,8 @@ void Worker::restart_after(const std::shared_ptr<Handover>& finished, HandoverAc
   // An old one that was stopped for its successor did not crash.
   const bool planned =
       !of_new && finished->context().mode == HandoverMode::Recreate && (!ended || ended->failure() == "stopped");
-  const auto go_on = [this, ended, meaning, planned, candidate = finished->last_candidate(), alive = std::weak_ptr<void>(alive_)] {
+  const auto go_on = [this, ended, meaning, planned, candidate = finished->last_candidate(),
+                      alive = std::weak_ptr<void>(alive_)] {
     if (alive.expired()) return;
     if (state_ != WorkerState::Starting) return;  // told to stop meanwhile
     stopped_for_successor_ = planned && current_->copy.empty();

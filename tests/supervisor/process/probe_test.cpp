@@ -61,9 +61,9 @@ TEST_CASE("health: what may be given") {
   CHECK(check_of("exec:curl -fs 'a b' \"c \\\" d\" e\\ f ''").argv ==
         std::vector<std::string>{"curl", "-fs", "a b", "c \" d", "e f", ""});
   CHECK(check_of("exec: sh  -c 'a; b'").argv == std::vector<std::string>{"sh", "-c", "a; b"});
-  for (const char* text : {"", "tcp", "tcp:", "tcp:0", "tcp:x", "tcp:70000", "tcp:example.org:80", "tcp:*:80", "tcp::80",
-                           "tcp:a=80", "tcp:unix:/x", "exec:", "exec:  ", "exec:''", "exec:'a", "http://x/", "https:",
-                           "NOTIFY", "udp:1"}) {
+  for (const char* text :
+       {"", "tcp", "tcp:", "tcp:0", "tcp:x", "tcp:70000", "tcp:example.org:80", "tcp:*:80", "tcp::80", "tcp:a=80",
+        "tcp:unix:/x", "exec:", "exec:  ", "exec:''", "exec:'a", "http://x/", "https:", "NOTIFY", "udp:1"}) {
     CAPTURE(text);
     CHECK_FALSE(parse_health(text));
   }
@@ -127,7 +127,8 @@ TEST_CASE("probe: destroying it ends its command") {
   pid_t pid = 0;
   {
     bool told = false;
-    const Probe probe(loop, check_of("exec:sleep 1000"), {{"PATH=/usr/bin:/bin"}, ""}, [&](const Status&) { told = true; });
+    const Probe probe(loop, check_of("exec:sleep 1000"), {{"PATH=/usr/bin:/bin"}, ""},
+                      [&](const Status&) { told = true; });
     pid = probe.pid();
     CHECK(pid > 0);
     CHECK_FALSE(told);

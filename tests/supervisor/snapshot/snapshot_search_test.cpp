@@ -133,9 +133,12 @@ TEST_CASE("search: a quarantined snapshot stays on disk but is never restored, a
   REQUIRE(at.save("2"));
   REQUIRE(at.wait<Status>([&](auto done) { at.store->quarantine(2, "refused twice", done); }));
   CHECK_FALSE(at.store->newest());
+  CHECK(at.store->rejected().size() == 1);
   at.reopen();
   const SearchResult result = at.search();
   CHECK(result.found->state == "1");
+  REQUIRE(at.store->rejected().size() == 1);
+  CHECK(at.store->rejected()[0].reason == "refused twice");
   REQUIRE(result.skipped.size() == 1);
   CHECK(result.skipped[0].message == "refused twice");
   CHECK(at.store->count() == 2);
