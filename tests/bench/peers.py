@@ -6,11 +6,13 @@ without us that library does nothing and the count is lost. An edit is written a
 listens, writes its edition into a pipe: that is the end of the time taken. Each round edits it under every tool once,
 so that whatever else the machine does hits all alike. A few more rounds, not timed, connect all the while and count how
 many connections are refused. Tools are looked for in FOLDER (as scripts/bench --install-peers leaves it) and in $PATH;
-what is missing is named and left out. --smoke: two rounds, and an error if our state is not kept; 77 without a Node.
+what is missing is named and left out; `no tool` is what the program needs by itself. --smoke: two rounds. In any case it
+is an error if a tool never gets there, or if under us the state is lost or a connection refused; 77 without a Node.
 """
 
 import argparse
 import http.client
+import json
 import os
 import re
 import select
@@ -72,11 +74,14 @@ class Tool:
         self.environment.update(PORT=str(self.port), MARK=mark, PM2_HOME=os.path.join(self.folder, "pm2"), NO_COLOR="1",
                                 ZEROTH_STATE_DIR=self.folder + "/state", ZEROTH_RUNTIME_DIR=self.folder + "/run")
         self.output = open(os.path.join(self.folder, "output"), "w+")
+        self.spawn()
+        self.await_mark(lambda: None)
+        self.visits = self.ask()
+
+    def spawn(self):
         command = [word.replace("PORT", str(self.port)) for word in self.command]
         self.process = subprocess.Popen(command, cwd=self.code, env=self.environment, stdin=subprocess.DEVNULL,
                                         stdout=self.output, stderr=self.output, start_new_session=True)
-        self.await_mark(lambda: None)
-        self.visits = self.ask()
 
     def write(self, edition):
         file = open(os.path.join(self.code, "server.mjs"), "w")
@@ -106,8 +111,12 @@ class Tool:
         file = self.write(self.edition)
         began = time.monotonic()
         file.close()
+        self.on_saved()
         self.await_mark(meanwhile)
         return (time.monotonic() - began) * 1000
+
+    def on_saved(self):
+        """Here the tool sees to it."""
 
     def timed_edit(self):
         self.times.append(self.edit())
@@ -137,6 +146,13 @@ class Tool:
             raise SystemExit(f"{self.name}: edition {edition} answers after {self.edition} said that it is live")
         return int(visits)
 
+    def parts(self, rounds):
+        """Ours: medians of the parts of the last reloads, from their receipts."""
+        command = [os.path.join(BIN, "zerothctl"), "--json", "generations", "--limit", str(rounds)]
+        told = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True).stdout
+        receipts = [receipt["ms"] for receipt in json.loads(told)["generations"]]
+        return "  ".join(f"{part} {quantile([ms[part] or 0 for ms in receipts], 0.5):.1f}" for part in receipts[0])
+
     def told(self):
         self.output.flush()
         with open(self.output.name) as file:
@@ -160,6 +176,15 @@ class Tool:
         return (self.name, f"{quantile(self.times, 0.5):.1f}", f"{quantile(self.times, 0.95):.1f}",
                 f"{quantile(self.times, 0.5) / ours:.2f}", "yes" if self.kept else "no",
                 f"{self.refused} of {self.connections}")
+
+
+class Alone(Tool):
+    """No tool: the old process is killed and the program started, at once. What it needs by itself."""
+
+    def on_saved(self):
+        self.process.kill()
+        self.process.wait()
+        self.spawn()
 
 
 def free_port():
@@ -199,6 +224,7 @@ def tools(peers):
     supervise, run = [os.path.join(BIN, OURS), "--listen", "PORT"], ["--", node, "server.mjs"]
     yield Tool(OURS, [*supervise, *run])
     yield Tool(OURS + " --watch server.mjs", [*supervise, "--watch", "server.mjs", *run])
+    yield Alone("no tool: kill and start", [node, "server.mjs"])
     if "--watch" in subprocess.run([node, "--help"], capture_output=True, text=True).stdout:
         yield Tool("node --watch", [node, "--watch", "server.mjs"])
     else:
@@ -239,6 +265,7 @@ def main():
             for _ in range(rounds):
                 for tool in started:
                     tool.timed_edit()
+            parts = started[0].parts(rounds)
             for _ in range(probes):
                 for tool in started:
                     tool.probed_edit()
@@ -248,6 +275,7 @@ def main():
     ours = quantile(started[0].times, 0.5)
     print(f"edit -> live, a Node web server, ms, {rounds} rounds, turn by turn")
     print_table([("", "median", "p95", "ratio", "state kept", "refused"), *(tool.row(ours) for tool in started)])
+    print(f"parts of {OURS}, medians: {parts}")
     lost = [tool.name for tool in started if tool.name.startswith(OURS) and (not tool.kept or tool.refused)]
     if lost:
         raise SystemExit(f"state lost or connections refused: {', '.join(lost)}")

@@ -88,6 +88,10 @@ class Starts(unittest.TestCase):
     def test_npm_start(self):
         self.goes_on(SHOP_MJS, "shop.mjs", ["npm", "start"], ["first", "second", "third"])
 
+    def test_program_that_closes_descriptors(self):
+        command = f"import subprocess; raise SystemExit(subprocess.call([{sys.executable!r}, 'shop.py']))"
+        self.goes_on(SHOP_PY, "shop.py", [sys.executable, "-c", command], ["first", "second"])
+
     def test_python_module(self):
         self.goes_on(SHOP_PY, "shop.py", [sys.executable, "-m", "shop"], ["first", "second"])
 
