@@ -49,7 +49,8 @@ struct Options {
   std::string state_dir;
   std::string runtime_dir;
   std::string pid_file;
-  Milliseconds checkpoint_interval{1'000};  // 0: off
+  Milliseconds checkpoint_interval{1'000};   // 0: off
+  std::uint64_t checkpoint_rate = 5u << 20;  // bytes/s that periodic ones write on average, 0: no limit
   std::optional<Milliseconds> max_snapshot_age;
   std::uint64_t keep_bytes = 1u << 30;  // of snapshots
   bool fresh = false;
