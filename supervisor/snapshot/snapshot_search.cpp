@@ -109,10 +109,15 @@ SearchResult search_snapshots(SnapshotFolder& folder, const std::vector<std::uin
   SearchResult result;
   for (const std::uint64_t sequence : newest_first) {
     if (sequence >= options.before) continue;
+    if (sequence < options.from) break;
     const auto entry = quarantine.find(sequence);
     tl::expected<Restorable, Skipped> tried =
         entry != quarantine.end() ? tl::unexpected(skip(sequence, SkipReason::Quarantined, entry->second))
                                   : try_snapshot(folder, sequence, identity, options, link_name);
+    if (tried && tried->envelope.imported && options.from + 1 != options.before) {
+      if (tried->file) (void)folder.remove(link_name);
+      continue;
+    }
     if (tried) {
       result.found = std::move(*tried);
       break;

@@ -1,6 +1,7 @@
 #pragma once
-// Finds the state to go on from: the newest snapshot that is whole, ours and not in quarantine. Blocks: the store calls
-// it on the pool.
+// Finds the state to go on from: the newest snapshot that is whole, ours and not in quarantine. An imported one is
+// never found by that, only if the search is for this sequence alone (from = it, before = it + 1). Blocks: the store
+// calls it on the pool.
 
 #include <chrono>
 #include <cstdint>
@@ -17,6 +18,7 @@ namespace zeroth {
 
 struct SearchOptions {
   std::uint64_t before = kMaxSequence + 1;  // only sequences below
+  std::uint64_t from = 0;                   // only these and above
   bool adopt = false;                       // take those of another identity too
   std::optional<Milliseconds> max_age;      // counted back from `now`
   WallTime now{};
