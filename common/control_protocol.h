@@ -4,7 +4,7 @@
 // to the worker and are passed on to it.
 //
 // Version history: 1 — ping version status config start stop restart reload checkpoint snapshots snapshot generations
-// logs events shutdown.
+// logs events shutdown pin unpin diff export import.
 
 #include <span>
 #include <string>
