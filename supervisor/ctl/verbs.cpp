@@ -7,6 +7,7 @@
 #include "supervisor/ctl/completion.h"
 #include "supervisor/ctl/help.h"
 #include "supervisor/ctl/run.h"
+#include "supervisor/ctl/snapshots.h"
 #include "supervisor/ctl/status.h"
 #include "supervisor/ctl/texts.h"
 
@@ -18,6 +19,10 @@ constexpr Milliseconds kQuick{10'000};
 constexpr Milliseconds kPatient{15 * 60'000};
 
 constexpr Word kWorker = {"worker", "[WORKER]"};
+constexpr Word kSequence = {"sequence", "SEQUENCE", Kind::Count};
+constexpr Word kFile = {"path", "FILE", Kind::Path};
+constexpr Switch kGenerations = {"--generation", "generation", Kind::Flag, "",
+                                 "A and B are generations: the last snapshot of each"};
 constexpr Switch kLimit = {"--limit", "limit", Kind::Count, "N", "at most N entries"};
 constexpr Switch kOffset = {"--offset", "offset", Kind::Count, "N", "leave out the newest N"};
 constexpr Switch kInject = {"--inject", "inject", Kind::Real, "X", "as if X were added to the divergence"};
@@ -47,7 +52,12 @@ const std::vector<Verb>& table() {
 
       {"checkpoint", Group::State, "", {kWorker}, {}, kPatient, checkpoint_text, run_call},
       {"snapshots", Group::State, "", {kWorker}, {kLimit, kOffset}, kQuick, snapshots_text, run_call},
-      {"snapshot", Group::State, "", {{"sequence", "SEQUENCE", Kind::Count}}, {}, kQuick, snapshot_text, run_call},
+      {"snapshot", Group::State, "", {kSequence}, {}, kQuick, snapshot_text, run_call},
+      {"pin", Group::State, "", {kSequence, kWorker}, {}, kQuick, pin_text, run_call},
+      {"unpin", Group::State, "", {kSequence, kWorker}, {}, kQuick, pin_text, run_call},
+      {"diff", Group::State, "", {{"a", "A", Kind::Count}, {"b", "B", Kind::Count}}, {kGenerations}, kPatient, diff_text, run_diff},
+      {"export", Group::State, "", {kSequence, kFile}, {}, kPatient, export_text, run_call},
+      {"import", Group::State, "", {kFile}, {}, kPatient, import_text, run_call},
 
       {"observe", Group::Zero, "look at the field, or at one state", {{"target", "[TARGET]"}}, {kPassive, kLimit}, kQuick, observe_text, run_call},
       {"history", Group::Zero, "earlier observations", {}, {kLimit, kOffset, kType}, kQuick, history_text, run_call},
@@ -108,9 +118,9 @@ std::string_view help_of(const Verb& verb) {
 }
 
 bool is_not_built(std::string_view name) {
-  constexpr std::string_view kNames[] = {
-      "upgrade",   "daemon-reexec", "metrics",         "pin", "unpin", "diff",   "rollback", "export", "import",
-      "start-all", "stop-all",      "rolling-restart", "env", "web",   "doctor", "worker"};
+  constexpr std::string_view kNames[] = {"upgrade",   "daemon-reexec", "metrics",         "rollback",
+                                         "start-all", "stop-all",      "rolling-restart", "env",
+                                         "web",       "doctor",        "worker"};
   return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
 }
 

@@ -26,7 +26,13 @@ struct Invocation {
   std::optional<Milliseconds> timeout;
 };
 
-enum class Kind { Flag, Count, Real, Text };
+enum class Kind {
+  Flag,
+  Count,
+  Real,
+  Text,
+  Path,  // made absolute: the supervisor has another working folder
+};
 
 struct Word {
   std::string_view param;
