@@ -4,7 +4,7 @@
 // to the worker and are passed on to it.
 //
 // Version history: 1 — ping version status config start stop restart reload rollback check checkpoint snapshots
-// snapshot generations logs events shutdown.
+// snapshot pin unpin diff export import generations logs events shutdown.
 
 #include <span>
 #include <string>

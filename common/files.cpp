@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
@@ -90,6 +91,38 @@ Result<std::size_t> read_at(int fd, char* to, std::size_t size, std::uint64_t of
     total += static_cast<std::size_t>(got);
   }
   return total;
+}
+
+Status allocate_file(int fd, std::uint64_t size) {
+  int result = 0;
+  do {
+    result = ::fallocate(fd, 0, 0, static_cast<off_t>(size));
+  } while (result != 0 && errno == EINTR);
+  if (result == 0 || errno == EOPNOTSUPP || errno == ENOSYS) return {};
+  return fail(last_error("allocate"));
+}
+
+Status copy_bytes(int from, std::uint64_t from_offset, int to, std::uint64_t to_offset, std::uint64_t size) {
+  std::string buffer(static_cast<std::size_t>(std::min<std::uint64_t>(size, 1 << 20)), '\0');
+  for (std::uint64_t copied = 0; copied < size;) {
+    const std::size_t piece = static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), size - copied));
+    auto got = read_at(from, buffer.data(), piece, from_offset + copied);
+    if (!got) return fail(std::move(got.error()));
+    if (*got != piece) return fail("the file shrank while it was read", EIO);
+    if (Status done = write_all_at(to, std::string_view(buffer).substr(0, piece), to_offset + copied); !done)
+      return done;
+    copied += piece;
+  }
+  return {};
+}
+
+Status rename_new(int folder, const std::string& from, const std::string& to) {
+  if (::renameat2(folder, from.c_str(), folder, to.c_str(), RENAME_NOREPLACE) == 0) return {};
+  if (errno != EINVAL && errno != ENOSYS) return fail(last_error("rename"));
+  // A file system without the flag (NFS, some FUSE): a hard link does not replace either.
+  if (::linkat(folder, from.c_str(), folder, to.c_str(), 0) != 0) return fail(last_error("link"));
+  if (::unlinkat(folder, from.c_str(), 0) != 0) return fail(last_error("unlink " + from));
+  return {};
 }
 
 std::string folder_of(const std::string& path) {

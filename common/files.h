@@ -24,8 +24,18 @@ Status write_all(int fd, std::string_view bytes);
 // The same at an offset; the descriptor's own position stays.
 Status write_all_at(int fd, std::string_view bytes, std::uint64_t offset);
 
+// Reserves blocks for the first `size` bytes of a file, so that a full disk shows before anything depends on them.
+// Where the file system cannot, writing them is the reservation.
+Status allocate_file(int fd, std::uint64_t size);
+
 // Reads until `size` bytes have come or the file ends; says how many there were.
 Result<std::size_t> read_at(int fd, char* to, std::size_t size, std::uint64_t offset);
+
+// Copies `size` bytes from one place of a file to one of another; fails if there are fewer.
+Status copy_bytes(int from, std::uint64_t from_offset, int to, std::uint64_t to_offset, std::uint64_t size);
+
+// Renames names of an opened folder (AT_FDCWD: paths), never replacing anything (EEXIST).
+Status rename_new(int folder, const std::string& from, const std::string& to);
 
 // Replaces `path` atomically and durably: temporary file in the same folder (".<name>.<pid>.tmp"), what
 // `write` does, fsync, rename, fsync of the folder. On failure the temporary file is removed and the old content

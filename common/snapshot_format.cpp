@@ -119,6 +119,13 @@ Result<SnapshotEnvelope> parse_fields(const Json& object) {
   take(object, "config_fingerprint", envelope.config_fingerprint);
   take(object, "cause", envelope.cause);
   take(object, "created_at", created_at);
+  if (const Json* imported = find_member(object, "imported")) {
+    SnapshotOrigin& origin = envelope.imported.emplace();
+    take(*imported, "sequence", origin.sequence);
+    take(*imported, "generation", origin.generation);
+    take(*imported, "worker", origin.worker);
+    take(*imported, "identity", origin.identity);
+  }
   if (!status) return fail(std::move(status.error()));
   const auto time = parse_rfc3339(created_at);
   if (!time) return fail("created_at: not a time");
@@ -160,7 +167,7 @@ Result<std::string> checksum(int fd, std::uint64_t size) {
 }
 
 // read_snapshot_envelope, and the checksum that the header claims.
-Envelope read_frame(int fd, std::uint64_t sequence, std::string& claimed) {
+Envelope read_frame(int fd, std::optional<std::uint64_t> sequence, std::string& claimed) {
   struct stat info {};
   if (::fstat(fd, &info) != 0) return unreadable(last_error("stat"));
   if (!S_ISREG(info.st_mode)) return corrupt("not a regular file");
@@ -171,9 +178,9 @@ Envelope read_frame(int fd, std::uint64_t sequence, std::string& claimed) {
   auto envelope = parse_header(*header);
   if (!envelope) return envelope;
   claimed = header->substr(kChecksumAt, kChecksumDigits);
-  if (envelope->sequence != sequence)
-    return corrupt("named " + std::to_string(sequence) + " but holds sequence " + std::to_string(envelope->sequence));
-  const std::string trailer = render_snapshot_trailer(sequence);
+  if (sequence && envelope->sequence != *sequence)
+    return corrupt("named " + std::to_string(*sequence) + " but holds sequence " + std::to_string(envelope->sequence));
+  const std::string trailer = render_snapshot_trailer(envelope->sequence);
   const std::uint64_t rest = static_cast<std::uint64_t>(info.st_size) - envelope->state_offset;
   if (rest < trailer.size() || rest - trailer.size() != envelope->length)
     return corrupt("size is " + std::to_string(info.st_size) + ", not what the header says");
@@ -186,16 +193,23 @@ Envelope read_frame(int fd, std::uint64_t sequence, std::string& claimed) {
 }  // namespace
 
 Json to_json(const SnapshotEnvelope& envelope) {
-  return {{"sequence", envelope.sequence},
-          {"generation", envelope.generation},
-          {"worker", envelope.worker},
-          {"identity", envelope.identity},
-          {"schema", envelope.schema},
-          {"program", {{"path", envelope.program_path}, {"hash", envelope.program_hash}}},
-          {"config_fingerprint", envelope.config_fingerprint},
-          {"cause", envelope.cause},
-          {"created_at", rfc3339(envelope.created_at)},
-          {"bytes", envelope.length}};
+  Json json = {{"sequence", envelope.sequence},
+               {"generation", envelope.generation},
+               {"worker", envelope.worker},
+               {"identity", envelope.identity},
+               {"schema", envelope.schema},
+               {"program", {{"path", envelope.program_path}, {"hash", envelope.program_hash}}},
+               {"config_fingerprint", envelope.config_fingerprint},
+               {"cause", envelope.cause},
+               {"created_at", rfc3339(envelope.created_at)},
+               {"bytes", envelope.length}};
+  if (const auto& origin = envelope.imported) {
+    json["imported"] = {{"sequence", origin->sequence},
+                        {"generation", origin->generation},
+                        {"worker", origin->worker},
+                        {"identity", origin->identity}};
+  }
+  return json;
 }
 
 std::string snapshot_name(std::uint64_t sequence) {
@@ -250,16 +264,17 @@ Status seal_snapshot(int fd, const SnapshotEnvelope& envelope) {
   return write_all_at(fd, *sum, kChecksumAt);
 }
 
-Envelope read_snapshot_envelope(int fd, std::uint64_t sequence) {
+Envelope read_snapshot_envelope(int fd, std::optional<std::uint64_t> sequence) {
   std::string claimed;
   return read_frame(fd, sequence, claimed);
 }
 
-Envelope verify_snapshot(int fd, std::uint64_t sequence) {
+Envelope verify_snapshot(int fd, std::optional<std::uint64_t> sequence) {
   std::string claimed;
   auto envelope = read_frame(fd, sequence, claimed);
   if (!envelope) return envelope;
-  auto sum = checksum(fd, envelope->state_offset + envelope->length + render_snapshot_trailer(sequence).size());
+  auto sum =
+      checksum(fd, envelope->state_offset + envelope->length + render_snapshot_trailer(envelope->sequence).size());
   if (!sum) return unreadable(std::move(sum.error()));
   if (*sum != claimed) return corrupt("checksum differs");
   return envelope;

@@ -24,6 +24,14 @@ inline constexpr int kSnapshotVersion = 1;
 // y.
 inline constexpr std::uint64_t kMaxSequence = 999'999'999'999'999'999;
 
+// What a snapshot was where it was taken, before it was brought here as a file.
+struct SnapshotOrigin {
+  std::uint64_t sequence = 0;
+  std::uint64_t generation = 0;
+  std::string worker;
+  std::string identity;
+};
+
 struct SnapshotEnvelope {
   std::uint64_t sequence = 0;
   std::uint64_t generation = 0;  // that the state was cut from
@@ -35,8 +43,9 @@ struct SnapshotEnvelope {
   std::string config_fingerprint;
   std::string cause;  // periodic reload stop manual save emergency rollback
   WallTime created_at{};
-  std::uint64_t length = 0;        // bytes of the state
-  std::uint64_t state_offset = 0;  // where they begin in the file
+  std::optional<SnapshotOrigin> imported;  // its generation is 0 then: no process here had this state
+  std::uint64_t length = 0;                // bytes of the state
+  std::uint64_t state_offset = 0;          // where they begin in the file
 };
 // As `snapshots` and `snapshot` show it.
 Json to_json(const SnapshotEnvelope& envelope);
@@ -67,11 +76,11 @@ struct SnapshotDefect {
   Error error;
 };
 
-// The envelope of a file whose frame is right: version, header, size, sequence = `sequence` (from its name) = end.
-// Reads the header and the end only.
-tl::expected<SnapshotEnvelope, SnapshotDefect> read_snapshot_envelope(int fd, std::uint64_t sequence);
+// The envelope of a file whose frame is right: version, header, size, sequence = `sequence` (from its name; nullopt:
+// its name says nothing) = end. Reads the header and the end only.
+tl::expected<SnapshotEnvelope, SnapshotDefect> read_snapshot_envelope(int fd, std::optional<std::uint64_t> sequence);
 
 // The same, and the checksum over the whole file, in bounded memory.
-tl::expected<SnapshotEnvelope, SnapshotDefect> verify_snapshot(int fd, std::uint64_t sequence);
+tl::expected<SnapshotEnvelope, SnapshotDefect> verify_snapshot(int fd, std::optional<std::uint64_t> sequence);
 
 }  // namespace zeroth

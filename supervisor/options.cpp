@@ -145,6 +145,11 @@ void add_state(CLI::App& app, Options& o) {
   add_duration(app, "--checkpoint-interval", o.checkpoint_interval,
                "least time between snapshots, 0 for none (default 1s)")
       ->group(group);
+  app.add_option("--checkpoint-rate", o.checkpoint_rate,
+                 "most bytes per second that they write on average, 0 for no limit (default 5MB)")
+      ->type_name("SIZE")
+      ->transform(CLI::AsSizeValue(false))
+      ->group(group);
   add_duration(app, "--max-snapshot-age", o.max_snapshot_age, "start fresh from older snapshots (default: never)")
       ->group(group);
   app.add_option("--keep-bytes", o.keep_bytes,
@@ -373,6 +378,7 @@ Json describe(const Options& o) {
                  {"pid-file", o.pid_file},
                  {"control-port", o.control_port ? Json(*o.control_port) : Json("off")},
                  {"checkpoint-interval", ms(o.checkpoint_interval)},
+                 {"checkpoint-rate", o.checkpoint_rate},
                  {"max-snapshot-age", o.max_snapshot_age ? ms(*o.max_snapshot_age) : Json()},
                  {"keep-bytes", o.keep_bytes},
                  {"fresh", o.fresh},

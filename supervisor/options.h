@@ -54,6 +54,7 @@ struct Options {
   std::optional<std::uint16_t> control_port;  // on 127.0.0.1, 0: any free one; none: off
   bool control_port_chosen = false;           // not the default: a taken one is an error
   Milliseconds checkpoint_interval{1'000};    // 0: off
+  std::uint64_t checkpoint_rate = 5u << 20;   // bytes/s that periodic ones write on average, 0: no limit
   std::optional<Milliseconds> max_snapshot_age;
   std::uint64_t keep_bytes = 1u << 30;  // of snapshots
   bool fresh = false;

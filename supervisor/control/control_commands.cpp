@@ -10,6 +10,7 @@
 #include "common/text.h"
 #include "common/worker_protocol.h"
 #include "supervisor/control/command_support.h"
+#include "supervisor/control/snapshot_commands.h"
 #include "version.h"
 
 namespace zeroth {
@@ -72,12 +73,14 @@ void snapshots(Targets targets, const Peer& peer, const Request& request) {
   if (worker == nullptr) return;
   auto paging = take_paging(request.params);
   if (!paging) return bad_params(peer, request, paging.error().message);
-  worker->snapshots().list(paging->offset, paging->limit, [peer, id = request.id](Result<SnapshotStore::Page> page) {
-    if (!page) return peer->reply(encode_refusal(id, {ErrorCode::Failed, page.error().message, "", nullptr}));
-    Json list = Json::array();
-    for (const SnapshotEnvelope& envelope : page->envelopes) list.push_back(to_json(envelope));
-    peer->reply(encode_result(id, {{"total", page->total}, {"snapshots", std::move(list)}}));
-  });
+  worker->snapshots().list(
+      paging->offset, paging->limit,
+      [peer, id = request.id, store = &worker->snapshots()](Result<SnapshotStore::Page> page) {
+        if (!page) return peer->reply(encode_refusal(id, {ErrorCode::Failed, page.error().message, "", nullptr}));
+        Json list = Json::array();
+        for (const SnapshotEnvelope& envelope : page->envelopes) list.push_back(describe_snapshot(*store, envelope));
+        peer->reply(encode_result(id, {{"total", page->total}, {"snapshots", std::move(list)}}));
+      });
 }
 
 void snapshot(Targets targets, const Peer& peer, const Request& request) {
@@ -85,18 +88,19 @@ void snapshot(Targets targets, const Peer& peer, const Request& request) {
   if (worker == nullptr) return;
   auto sequence = required_field<std::uint64_t>(request.params, "sequence");
   if (!sequence) return bad_params(peer, request, sequence.error().message);
-  worker->snapshots().read(*sequence, [peer, id = request.id](Result<SnapshotStore::Detail> detail) {
-    if (!detail)
-      return peer->reply(
-          encode_refusal(id, {ErrorCode::NotFound, detail.error().message, "see zerothctl snapshots", nullptr}));
-    Json json = to_json(detail->envelope);
-    json["path"] = detail->path;
-    std::string text = dump(json);
-    text.pop_back();
-    text += R"(,"state":)" + detail->state.value_or("null") + "}";
-    std::erase(text, '\n');
-    peer->reply(encode_result_text(id, text));
-  });
+  worker->snapshots().read(
+      *sequence, [peer, id = request.id, store = &worker->snapshots()](Result<SnapshotStore::Detail> detail) {
+        if (!detail)
+          return peer->reply(
+              encode_refusal(id, {ErrorCode::NotFound, detail.error().message, "see zerothctl snapshots", nullptr}));
+        Json json = describe_snapshot(*store, detail->envelope);
+        json["path"] = detail->path;
+        std::string text = dump(json);
+        text.pop_back();
+        text += R"(,"state":)" + detail->state.value_or("null") + "}";
+        std::erase(text, '\n');
+        peer->reply(encode_result_text(id, text));
+      });
 }
 
 void generations(Targets targets, const Peer& peer, const Request& request) {
@@ -190,6 +194,11 @@ constexpr Entry kEntries[] = {
     {"logs", logs},
     {"events", events},
     {"shutdown", lifecycle::shutdown},
+    {"pin", keeping::pin},
+    {"unpin", keeping::unpin},
+    {"diff", keeping::diff},
+    {"export", keeping::export_file},
+    {"import", keeping::import_file},
 };
 
 // Whatever is not ours goes to the worker that announced it.

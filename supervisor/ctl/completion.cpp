@@ -39,7 +39,7 @@ std::string bash() {
       "    '') COMPREPLY=($(compgen -W \"" +
       verb_names() + " " + std::string(kGlobal) +
       "\" -- \"$current\")) ;;\n"
-      "    check|compile) COMPREPLY=($(compgen -f -- \"$current\")) ;;\n"
+      "    check|compile|export|import) COMPREPLY=($(compgen -f -- \"$current\")) ;;\n"
       "    completion) COMPREPLY=($(compgen -W \"bash zsh fish\" -- \"$current\")) ;;\n"
       "    help) COMPREPLY=($(compgen -W \"" +
       verb_names() + "\" -- \"$current\")) ;;\n";
@@ -67,7 +67,7 @@ std::string fish() {
   }
   return text +
          "complete -c zerothctl -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n"
-         "complete -c zerothctl -n '__fish_seen_subcommand_from check compile' -F\n";
+         "complete -c zerothctl -n '__fish_seen_subcommand_from check compile export import' -F\n";
 }
 
 }  // namespace

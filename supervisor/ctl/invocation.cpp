@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <charconv>
 #include <cmath>
+#include <filesystem>
 #include <map>
 
 #include "common/json_reader.h"
@@ -47,7 +48,12 @@ Result<Json> typed(const Slot& slot) {
     return Json(slot.texts);
   }
   if (find_invalid_utf8(text) != std::string::npos) return fail(wrong + "UTF-8 text");
-  return Json(text);
+  if (slot.kind != Kind::Path) return Json(text);
+  if (text.empty()) return fail(wrong + "path");
+  std::error_code error;
+  const std::filesystem::path absolute = std::filesystem::absolute(text, error);
+  if (error) return fail(std::string(slot.shown) + ": " + error.message());
+  return Json(absolute.string());
 }
 
 // "limit=3" becomes a number, "who=me" a string.

@@ -180,22 +180,6 @@ std::string checkpoint_text(const Json& result) {
          ms(member_of(result, "ms")) + "\n";
 }
 
-std::string snapshots_text(const Json& result) {
-  constexpr Column kColumns[] = {{"Sequence", "sequence"}, {"Created", "created_at"}, {"Generation", "generation"},
-                                 {"Cause", "cause"},       {"Bytes", "bytes"},        {"Schema", "schema"}};
-  return table(member_of(result, "snapshots"), kColumns);
-}
-
-std::string snapshot_text(const Json& result) {
-  Json envelope = result;
-  Json state;
-  if (find_member(envelope, "state") != nullptr) {
-    state = std::move(envelope["state"]);
-    envelope.erase("state");
-  }
-  return fields(envelope) + (state.is_null() ? "" : dump(state) + "\n");
-}
-
 std::string generations_text(const Json& result) {
   constexpr Column kColumns[] = {
       {"Generation", "to"}, {"Operation", "operation"}, {"Verdict", "verdict"},   {"Cause", "cause"},

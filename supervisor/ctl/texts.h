@@ -18,8 +18,6 @@ std::string receipt_text(const Json& result);
 std::string receipt_changes(const Json& entry);
 std::string stopped_text(const Json& result);
 std::string checkpoint_text(const Json& result);
-std::string snapshots_text(const Json& result);
-std::string snapshot_text(const Json& result);
 std::string generations_text(const Json& result);
 std::string logs_text(const Json& result);
 std::string event_text(const Event& event);

@@ -8,6 +8,7 @@
 #include "supervisor/ctl/going_back.h"
 #include "supervisor/ctl/help.h"
 #include "supervisor/ctl/run.h"
+#include "supervisor/ctl/snapshots.h"
 #include "supervisor/ctl/status.h"
 #include "supervisor/ctl/texts.h"
 
@@ -19,6 +20,10 @@ constexpr Milliseconds kQuick{10'000};
 constexpr Milliseconds kPatient{15 * 60'000};
 
 constexpr Word kWorker = {"worker", "[WORKER]"};
+constexpr Word kSnapshot = {"sequence", "SEQUENCE", Kind::Count};
+constexpr Word kFile = {"path", "FILE", Kind::Path};
+constexpr Switch kGenerations = {"--generation", "generation", Kind::Flag, "",
+                                 "A and B are generations: the last snapshot of each"};
 constexpr Switch kLimit = {"--limit", "limit", Kind::Count, "N", "at most N entries"};
 constexpr Switch kOffset = {"--offset", "offset", Kind::Count, "N", "leave out the newest N"};
 constexpr Switch kInject = {"--inject", "inject", Kind::Real, "X", "as if X were added to the divergence"};
@@ -61,9 +66,14 @@ const std::vector<Verb>& table() {
 
       {"checkpoint", Group::State, "", {kWorker}, {}, kPatient, checkpoint_text, run_call},
       {"snapshots", Group::State, "", {kWorker}, {kLimit, kOffset}, kQuick, snapshots_text, run_call},
-      {"snapshot", Group::State, "", {{"sequence", "SEQUENCE", Kind::Count}}, {}, kQuick, snapshot_text, run_call},
+      {"snapshot", Group::State, "", {kSnapshot}, {}, kQuick, snapshot_text, run_call},
+      {"pin", Group::State, "", {kSnapshot, kWorker}, {}, kQuick, pin_text, run_call},
+      {"unpin", Group::State, "", {kSnapshot, kWorker}, {}, kQuick, pin_text, run_call},
+      {"diff", Group::State, "", {{"a", "A", Kind::Count}, {"b", "B", Kind::Count}}, {kGenerations}, kPatient, diff_text, run_diff},
       {"rollback", Group::State, "", {{"generation", "[GENERATION]", Kind::Count}}, {kSequence, kCodeOnly, kStateOnly, kYes, kNoWait}, kPatient, receipt_text, run_rollback},
       {"check", Group::State, "", {}, {}, kPatient, check_text, run_check, true},
+      {"export", Group::State, "", {kSnapshot, kFile}, {}, kPatient, export_text, run_call},
+      {"import", Group::State, "", {kFile}, {}, kPatient, import_text, run_call},
 
       {"observe", Group::Zero, "look at the field, or at one state", {{"target", "[TARGET]"}}, {kPassive, kLimit}, kQuick, observe_text, run_call},
       {"history", Group::Zero, "earlier observations", {}, {kLimit, kOffset, kType}, kQuick, history_text, run_call},
@@ -123,9 +133,8 @@ std::string_view help_of(const Verb& verb) {
 }
 
 bool is_not_built(std::string_view name) {
-  constexpr std::string_view kNames[] = {"upgrade", "daemon-reexec", "metrics",   "pin",      "unpin",           "diff",
-                                         "export",  "import",        "start-all", "stop-all", "rolling-restart", "env",
-                                         "web",     "doctor",        "worker"};
+  constexpr std::string_view kNames[] = {"upgrade",         "daemon-reexec", "metrics", "start-all", "stop-all",
+                                         "rolling-restart", "env",           "web",     "doctor",    "worker"};
   return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
 }
 

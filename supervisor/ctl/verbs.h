@@ -26,7 +26,14 @@ struct Invocation {
   std::optional<Milliseconds> timeout;
 };
 
-enum class Kind { Flag, Count, Real, Text, Texts };  // Texts: may be given several times
+enum class Kind {
+  Flag,
+  Count,
+  Real,
+  Text,
+  Texts,  // may be given several times
+  Path,   // made absolute: the supervisor has another working folder
+};
 
 struct Word {
   std::string_view param;

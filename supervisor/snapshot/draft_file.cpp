@@ -15,17 +15,6 @@ std::string doing(const char* what, std::uint64_t sequence) {
   return std::string(what) + " snapshot " + std::to_string(sequence);
 }
 
-// Reserves the blocks now, so that a full disk shows before anything depends on the bytes. Where the file system
-// cannot, writing them is the reservation.
-Status allocate(int fd, std::uint64_t size) {
-  int result = 0;
-  do {
-    result = ::fallocate(fd, 0, 0, static_cast<off_t>(size));
-  } while (result != 0 && errno == EINTR);
-  if (result == 0 || errno == EOPNOTSUPP || errno == ENOSYS) return {};
-  return fail(last_error("allocate"));
-}
-
 }  // namespace
 
 DraftFile::DraftFile(std::shared_ptr<SnapshotFolder> folder, SnapshotEnvelope head)
@@ -72,7 +61,7 @@ Status DraftFile::write_all_parts(const DraftState& state) {
   if (Status right = check_length(state); !right) return right;
   const std::uint64_t end = envelope_.state_offset + envelope_.length;
   const std::uint64_t size = end + render_snapshot_trailer(envelope_.sequence).size();
-  if (Status done = allocate(fd_.get(), size); !done) return done;
+  if (Status done = allocate_file(fd_.get(), size); !done) return done;
   auto header = render_snapshot_header(envelope_);
   if (!header) return fail(std::move(header.error()));
   if (Status done = write_all_at(fd_.get(), *header, 0); !done) return done;

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
-#include <cstdio>
 
 #include "common/files.h"
 #include "common/snapshot_format.h"
@@ -102,11 +101,7 @@ void SnapshotFolder::keep_spare() {
 }
 
 Status SnapshotFolder::rename(const std::string& from, const std::string& to) const {
-  if (::renameat2(fd_.get(), from.c_str(), fd_.get(), to.c_str(), RENAME_NOREPLACE) == 0) return {};
-  if (errno != EINVAL && errno != ENOSYS) return fail(last_error("rename"));
-  // A file system without the flag (NFS, some FUSE): a hard link does not replace either.
-  if (Status linked = link(from, to); !linked) return linked;
-  return remove(from);
+  return rename_new(fd_.get(), from, to);
 }
 
 Status SnapshotFolder::link(const std::string& from, const std::string& to) const {

@@ -114,6 +114,10 @@ SearchResult search_snapshots(SnapshotFolder& folder, const std::vector<std::uin
     tl::expected<Restorable, Skipped> tried =
         entry != quarantine.end() ? tl::unexpected(skip(sequence, SkipReason::Quarantined, entry->second))
                                   : try_snapshot(folder, sequence, identity, options, link_name);
+    if (tried && tried->envelope.imported && !options.exactly) {
+      if (tried->file) (void)folder.remove(link_name);
+      continue;
+    }
     if (tried) {
       result.found = std::move(*tried);
       break;

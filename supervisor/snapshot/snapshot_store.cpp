@@ -46,7 +46,9 @@ Result<SnapshotStore::Detail> read_detail(SnapshotFolder& folder, std::uint64_t 
 }
 
 RetentionEntry entry_of(const SnapshotEnvelope& envelope, bool valid) {
-  return {envelope.sequence, valid, envelope.created_at, envelope.length, envelope.program_hash, false};
+  // An imported one is nothing to go on from, so not one of the two that always stay.
+  return {envelope.sequence, valid && !envelope.imported, envelope.created_at,
+          envelope.length,   envelope.program_hash,       false};
 }
 
 // As its header says; a file that has none is known by its name only.
@@ -74,16 +76,6 @@ SnapshotStore::SnapshotStore(Loop& loop, std::string worker_folder, std::string 
       rules_(rules),
       quarantine_file_(std::make_shared<QuarantineFile>(worker_folder_ + "/quarantine.json")),
       pin_file_(std::make_shared<PinFile>(worker_folder_ + "/pins.json")) {}
-
-template <class T>
-void SnapshotStore::run(std::function<Result<T>(SnapshotFolder&)> work, Done<Result<T>> done) const {
-  auto result = std::make_shared<Result<T>>(fail("the snapshot folder is not open", ENOENT));
-  loop_.in_pool(
-      [folder = folder_, work = std::move(work), result] {
-        if (folder) *result = work(*folder);
-      },
-      alive_, [done = std::move(done), result] { done(std::move(*result)); });
-}
 
 template <class T>
 void SnapshotStore::query(std::function<Result<T>(SnapshotFolder&)> work, Done<Result<T>> done) const {
@@ -201,7 +193,7 @@ void SnapshotStore::on_committed(const DraftFile& file, bool durable) {
 
 void SnapshotStore::note_valid(const SnapshotEnvelope& envelope) {
   index_[envelope.sequence] = entry_of(envelope, true);
-  if (!newest_ || newest_->sequence < envelope.sequence) newest_ = envelope;
+  if (!envelope.imported && (!newest_ || newest_->sequence < envelope.sequence)) newest_ = envelope;
 }
 
 void SnapshotStore::abandon(Draft draft) {

@@ -6,6 +6,7 @@
 // One snapshot: begin → (the worker writes its state) → write → link_for_restore, if somebody reads it meanwhile →
 // commit. Several drafts may be under way; calls on one draft come one at a time, but abandon, which may come always.
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -15,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "common/json.h"
 #include "common/loop/loop.h"
 #include "supervisor/snapshot/draft_file.h"
 #include "supervisor/snapshot/pin_file.h"
@@ -92,6 +94,18 @@ class SnapshotStore {
   void list(std::size_t offset, std::size_t limit, Done<Result<Page>> done) const;
   void read(std::uint64_t sequence, Done<Result<Detail>> done) const;
 
+  // The next three read or copy whole states and go on one at a time: EBUSY while another one does. ENOENT: there is no
+  // such snapshot.
+  //
+  // What differs between the states of two snapshots: StateDiff as JSON, with the envelopes as "a" and "b".
+  void diff(std::uint64_t a, std::uint64_t b, Done<Result<Json>> done);
+  // A copy of the snapshot's file at an absolute path; see export_snapshot for what it promises. Gives its size.
+  void export_file(std::uint64_t sequence, std::string path, Done<Result<std::uint64_t>> done);
+  // Takes such a file as the next sequence, with this worker's name and identity, generation 0, and what it was before
+  // as `imported`; all else stays. It is pinned, and no search finds it that is not for it alone: what lives, and what
+  // a crash restarts from, is not touched. Gives its envelope.
+  void import_file(std::string path, std::string worker, Done<Result<SnapshotEnvelope>> done);
+
   // Removes all but pinned ones and the two newest valid ones, to make room on a full disk.
   void shrink(Done<Status> done);
 
@@ -104,6 +118,7 @@ class SnapshotStore {
 
  private:
   struct Opened;
+  struct Import;
 
   // Runs `work` on the pool with the open folder, then `done` on the loop; fails without a folder.
   template <class T>
@@ -120,6 +135,11 @@ class SnapshotStore {
   void note_valid(const SnapshotEnvelope& envelope);
   std::vector<std::uint64_t> newest_first() const;
   void write_pins(Done<Status> done);
+  // Null while another job has it; it ends with the last copy.
+  std::shared_ptr<void> begin_job();
+  void copy_import(const std::shared_ptr<Import>& import);
+  void commit_import(const std::shared_ptr<Import>& import);
+  void end_import(const std::shared_ptr<Import>& import, Result<SnapshotEnvelope> outcome);
   // Forgets what is expired and removes it on the pool.
   void prune(const RetentionRules& rules, Done<Status> done);
   std::string next_link_name(std::uint64_t sequence);
@@ -144,7 +164,18 @@ class SnapshotStore {
   std::string pins_lost_;
   std::uint64_t pins_version_ = 0;
   std::shared_ptr<PinFile> pin_file_;
+  std::weak_ptr<void> job_;
   std::shared_ptr<void> alive_ = std::make_shared<int>();
 };
+
+template <class T>
+void SnapshotStore::run(std::function<Result<T>(SnapshotFolder&)> work, Done<Result<T>> done) const {
+  auto result = std::make_shared<Result<T>>(fail("the snapshot folder is not open", ENOENT));
+  loop_.in_pool(
+      [folder = folder_, work = std::move(work), result] {
+        if (folder) *result = work(*folder);
+      },
+      alive_, [done = std::move(done), result] { done(std::move(*result)); });
+}
 
 }  // namespace zeroth

@@ -19,16 +19,6 @@ constexpr const char* kGreen = "32";
 constexpr const char* kYellow = "33";
 constexpr std::size_t kShownNames = 3;
 
-bool locale_is_utf8() {
-  for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
-    const char* value = std::getenv(name);
-    if (value == nullptr || *value == '\0') continue;
-    const std::string text(value);
-    return text.find("UTF-8") != std::string::npos || text.find("utf8") != std::string::npos;
-  }
-  return false;
-}
-
 std::string time_of_day() {
   const std::time_t now = std::time(nullptr);
   std::tm parts{};

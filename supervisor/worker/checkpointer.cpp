@@ -10,9 +10,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr double kPauseShare = 20;             // at most one part in 20 of the time is spent pausing
-constexpr double kBytesPerSecond = 5'000'000;  // mean rate of periodic snapshots on disk
-constexpr Milliseconds kLongestRetry = 30s;
 constexpr double kLongestPauseMs = 60'000;    // a worker may say anything
 constexpr Milliseconds kFirstDeadline = 10s;  // while nobody knows how large the state is
 
@@ -32,8 +29,8 @@ bool is_lost(int code) {
 
 }  // namespace
 
-Checkpointer::Checkpointer(Loop& loop, SnapshotStore& store, Milliseconds interval, Hooks hooks)
-    : store_(store), interval_(interval), hooks_(std::move(hooks)), timer_(loop) {}
+Checkpointer::Checkpointer(Loop& loop, SnapshotStore& store, const CheckpointPace& pace, Hooks hooks)
+    : store_(store), pace_(pace), hooks_(std::move(hooks)), timer_(loop) {}
 
 void Checkpointer::begin(bool durable) {
   live_ = true;
@@ -43,7 +40,7 @@ void Checkpointer::begin(bool durable) {
   std::move(before_cut_.begin(), before_cut_.end(), std::back_inserter(next_waiting_));
   before_cut_.clear();
   if (!next_waiting_.empty()) return take_next();
-  if (never_saved && interval_.count() > 0) return take("periodic", {});  // there is nothing to go back to yet
+  if (never_saved && pace_.interval.count() > 0) return take("periodic", {});  // there is nothing to go back to yet
   schedule();
 }
 
@@ -113,6 +110,7 @@ void Checkpointer::on_cut_committed(const Result<Committed>& committed, Monotoni
   note(committed, cut);
   last_cut_ = cut;
   if (!committed) return;
+  last_bytes_ = committed->bytes;
   std::vector<Done> waiting = std::exchange(before_cut_, {});
   for (const Done& done : waiting) done(committed);
 }
@@ -140,11 +138,8 @@ double Checkpointer::loss_window_s() const {
 }
 
 void Checkpointer::schedule() {
-  if (interval_.count() == 0) return;
-  const auto pause = Milliseconds(static_cast<std::int64_t>(last_pause_ms_ * kPauseShare));
-  const auto rate = Milliseconds(static_cast<std::int64_t>(static_cast<double>(last_bytes_) * 1000 / kBytesPerSecond));
-  Milliseconds gap = std::max({interval_, pause, rate});
-  if (failures_ > 0) gap = std::max(gap, std::min<Milliseconds>(kLongestRetry, 1s * (1 << std::min(failures_ - 1, 5))));
+  if (pace_.interval.count() == 0) return;
+  const Milliseconds gap = gap_after({last_pause_ms_, last_bytes_, failures_}, pace_);
   const auto elapsed = std::chrono::duration_cast<Milliseconds>(monotonic_now() - last_cut_);
   timer_.start(std::max(Milliseconds(0), gap - elapsed), [this] {
     if (live_ && !current_) take("periodic", {});

@@ -13,6 +13,7 @@
 #include "common/loop/loop.h"
 #include "supervisor/generation/checkpoint.h"
 #include "supervisor/snapshot/snapshot_store.h"
+#include "supervisor/worker/checkpoint_pace.h"
 
 namespace zeroth {
 
@@ -28,8 +29,8 @@ class Checkpointer {
     std::function<void(const std::string& degraded)> on_health;
   };
 
-  // `interval`: least time between periodic snapshots, 0 for none.
-  Checkpointer(Loop& loop, SnapshotStore& store, Milliseconds interval, Hooks hooks);
+  // `pace`: of periodic snapshots; an interval of 0 for none.
+  Checkpointer(Loop& loop, SnapshotStore& store, const CheckpointPace& pace, Hooks hooks);
 
   // A worker is live, from now on or again; its state is durable up to now if `durable`.
   void begin(bool durable);
@@ -45,7 +46,7 @@ class Checkpointer {
   void on_cut_committed(const Result<Committed>& committed, MonotonicTime cut);
 
   const std::string& degraded() const { return degraded_; }
-  // Seconds of the worker's life that would be lost if everything died now.
+  // Seconds of the worker's life that would be lost if everything died now: whatever spaces snapshots out counts.
   double loss_window_s() const;
   std::uint64_t last_bytes() const { return last_bytes_; }
 
@@ -57,7 +58,7 @@ class Checkpointer {
   void schedule();
 
   SnapshotStore& store_;
-  const Milliseconds interval_;
+  const CheckpointPace pace_;
   Hooks hooks_;
   Timer timer_;
   bool live_ = false;

@@ -69,7 +69,7 @@ Worker::Worker(Loop& loop, Setup setup, GenerationLog log, Hooks hooks)
       output_(setup_.name),
       policy_(restart_options(*setup_.options), random_source()),
       router_(loop),
-      checkpointer_(loop, store_, setup_.options->checkpoint_interval,
+      checkpointer_(loop, store_, {setup_.options->checkpoint_interval, setup_.options->checkpoint_rate},
                     {[this](const std::string& cause) { return make_checkpoint(live_, cause); },
                      [this](const Checkpointer::Committed& done, const std::string& cause) {
                        emit("checkpoint",

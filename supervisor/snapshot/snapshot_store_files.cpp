@@ -1,0 +1,146 @@
+// SnapshotStore: comparing states, and snapshots as files outside the folder.
+
+#include <fcntl.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "supervisor/snapshot/snapshot_exchange.h"
+#include "supervisor/snapshot/snapshot_store.h"
+#include "supervisor/snapshot/state_diff.h"
+
+namespace zeroth {
+namespace {
+
+struct OpenSnapshot {
+  UniqueFd fd;
+  SnapshotEnvelope envelope;
+};
+
+Result<OpenSnapshot> open_verified(SnapshotFolder& folder, std::uint64_t sequence) {
+  auto fd = folder.open_file(snapshot_name(sequence), O_RDONLY);
+  if (!fd && fd.error().code == ENOENT) return fail("there is no snapshot " + std::to_string(sequence), ENOENT);
+  if (!fd) return fail(std::move(fd.error()));
+  auto envelope = verify_snapshot(fd->get(), sequence);
+  if (!envelope) return fail(std::move(envelope.error().error).in(snapshot_name(sequence)));
+  return OpenSnapshot{std::move(*fd), std::move(*envelope)};
+}
+
+Result<Json> diff_snapshots(SnapshotFolder& folder, std::uint64_t a, std::uint64_t b) {
+  const auto first = open_verified(folder, a);
+  if (!first) return fail(first.error());
+  const auto second = open_verified(folder, b);
+  if (!second) return fail(second.error());
+  JsonScan from(first->fd.get(), first->envelope.state_offset, first->envelope.length);
+  JsonScan to(second->fd.get(), second->envelope.state_offset, second->envelope.length);
+  auto found = diff_states(from, to);
+  if (!found) return fail(std::move(found.error()));
+  Json result = to_json(*found);
+  const auto short_form = [](const SnapshotEnvelope& envelope) {
+    return Json{{"sequence", envelope.sequence},
+                {"generation", envelope.generation},
+                {"created_at", rfc3339(envelope.created_at)}};
+  };
+  result["a"] = short_form(first->envelope);
+  result["b"] = short_form(second->envelope);
+  return result;
+}
+
+SnapshotEnvelope head_of_import(const SnapshotEnvelope& from, std::string worker, const std::string& identity) {
+  SnapshotEnvelope head = from;
+  head.imported = SnapshotOrigin{from.sequence, from.generation, from.worker, from.identity};
+  head.worker = std::move(worker);
+  head.identity = identity;
+  head.generation = 0;
+  return head;
+}
+
+tl::unexpected<Error> another_job() {
+  return fail("another diff, export or import is under way", EBUSY);
+}
+
+}  // namespace
+
+std::shared_ptr<void> SnapshotStore::begin_job() {
+  if (!job_.expired()) return nullptr;
+  auto job = std::make_shared<int>();
+  job_ = job;
+  return job;
+}
+
+void SnapshotStore::diff(std::uint64_t a, std::uint64_t b, Done<Result<Json>> done) {
+  run<Json>([a, b, job = begin_job()](
+                SnapshotFolder& folder) -> Result<Json> { return job ? diff_snapshots(folder, a, b) : another_job(); },
+            std::move(done));
+}
+
+void SnapshotStore::export_file(std::uint64_t sequence, std::string path, Done<Result<std::uint64_t>> done) {
+  run<std::uint64_t>(
+      [sequence, path = std::move(path), job = begin_job()](SnapshotFolder& folder) -> Result<std::uint64_t> {
+        if (!job) return another_job();
+        if (Status good = check_exchange_path(path); !good) return fail(good.error());
+        return export_snapshot(folder, sequence, path);
+      },
+      std::move(done));
+}
+
+// One import from the look at the file to its commit.
+struct SnapshotStore::Import {
+  std::shared_ptr<void> job;
+  Done<Result<SnapshotEnvelope>> done;
+  std::shared_ptr<ForeignSnapshot> from;
+  Draft draft;
+};
+
+void SnapshotStore::import_file(std::string path, std::string worker, Done<Result<SnapshotEnvelope>> done) {
+  const auto import = std::make_shared<Import>(Import{begin_job(), std::move(done), nullptr, {}});
+  run<std::shared_ptr<ForeignSnapshot>>(
+      [path = std::move(path),
+       may = import->job != nullptr](SnapshotFolder& folder) -> Result<std::shared_ptr<ForeignSnapshot>> {
+        if (!may) return another_job();
+        if (Status good = check_exchange_path(path); !good) return fail(good.error());
+        return open_foreign(folder, path);
+      },
+      [this, import, worker = std::move(worker)](Result<std::shared_ptr<ForeignSnapshot>> opened) {
+        if (!opened) return end_import(import, fail(std::move(opened.error())));
+        import->from = std::move(*opened);
+        begin(head_of_import(import->from->envelope, worker, identity_), [this, import](Result<Draft> draft) {
+          if (!draft) return end_import(import, fail(std::move(draft.error())));
+          import->draft = std::move(*draft);
+          copy_import(import);
+        });
+      });
+}
+
+void SnapshotStore::copy_import(const std::shared_ptr<Import>& import) {
+  run<void>([from = import->from, to = import->draft.file](SnapshotFolder&) { return copy_state(*from, to); },
+            [this, import](Status copied) {
+              if (!copied) return end_import(import, fail(std::move(copied.error())));
+              write(import->draft, import->from->envelope.length, [this, import](Status written) {
+                if (!written) return end_import(import, fail(std::move(written.error())));
+                commit_import(import);
+              });
+            });
+}
+
+// Pinned first: once it is there nothing may prune it.
+void SnapshotStore::commit_import(const std::shared_ptr<Import>& import) {
+  pins_.insert(import->draft.sequence);
+  write_pins([this, import](Status pinned) {
+    if (!pinned) return end_import(import, fail(std::move(pinned.error()).in("pinning it")));
+    commit(import->draft, [this, import](Result<Committed> committed) {
+      if (!committed) return end_import(import, fail(std::move(committed.error())));
+      end_import(import, import->draft.handle->envelope());
+    });
+  });
+}
+
+void SnapshotStore::end_import(const std::shared_ptr<Import>& import, Result<SnapshotEnvelope> outcome) {
+  const std::uint64_t sequence = import->draft.sequence;
+  if (!outcome && !index_.contains(sequence)) pins_.erase(sequence);
+  if (!outcome && import->draft.handle) abandon(import->draft);
+  import->job.reset();
+  import->done(std::move(outcome));
+}
+
+}  // namespace zeroth
