@@ -9,6 +9,7 @@
 #include "supervisor/ctl/run.h"
 #include "supervisor/ctl/status.h"
 #include "supervisor/ctl/texts.h"
+#include "supervisor/ctl/watch.h"
 
 namespace zeroth {
 namespace {
@@ -24,6 +25,7 @@ constexpr Switch kInject = {"--inject", "inject", Kind::Real, "X", "as if X were
 constexpr Switch kFollow = {"-f,--follow", "follow", Kind::Flag, "", "go on with what comes"};
 constexpr Switch kLines = {"-n,--lines", "lines", Kind::Count, "LINES", "how many (20)"};
 constexpr Switch kPassive = {"--passive", "passive", Kind::Flag, "", "without acting on the field"};
+constexpr Switch kWatch = {"-w,--watch", "watch", Kind::Flag, "", "again and again; JSON lines in a pipe"};
 constexpr Switch kType = {"--type", "type", Kind::Text, "TYPE", "observation, collapse or merge"};
 constexpr Switch kStrength = {"--strength", "strength", Kind::Real, "S", "between 0 and 1"};
 constexpr Switch kCheck = {"--check", "check", Kind::Flag, "", "only say whether"};
@@ -39,7 +41,7 @@ const std::vector<Verb>& table() {
       {"reload", Group::Lifecycle, "", {kWorker}, {}, kPatient, receipt_text, run_call},
       {"shutdown", Group::Lifecycle, "", {}, {}, kPatient, stopped_text, run_call},
 
-      {"status", Group::Observe, "", {kWorker}, {}, kQuick, nullptr, run_status},
+      {"status", Group::Observe, "", {kWorker}, {kWatch}, kQuick, nullptr, run_status},
       {"list", Group::Observe, "all instances", {}, {}, kQuick, nullptr, run_list},
       {"logs", Group::Observe, "", {kWorker}, {kLines, kFollow}, kQuick, logs_text, run_stream},
       {"events", Group::Observe, "", {}, {kFollow}, kQuick, nullptr, run_stream},
@@ -49,7 +51,7 @@ const std::vector<Verb>& table() {
       {"snapshots", Group::State, "", {kWorker}, {kLimit, kOffset}, kQuick, snapshots_text, run_call},
       {"snapshot", Group::State, "", {{"sequence", "SEQUENCE", Kind::Count}}, {}, kQuick, snapshot_text, run_call},
 
-      {"observe", Group::Zero, "look at the field, or at one state", {{"target", "[TARGET]"}}, {kPassive, kLimit}, kQuick, observe_text, run_call},
+      {"observe", Group::Zero, "look at the field, or at one state", {{"target", "[TARGET]"}}, {kPassive, kLimit, kWatch}, kQuick, observe_text, run_observe},
       {"history", Group::Zero, "earlier observations", {}, {kLimit, kOffset, kType}, kQuick, history_text, run_call},
       {"history-explain", Group::Zero, "the same, told", {}, {}, kQuick, explain_text, run_call},
       {"state-list", Group::Zero, "all states", {}, {kLimit, kOffset}, kQuick, state_list_text, run_call},
