@@ -17,8 +17,6 @@
 namespace zeroth {
 namespace {
 
-constexpr Milliseconds kSayProgressAfter{3'000};
-
 // Of zeroth-worker, which lies beside this program.
 std::string sibling(const std::string& name) {
   std::string self(4096, '\0');
@@ -44,6 +42,7 @@ Supervisor::Supervisor(Options options) : options_(std::move(options)) {}
 
 Supervisor::~Supervisor() {
   if (place_) place_->close();  // no client outlives what it asks
+  if (terminal_) terminal_->detach();
   worker_.reset();
 }
 
@@ -70,8 +69,8 @@ tl::expected<void, StartError> Supervisor::open_worker() {
   if (!log) return refuse_start(kExitPermission, log.error().message);
   log_ = std::move(*log);
   const std::string shown = options_.program.empty() ? identity.stem : name_of(options_.program);
-  console_ = std::make_unique<Console>(loop_, options_,
-                                       Console::Names{escape_control(shown), folders.socket, folders.state}, events_);
+  terminal_ = std::make_unique<Terminal>(loop_, options_,
+                                         Console::Names{escape_control(shown), folders.socket, folders.name}, events_);
 
   const std::string folder = folders.state + "/" + folders.name;
   for (const std::string& made : {folder, folder + "/own"}) {
@@ -106,6 +105,7 @@ tl::expected<void, StartError> Supervisor::open_worker() {
   setup.cwd = options_.cwd;
   setup.scope = watch_->scope();
   setup.listeners = &listeners_;
+  setup.terminal = &terminal_->of_workers();
   if (!options_.command.empty()) setup.hello_socket = folder_of(folders.socket) + "/worker.sock";
   if (Status adopted = Orphans::become_subreaper(); !adopted) return refuse_start(kExitFailed, adopted.error().message);
   orphans_ = std::make_unique<Orphans>(loop_, [this](pid_t pid) { return worker_ && worker_->owns(pid); });
@@ -119,7 +119,8 @@ tl::expected<void, StartError> Supervisor::open_worker() {
   hooks.on_start_failed = [this](int exit_code, const Receipt& receipt) {
     const std::string told = receipt.diagnostics.empty() ? "zeroth-supervise: " + receipt.reason + "\n"
                                                          : render_reported(receipt.diagnostics);
-    std::fputs(told.c_str(), stderr);
+    terminal_->close();
+    terminal_->console().say(told);
     end(exit_code);
   };
   hooks.on_generation = [this] { watch_->on_generation(); };
@@ -128,9 +129,6 @@ tl::expected<void, StartError> Supervisor::open_worker() {
     if (options_.exit_on_failure) end(kExitFailed);
   };
   worker_ = std::make_unique<Worker>(loop_, std::move(setup), std::move(*generations), std::move(hooks));
-  output_ =
-      worker_->output().subscribe([this](const OutputEntry& entry) { console_->on_output(worker_->name(), entry); });
-
   return {};
 }
 
@@ -147,7 +145,8 @@ tl::expected<void, StartError> Supervisor::open_control() {
     (void)make_folders(place_->folders().state + "/" + worker_->name() + "/own");
   };
   hooks.lost = [this](const StartError& taken) {
-    std::fprintf(stderr, "zeroth-supervise: %s\n", taken.message.c_str());
+    terminal_->close();
+    terminal_->console().say("zeroth-supervise: " + taken.message);
     watch_->stop();
     end(taken.exit_code);
   };
@@ -175,11 +174,7 @@ int Supervisor::run() {
   signals_.push_back(std::make_unique<SignalWatch>(loop_, SIGUSR1, [this] { log_->reopen(); }));
   let_stop_signals_through();
   watch_->start();
-  progress_ = std::make_unique<Timer>(loop_);
-  progress_->start(kSayProgressAfter, [this] {
-    if (worker_->state() == WorkerState::Starting)
-      console_->progress("still starting; the program loads or its state is being restored");
-  });
+  terminal_->attach(*worker_, {[this] { return watch_->files(); }, [this] { on_signal(); }});
   place_->keep();
   events_.publish("supervisor", {{"state", "started"}, {"pid", ::getpid()}, {"program", place_->identity().key}});
   worker_->start();
@@ -211,8 +206,7 @@ void Supervisor::shutdown(bool insist, Worker::Reply reply) {
       line += "; snapshot " + std::to_string(newest->sequence) + " of " + rfc3339(newest->created_at) + " in " +
               place_->folders().state + "/" + worker_->name() + "/snapshots";
     }
-    if (options_.verbosity >= 0 || !outcome.saved)
-      console_->progress(line + (newest ? "; the same command goes on from here" : ""));
+    say_stopped(line, outcome.saved, newest.has_value());
     events_.publish("supervisor", {{"state", "stopped"}, {"saved", outcome.saved}});
     const Json receipt = {{"operation", "stop"},
                           {"worker", worker_->name()},
@@ -226,6 +220,14 @@ void Supervisor::shutdown(bool insist, Worker::Reply reply) {
       end(saved ? kExitOk : kExitFailed);
     });
   });
+}
+
+// How to go on is the last line, to be copied.
+void Supervisor::say_stopped(const std::string& line, bool saved, bool goes_on) {
+  terminal_->close();
+  if (options_.log_format == LogFormat::JsonLines || (options_.verbosity < 0 && saved)) return;
+  terminal_->console().tell(line);
+  if (goes_on) terminal_->console().say("go on from here: " + quoted_command(options_.again));
 }
 
 void Supervisor::end(int exit_code) {

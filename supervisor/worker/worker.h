@@ -57,6 +57,7 @@ class Worker {
     std::shared_ptr<const WatchScope> scope;
     const std::vector<Listener>* listeners = nullptr;  // lent to every generation
     Orphans* orphans = nullptr;
+    const std::optional<WorkerTerminal>* terminal = nullptr;  // of generations to come; null or none: pipes
     std::string hello_socket;  // path for processes that cannot use the inherited channel; "" for none
   };
 
@@ -97,6 +98,11 @@ class Worker {
   void kill_now();
   void checkpoint(const std::string& cause, Reply reply);
   void call(const std::string& command, const Json& params, std::optional<double> timestamp, CallRouter::Reply reply);
+
+  // The size in Setup::terminal has changed.
+  void resize();
+  // Typed at the live generation, or at the next one if there is none or it is being replaced.
+  void type(std::string bytes);
 
   const std::string& name() const { return setup_.name; }
   WorkerState state() const { return state_; }
@@ -148,6 +154,7 @@ class Worker {
   void note_rejected(const Receipt& receipt);
   void restart_after(const std::shared_ptr<Handover>& finished, HandoverAction action);
   void take_pending();
+  void type_early();
   bool is_dying(const Generation* generation) const;
 
   Generation::Hooks live_hooks(const std::shared_ptr<Generation>& generation);
@@ -200,6 +207,7 @@ class Worker {
   bool second_try_ = false;
   std::optional<ReloadRequest> replacing_;  // a mute one is being stopped for this
   std::shared_ptr<Generation> spoke_late_;  // to be the next candidate
+  std::string typed_early_;                 // while nobody was to read it
   std::string own_port_;                    // "python3 opens port 3000 itself"; "" if none is known
   std::string failed_hash_;           // content that did not make it: not tried again until it changes or somebody asks
   std::optional<Content> before_go_;  // current_ and previous_ as they were before the last go
