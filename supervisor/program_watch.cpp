@@ -6,13 +6,15 @@
 #include <utility>
 
 #include "supervisor/instance/claim.h"
+#include "supervisor/instance/identity.h"
 
 namespace zeroth {
 
 ProgramWatch::ProgramWatch(Loop& loop, const Options& options, std::vector<std::string> not_watched, Hooks hooks)
     : loop_(loop),
       options_(options),
-      what_runs_{options.program, options.command, options.cwd.empty() ? working_folder() : options.cwd},
+      what_runs_{options.program, options.command, options.cwd.empty() ? working_folder() : options.cwd,
+                 process_environment("HOME")},
       hooks_(std::move(hooks)) {
   const bool nothing = options_.no_watch && !options_.command.empty() && options_.watch.empty();
   scope_ = std::make_shared<const WatchScope>(
@@ -32,6 +34,12 @@ void ProgramWatch::open_gate() {
 }
 
 void ProgramWatch::start() {
+  if (options_.watch.empty() && !options_.command.empty() && !options_.no_watch &&
+      is_too_wide(what_runs_.working_folder, what_runs_.home)) {
+    hooks_.on_note(what_runs_.working_folder + " is not watched as a whole, " +
+                   (scope_->targets().empty() ? "and nothing else is" : "only the files that the command names") +
+                   "; --watch PATH says what is");
+  }
   // A compiled program is not watched: it is somebody's build product, read again by reload and restart.
   const bool compiled = options_.watch.empty() && options_.program.ends_with(".z");
   if (options_.no_watch || compiled || scope_->targets().empty()) return;
