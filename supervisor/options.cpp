@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
+#include <iterator>
 #include <map>
 
 #include "common/exit_codes.h"
@@ -82,6 +83,7 @@ void add_what_runs(CLI::App& app, Options& o) {
       ->type_name("[NAME=]ADDR")
       ->allow_extra_args(false)
       ->group(group);
+  app.add_flag("--stdin", o.give_stdin, "give the worker our stdin and the terminal; turns the keys off")->group(group);
   app.add_option("--rate", o.rate, "iterations per second of a Zero program, 0 for as fast as possible (default 60)")
       ->check(CLI::Range(0.0, 1e6))
       ->group(group);
@@ -277,6 +279,7 @@ Status check_together(const CLI::App& app, Options& o) {
   for (const std::string& address : o.listen) {
     if (auto parsed = parse_listen_address(address); !parsed) return fail("--listen: " + parsed.error().message);
   }
+  if (o.give_stdin && o.command.empty()) return fail("--stdin is for commands; a Zero program reads nothing");
   if (!o.listen.empty() && o.command.empty()) return fail("--listen is for commands; a Zero program opens no socket");
   if (Status checked = check_health(app, o); !checked) return checked;
   if (o.program.empty() && o.command.empty()) return fail("no program: give a .zero or .z file, or -- and a command");
@@ -341,9 +344,26 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
   if (has_command && o.command.empty()) return usage_error("no command after --");
   o.verbosity = quiet ? -1 : verbose;
   o.exit_on_failure = on_failure == "exit";
+  std::copy_if(argv, separator, std::back_inserter(o.again), [](std::string_view word) { return word != "--fresh"; });
+  o.again.insert(o.again.end(), separator, argv + argc);
   if (Status checked = check_together(app, o); !checked) return usage_error(checked.error().message);
   if (Status applied = apply_environment(app, o); !applied) return usage_error(applied.error().message);
   return {std::move(o), "", kExitOk};
+}
+
+std::string quoted_command(const std::vector<std::string>& words) {
+  constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:=@%+,-";
+  std::string line;
+  for (const std::string& word : words) {
+    std::string quoted = word;
+    if (word.empty() || word.find_first_not_of(kPlain) != std::string::npos) {
+      quoted = "'";
+      for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+      quoted += "'";
+    }
+    line += (line.empty() ? "" : " ") + escape_control(quoted);
+  }
+  return line;
 }
 
 Json describe(const Options& o) {
@@ -354,6 +374,7 @@ Json describe(const Options& o) {
                  {"protocol", o.protocol},
                  {"cwd", o.cwd},
                  {"listen", o.listen},
+                 {"stdin", o.give_stdin},
                  {"rate", o.rate ? Json(*o.rate) : Json(60.0)},
                  {"halflife", o.halflife ? Json(*o.halflife) : Json()},
                  {"watch", o.watch},

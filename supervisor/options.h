@@ -26,6 +26,7 @@ struct Options {
   std::string cwd;
   std::vector<std::string> env;     // K=V for the worker
   std::vector<std::string> listen;  // [NAME=]ADDR, lent to the worker
+  bool give_stdin = false;          // the worker has our stdin, and the terminal if that is one
   std::optional<double> rate;       // iterations/s, built-in worker
   std::optional<double> halflife;
 
@@ -67,7 +68,8 @@ struct Options {
   bool raw = false;
   int verbosity = 0;  // -1 with -q
 
-  Json origins = Json::object();  // option name -> "flag" | "environment" | "default"
+  std::vector<std::string> again;  // argv to go on from here with: without --fresh
+  Json origins = Json::object();   // option name -> "flag" | "environment" | "default"
 };
 
 // What the command line asks for besides running.
@@ -82,5 +84,8 @@ ParsedOptions parse_options(int argc, const char* const* argv);
 
 // Each effective value with its origin: {"rate":{"value":60,"origin":"default"}, …}.
 Json describe(const Options& options);
+
+// The words as a shell would read them.
+std::string quoted_command(const std::vector<std::string>& words);
 
 }  // namespace zeroth

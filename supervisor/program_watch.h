@@ -32,6 +32,7 @@ class ProgramWatch {
   void on_generation();
   // Somebody asked for a restart: files that were passed over for being written by the worker count again.
   void on_restart();
+  std::size_t files() const { return watcher_ ? watcher_->files() : 0; }
   std::string_view mode() const;  // "inotify", "poll" or "off"
 
  private:

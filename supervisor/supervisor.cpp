@@ -17,8 +17,6 @@
 namespace zeroth {
 namespace {
 
-constexpr Milliseconds kSayProgressAfter{3'500};  // a little behind the wait for a command's hello
-
 // Of zeroth-worker, which lies beside this program.
 std::string sibling(const std::string& name) {
   std::string self(4096, '\0');
@@ -45,6 +43,7 @@ Supervisor::Supervisor(Options options) : options_(std::move(options)) {}
 
 Supervisor::~Supervisor() {
   if (place_) place_->close();  // no client outlives what it asks
+  if (terminal_) terminal_->detach();
   worker_.reset();
 }
 
@@ -71,8 +70,8 @@ tl::expected<void, StartError> Supervisor::open_worker() {
   if (!log) return refuse_start(kExitPermission, log.error().message);
   log_ = std::move(*log);
   const std::string shown = options_.program.empty() ? identity.stem : name_of(options_.program);
-  console_ = std::make_unique<Console>(
-      loop_, options_, Console::Names{escape_control(shown), place_->control(), folders.state}, events_);
+  terminal_ = std::make_unique<Terminal>(
+      loop_, options_, Console::Names{escape_control(shown), place_->control(), folders.name}, events_);
 
   const std::string folder = folders.state + "/" + folders.name;
   for (const std::string& made : {folder, folder + "/own"}) {
@@ -107,6 +106,7 @@ tl::expected<void, StartError> Supervisor::open_worker() {
   setup.cwd = options_.cwd;
   setup.scope = watch_->scope();
   setup.listeners = &listeners_;
+  setup.terminal = &terminal_->of_workers();
   if (!options_.command.empty()) setup.hello_socket = folder_of(folders.socket) + "/worker.sock";
   if (Status adopted = Orphans::become_subreaper(); !adopted) return refuse_start(kExitFailed, adopted.error().message);
   orphans_ = std::make_unique<Orphans>(loop_, [this](pid_t pid) { return worker_ && worker_->owns(pid); });
@@ -120,21 +120,16 @@ tl::expected<void, StartError> Supervisor::open_worker() {
   hooks.on_start_failed = [this](int exit_code, const Receipt& receipt) {
     const std::string told = receipt.diagnostics.empty() ? "zeroth-supervise: " + receipt.reason + "\n"
                                                          : render_reported(receipt.diagnostics);
-    std::fputs(told.c_str(), stderr);
+    terminal_->close();
+    terminal_->console().say(told);
     end(exit_code);
   };
-  hooks.on_generation = [this] {
-    watch_->on_generation();
-    if (progress_) say_if_slow();
-  };
+  hooks.on_generation = [this] { watch_->on_generation(); };
   hooks.on_restart = [this] { watch_->on_restart(); };
   hooks.on_gave_up = [this] {
     if (options_.exit_on_failure) end(kExitFailed);
   };
   worker_ = std::make_unique<Worker>(loop_, std::move(setup), std::move(*generations), std::move(hooks));
-  output_ =
-      worker_->output().subscribe([this](const OutputEntry& entry) { console_->on_output(worker_->name(), entry); });
-
   return {};
 }
 
@@ -152,7 +147,8 @@ tl::expected<void, StartError> Supervisor::open_control() {
   };
   hooks.on_look = [this] { worker_->restore_hello_socket(); };
   hooks.lost = [this](const StartError& taken) {
-    std::fprintf(stderr, "zeroth-supervise: %s\n", taken.message.c_str());
+    terminal_->close();
+    terminal_->console().say("zeroth-supervise: " + taken.message);
     watch_->stop();
     end(taken.exit_code);
   };
@@ -180,23 +176,12 @@ int Supervisor::run() {
   signals_.push_back(std::make_unique<SignalWatch>(loop_, SIGUSR1, [this] { log_->reopen(); }));
   let_stop_signals_through();
   watch_->start();
-  progress_ = std::make_unique<Timer>(loop_);
-  say_if_slow();
+  terminal_->attach(*worker_, {[this] { return watch_->files(); }, [this] { on_signal(); }});
   place_->keep();
   events_.publish("supervisor", {{"state", "started"}, {"pid", ::getpid()}, {"program", place_->identity().key}});
   worker_->start();
   loop_.run();
   return exit_code_;
-}
-
-// A start is under way.
-void Supervisor::say_if_slow() {
-  progress_->start(kSayProgressAfter, [this] {
-    if (worker_->state() != WorkerState::Starting) return;
-    const std::string awaited = worker_->waits_for();
-    if (awaited.empty()) return console_->progress("still starting; the program loads or its state is being restored");
-    console_->progress("still starting; waiting for " + awaited);
-  });
 }
 
 void Supervisor::on_signal() {
@@ -223,8 +208,7 @@ void Supervisor::shutdown(bool insist, Worker::Reply reply) {
       line += "; snapshot " + std::to_string(newest->sequence) + " of " + rfc3339(newest->created_at) + " in " +
               place_->folders().state + "/" + worker_->name() + "/snapshots";
     }
-    if (options_.verbosity >= 0 || !outcome.saved)
-      console_->progress(line + (newest ? "; the same command goes on from here" : ""));
+    say_stopped(line, outcome.saved, newest.has_value());
     events_.publish("supervisor", {{"state", "stopped"}, {"saved", outcome.saved}});
     const Json receipt = {{"operation", "stop"},
                           {"worker", worker_->name()},
@@ -238,6 +222,14 @@ void Supervisor::shutdown(bool insist, Worker::Reply reply) {
       end(saved ? kExitOk : kExitFailed);
     });
   });
+}
+
+// How to go on is the last line, to be copied.
+void Supervisor::say_stopped(const std::string& line, bool saved, bool goes_on) {
+  terminal_->close();
+  if (options_.log_format == LogFormat::JsonLines || (options_.verbosity < 0 && saved)) return;
+  terminal_->console().tell(line);
+  if (goes_on) terminal_->console().say("go on from here: " + quoted_command(options_.again));
 }
 
 void Supervisor::end(int exit_code) {

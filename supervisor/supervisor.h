@@ -1,5 +1,5 @@
 #pragma once
-// Owns and connects: the instance's place, the worker, the watch on its program, log and console. Every decision is
+// Owns and connects: the instance's place, the worker, the watch on its program, log and terminal. Every decision is
 // somebody else's. main makes one and runs it.
 
 #include <memory>
@@ -15,7 +15,7 @@
 #include "supervisor/process/orphans.h"
 #include "supervisor/program_watch.h"
 #include "supervisor/start_error.h"
-#include "supervisor/terminal/console.h"
+#include "supervisor/terminal/terminal.h"
 #include "supervisor/worker/worker.h"
 
 namespace zeroth {
@@ -37,8 +37,8 @@ class Supervisor {
   void say(std::string_view level, const std::string& message);
   void reload_edited(const Changes& changes);
   void on_signal();
-  void say_if_slow();
   void shutdown(bool insist, Worker::Reply reply);
+  void say_stopped(const std::string& line, bool saved, bool goes_on);
   void end(int exit_code);
   Json status() const;
 
@@ -51,15 +51,13 @@ class Supervisor {
 
   EventHub events_;
   std::unique_ptr<Log> log_;
-  std::unique_ptr<Console> console_;
+  std::unique_ptr<Terminal> terminal_;
   std::unique_ptr<Orphans> orphans_;
   std::unique_ptr<Worker> worker_;
   std::unique_ptr<ProgramWatch> watch_;
   ControlTargets targets_;
   std::vector<std::unique_ptr<SignalWatch>> signals_;
   std::vector<Listener> listeners_;
-  OutputLog::Subscription output_;
-  std::unique_ptr<Timer> progress_;
   int stop_signals_ = 0;
   int exit_code_ = 0;
 };

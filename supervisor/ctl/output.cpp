@@ -4,17 +4,18 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <vector>
 
+#include "common/display_width.h"
 #include "common/json_fields.h"
+#include "common/terminal_style.h"
 #include "common/text.h"
 
 namespace zeroth {
 namespace {
 
-bool colours_wanted() {
-  static const bool wanted = ::isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr;
+bool coloured() {
+  static const bool wanted = colours_wanted(STDOUT_FILENO);
   return wanted;
 }
 
@@ -34,14 +35,8 @@ std::string_view code_of(Colour colour) {
   return "0";
 }
 
-// Characters, not bytes.
-std::size_t width(std::string_view text) {
-  return static_cast<std::size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
-}
-
 std::string padded(std::string_view text, std::size_t columns) {
-  return std::string(text) + std::string(columns - std::min(columns, width(text)), ' ');
+  return std::string(text) + std::string(columns - std::min(columns, display_width(text)), ' ');
 }
 
 const Json* find_path(const Json& row, std::string_view path) {
@@ -58,7 +53,7 @@ std::string without_trailing_blanks(std::string line) {
 }  // namespace
 
 std::string paint(std::string_view text, Colour colour) {
-  if (!colours_wanted() || colour == Colour::Plain) return std::string(text);
+  if (!coloured() || colour == Colour::Plain) return std::string(text);
   return "\x1b[" + std::string(code_of(colour)) + "m" + std::string(text) + "\x1b[0m";
 }
 
@@ -107,7 +102,7 @@ std::string table(const Json& rows, std::span<const Column> columns) {
     std::string out;
     for (std::size_t i = 0; i < columns.size(); ++i) {
       std::size_t widest = 0;
-      for (const auto& other : cells) widest = std::max(widest, width(other[i]));
+      for (const auto& other : cells) widest = std::max(widest, display_width(other[i]));
       out += padded(line[i], widest + 2);
     }
     text += without_trailing_blanks(std::move(out));

@@ -7,6 +7,7 @@
 #include "supervisor/ctl/output.h"
 #include "supervisor/ctl/run.h"
 #include "supervisor/ctl/texts.h"
+#include "supervisor/ctl/watch.h"
 
 namespace zeroth {
 namespace {
@@ -91,6 +92,7 @@ std::string list_line(const Probe& one) {
 }
 
 int run_status(const Invocation& call) {
+  if (call.params.contains("watch")) return run_status_watch(call);
   std::vector<Probe> probes = probe_all(call.name);
   bool any = false;
   for (const Probe& one : probes) any = any || one.presence == Presence::Running;

@@ -11,6 +11,7 @@
 #include "supervisor/ctl/snapshots.h"
 #include "supervisor/ctl/status.h"
 #include "supervisor/ctl/texts.h"
+#include "supervisor/ctl/watch.h"
 
 namespace zeroth {
 namespace {
@@ -30,6 +31,7 @@ constexpr Switch kInject = {"--inject", "inject", Kind::Real, "X", "as if X were
 constexpr Switch kFollow = {"-f,--follow", "follow", Kind::Flag, "", "go on with what comes"};
 constexpr Switch kLines = {"-n,--lines", "lines", Kind::Count, "LINES", "how many (20)"};
 constexpr Switch kPassive = {"--passive", "passive", Kind::Flag, "", "without acting on the field"};
+constexpr Switch kWatch = {"-w,--watch", "watch", Kind::Flag, "", "again and again; JSON lines in a pipe"};
 constexpr Switch kType = {"--type", "type", Kind::Text, "TYPE", "observation, collapse or merge"};
 constexpr Switch kStrength = {"--strength", "strength", Kind::Real, "S", "between 0 and 1"};
 constexpr Switch kCheck = {"--check", "check", Kind::Flag, "", "only say whether"};
@@ -58,7 +60,7 @@ const std::vector<Verb>& table() {
       {"reload", Group::Lifecycle, "", {kWorker}, {kForceReload, kNoWait}, kPatient, receipt_text, run_restart},
       {"shutdown", Group::Lifecycle, "", {}, {kForceStop}, kPatient, stopped_text, run_call},
 
-      {"status", Group::Observe, "", {kWorker}, {}, kQuick, nullptr, run_status},
+      {"status", Group::Observe, "", {kWorker}, {kWatch}, kQuick, nullptr, run_status},
       {"list", Group::Observe, "all instances", {}, {}, kQuick, nullptr, run_list},
       {"logs", Group::Observe, "", {kWorker}, {kLines, kFollow}, kQuick, logs_text, run_stream},
       {"events", Group::Observe, "", {}, {kFollow}, kQuick, nullptr, run_stream},
@@ -75,7 +77,7 @@ const std::vector<Verb>& table() {
       {"export", Group::State, "", {kSnapshot, kFile}, {}, kPatient, export_text, run_call},
       {"import", Group::State, "", {kFile}, {}, kPatient, import_text, run_call},
 
-      {"observe", Group::Zero, "look at the field, or at one state", {{"target", "[TARGET]"}}, {kPassive, kLimit}, kQuick, observe_text, run_call},
+      {"observe", Group::Zero, "look at the field, or at one state", {{"target", "[TARGET]"}}, {kPassive, kLimit, kWatch}, kQuick, observe_text, run_observe},
       {"history", Group::Zero, "earlier observations", {}, {kLimit, kOffset, kType}, kQuick, history_text, run_call},
       {"history-explain", Group::Zero, "the same, told", {}, {}, kQuick, explain_text, run_call},
       {"state-list", Group::Zero, "all states", {}, {kLimit, kOffset}, kQuick, state_list_text, run_call},

@@ -112,6 +112,8 @@ Status Generation::spawn() {
   request.channel = theirs.get();
   request.lent = plan_.lent;
   request.alive_file = plan_.alive_file;
+  request.terminal = plan_.terminal;
+  request.stdin_mode = plan_.stdin_mode;
   request.die_with_us = plan_.die_with_us;
   Child::Hooks hooks;
   hooks.on_output = [this](OutputStream stream, std::string_view bytes) { on_output(stream, bytes); };
@@ -356,6 +358,14 @@ void Generation::stop(Milliseconds deadline) {
     (void)child_->signal_group(SIGTERM);
     stop_timer_.start(deadline, [this] { kill(); });
   });
+}
+
+void Generation::resize(TerminalSize size) {
+  if (child_ && !gone_) child_->resize(size);
+}
+
+void Generation::type(std::string bytes) {
+  if (child_ && !gone_) child_->type(std::move(bytes));
 }
 
 void Generation::kill() {

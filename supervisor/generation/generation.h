@@ -30,9 +30,11 @@ struct GenerationPlan {
   std::string emergency_file;  // $ZEROTH_EMERGENCY_FILE
   std::string alive_file;      // locked for as long as the process lives
   std::vector<std::string> changed;
-  std::vector<int> lent;    // listening sockets, not ours to close
-  std::string socket, key;  // $ZEROTH_SOCKET and $ZEROTH_KEY; "" for none
-  std::string lent_names;   // $LISTEN_FDNAMES
+  std::vector<int> lent;                   // listening sockets, not ours to close
+  std::string socket, key;                 // $ZEROTH_SOCKET and $ZEROTH_KEY; "" for none
+  std::string lent_names;                  // $LISTEN_FDNAMES
+  std::optional<WorkerTerminal> terminal;  // for its output; nullopt: pipes
+  StdinMode stdin_mode = StdinMode::Null;
   bool die_with_us = false;
   bool built_in = false;     // zeroth-worker: its diagnostics come as JSON on stderr
   std::string program_hash;  // content that it runs
@@ -109,6 +111,10 @@ class Generation {
   void stop(Milliseconds deadline);
   // KILL, the whole group.
   void kill();
+
+  // As Child does.
+  void resize(TerminalSize size);
+  void type(std::string bytes);
 
  private:
   std::vector<std::string> environment() const;

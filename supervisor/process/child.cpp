@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -26,6 +27,10 @@ std::string signal_name(int signal) {
 }
 
 constexpr int kKillWaitMs = 1000;  // a killed process that is longer in the kernel is left to the reaper of orphans
+
+// Most that a pipe, or a terminal's buffers, still hold for us when the writer is gone; a pipe may be larger.
+constexpr long kMostLeft = 128 * 1024;
+constexpr std::size_t kMostTyped = 64 * 1024;  // that nobody reads
 
 std::chrono::microseconds to_duration(const timeval& time) {
   return std::chrono::seconds(time.tv_sec) + std::chrono::microseconds(time.tv_usec);
@@ -45,26 +50,29 @@ std::string exit_meaning(std::optional<int> code, int signal, bool core) {
 Result<std::unique_ptr<Child>> Child::start(Loop& loop, const SpawnRequest& request, Hooks hooks) {
   auto spawned = spawn(request);
   if (!spawned) return fail(std::move(spawned.error()));
-  return std::unique_ptr<Child>(new Child(loop, std::move(*spawned), std::move(hooks), request.alive_file));
+  return std::unique_ptr<Child>(new Child(loop, std::move(*spawned), std::move(hooks), request));
 }
 
-Child::Child(Loop& loop, Spawned spawned, Hooks hooks, std::string alive_file)
+Child::Child(Loop& loop, Spawned spawned, Hooks hooks, const SpawnRequest& request)
     : pid_(spawned.pid),
       pidfd_(std::move(spawned.pidfd)),
       watch_(loop, pidfd_.get()),
-      out_(loop, std::move(spawned.out)),
-      err_(loop, std::move(spawned.err)),
+      on_terminal_(request.terminal.has_value()),
       hooks_(std::move(hooks)),
-      alive_file_(std::move(alive_file)) {
+      alive_file_(request.alive_file) {
   watch_.start(FdWatch::kReadable, [this](int) { on_dead(); });
-  const auto reader = [this](OutputStream which) {
-    return [this, which](std::string_view bytes) {
-      const auto call = hooks_.on_output;
-      if (call) call(which, bytes);
-    };
+  const auto open = [&](std::unique_ptr<Stream>& stream, UniqueFd fd, OutputStream which) {
+    if (!fd) return;
+    stream = std::make_unique<Stream>(loop, std::move(fd));
+    stream->start(
+        [this, which](std::string_view bytes) {
+          const auto call = hooks_.on_output;
+          if (call) call(which, bytes);
+        },
+        [] {});  // of a terminal that nobody holds any more by EIO
   };
-  out_.start(reader(OutputStream::Stdout), [] {});
-  err_.start(reader(OutputStream::Stderr), [] {});
+  open(out_, std::move(spawned.out), OutputStream::Stdout);
+  open(err_, std::move(spawned.err), OutputStream::Stderr);
 }
 
 Child::~Child() {
@@ -95,6 +103,18 @@ Status Child::signal_group(int number) {
   return {};
 }
 
+void Child::resize(TerminalSize size) {
+  if (!on_terminal_ || reaped_) return;
+  set_terminal_size(out_->fd(), size);
+  if (!err_) return;  // its controlling terminal: the kernel tells it
+  set_terminal_size(err_->fd(), size);
+  (void)signal_group(SIGWINCH);
+}
+
+void Child::type(std::string bytes) {
+  if (on_terminal_ && !err_ && out_->queued() < kMostTyped) out_->write(std::move(bytes));
+}
+
 void Child::on_dead() {
   watch_.stop();
   if (hooks_.kill_group_at_exit && is_ours()) ::kill(-pid_, SIGKILL);
@@ -105,11 +125,12 @@ void Child::on_dead() {
 }
 
 // At most what the pipe holds: a process that outlived this one may go on writing for ever.
-bool Child::drain(Stream& stream, OutputStream which) {
+bool Child::drain(const std::unique_ptr<Stream>& stream, OutputStream which) {
+  if (!stream) return true;
   const std::weak_ptr<bool> alive = alive_;
   std::array<char, 16 * 1024> buffer;
-  for (long left = ::fcntl(stream.fd(), F_GETPIPE_SZ); left > 0;) {
-    const ssize_t got = ::read(stream.fd(), buffer.data(), buffer.size());
+  for (long left = std::max<long>(::fcntl(stream->fd(), F_GETPIPE_SZ), kMostLeft); left > 0;) {
+    const ssize_t got = ::read(stream->fd(), buffer.data(), buffer.size());
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) return true;
     const auto call = hooks_.on_output;

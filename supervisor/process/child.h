@@ -56,17 +56,23 @@ class Child {
   // To its process group. ESRCH once it is reaped: the number might be another's by then.
   Status signal_group(int number);
 
+  // The terminal it was given has another size now. Nothing happens if it has none.
+  void resize(TerminalSize size);
+  // Types at a terminal that is its stdin; what it does not read for long is dropped.
+  void type(std::string bytes);
+
  private:
-  Child(Loop& loop, Spawned spawned, Hooks hooks, std::string alive_file);
+  Child(Loop& loop, Spawned spawned, Hooks hooks, const SpawnRequest& request);
   void on_dead();
-  bool drain(Stream& stream, OutputStream which);
+  bool drain(const std::unique_ptr<Stream>& stream, OutputStream which);
   ExitInfo reap();
   bool is_ours() const;
 
   pid_t pid_;
   UniqueFd pidfd_;
   FdWatch watch_;
-  Stream out_, err_;
+  std::unique_ptr<Stream> out_, err_;  // no err_ if one terminal serves for both
+  const bool on_terminal_;
   Hooks hooks_;
   std::string alive_file_;
   std::bitset<65> sent_;

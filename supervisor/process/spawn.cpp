@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -130,11 +131,27 @@ bool write_alive_record(const Plan& plan) {
   return check(plan, "alive file", ::write(plan.alive, record.data(), static_cast<std::size_t>(end - record.data())));
 }
 
+bool is_typed_at(const SpawnRequest& request) {
+  return request.terminal && request.terminal->typed;
+}
+
+// The supervisor's terminal is not to reach the child: reading a password from /dev/tty would stop it in the
+// background. This leaves it without a session of its own, which would cost a new scheduling group.
+void leave_terminal() {
+  const int fd = ::open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (fd < 0) return;  // there is none
+  ::ioctl(fd, TIOCNOTTY);
+  ::close(fd);
+}
+
 bool prepare(Plan& plan) {
   const SpawnRequest& request = *plan.request;
   default_signals();
-  if (!check(plan, "session", request.new_session ? ::setsid() : ::setpgid(0, 0))) return false;
+  const bool new_session = request.new_session || is_typed_at(request);
+  if (!new_session) leave_terminal();
+  if (!check(plan, "session", new_session ? ::setsid() : ::setpgid(0, 0))) return false;
   if (!write_alive_record(plan) || !place_descriptors(plan) || !set_limits(plan)) return false;
+  if (is_typed_at(request) && !check(plan, "terminal", ::ioctl(0, TIOCSCTTY, 0))) return false;
   if (request.umask) ::umask(*request.umask);
   if (!change_user(plan) || !bind_life_to_parent(plan)) return false;
   if (!request.cwd.empty() && !check(plan, "chdir", ::chdir(request.cwd.c_str()))) return false;
@@ -205,23 +222,35 @@ Result<UniqueFd> lock_alive_file(const std::string& path) {
   return fd;
 }
 
-// The descriptors of one spawn that are ours to close when it has happened.
+// The descriptors of one spawn: what is read stays, the rest is ours to close when it has happened.
 struct Ends {
-  UniqueFd null, out_read, out_write, err_read, err_write, alive;
+  UniqueFd in, out_read, out_write, err_read, err_write, alive;
 };
+
+Status open_output(const SpawnRequest& request, UniqueFd& read, UniqueFd& write) {
+  if (request.terminal) {
+    auto pty = open_pty(*request.terminal);
+    if (!pty) return fail(std::move(pty.error()));
+    read = std::move(pty->master);
+    write = std::move(pty->slave);
+    return {};
+  }
+  int pipe[2];
+  if (::pipe2(pipe, O_CLOEXEC) != 0) return fail(last_error("pipe"));
+  read.reset(pipe[0]);
+  write.reset(pipe[1]);
+  return {};
+}
 
 Result<Ends> open_ends(const SpawnRequest& request) {
   Ends ends;
-  int out[2], err[2];
-  if (::pipe2(out, O_CLOEXEC) != 0) return fail(last_error("pipe"));
-  ends.out_read.reset(out[0]);
-  ends.out_write.reset(out[1]);
-  if (::pipe2(err, O_CLOEXEC) != 0) return fail(last_error("pipe"));
-  ends.err_read.reset(err[0]);
-  ends.err_write.reset(err[1]);
-  if (request.stdin_mode == StdinMode::Null) {
-    ends.null.reset(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-    if (!ends.null) return fail(last_error("/dev/null"));
+  if (Status out = open_output(request, ends.out_read, ends.out_write); !out) return fail(std::move(out.error()));
+  if (!is_typed_at(request)) {
+    if (Status err = open_output(request, ends.err_read, ends.err_write); !err) return fail(std::move(err.error()));
+    if (request.stdin_mode == StdinMode::Null) {
+      ends.in.reset(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+      if (!ends.in) return fail(last_error("/dev/null"));
+    }
   }
   auto alive = lock_alive_file(request.alive_file);
   if (!alive) return fail(std::move(alive.error()));
@@ -231,9 +260,11 @@ Result<Ends> open_ends(const SpawnRequest& request) {
 
 void plan_descriptors(Plan& plan, const Ends& ends) {
   const SpawnRequest& request = *plan.request;
-  if (ends.null) plan.moves.push_back({ends.null.get(), 0});
-  plan.moves.push_back({ends.out_write.get(), 1});
-  plan.moves.push_back({ends.err_write.get(), 2});
+  const int out = ends.out_write.get();
+  const bool typed = is_typed_at(request);
+  if (typed || ends.in) plan.moves.push_back({typed ? out : ends.in.get(), 0});
+  plan.moves.push_back({out, 1});
+  plan.moves.push_back({typed ? out : ends.err_write.get(), 2});
   int next = 3;
   for (const int fd : request.lent) plan.moves.push_back({fd, next++});
   if (request.channel >= 0) plan.moves.push_back({request.channel, next++});

@@ -1,7 +1,7 @@
 #pragma once
 // Starts one program: fork, prepare, exec. Called by Child, on the loop's thread only (PDEATHSIG follows the thread).
-// The child has a group of its own, an empty signal mask, default dispositions, no descriptor but those named here, and
-// is known by a pidfd from birth.
+// The child has a group of its own, no controlling terminal but one it is given, an empty signal mask, default
+// dispositions, no descriptor but those named here, and is known by a pidfd from birth.
 
 #include <sys/resource.h>
 #include <sys/types.h>
@@ -12,6 +12,7 @@
 
 #include "common/result.h"
 #include "common/unique_fd.h"
+#include "supervisor/process/pty.h"
 
 namespace zeroth {
 
@@ -38,6 +39,7 @@ struct SpawnRequest {
   int channel = -1;               // the child's end; stays the caller's to close. -1 = none
   std::vector<int> lent;          // listening sockets, become 3, 4, … in this order
   StdinMode stdin_mode = StdinMode::Null;
+  std::optional<WorkerTerminal> terminal;  // nullopt: stdout and stderr are pipes
   std::string alive_file;  // locked shared for as long as the child or one of its children lives; "" = none
   // A session of its own, not only a group: no terminal reaches it, and its orphans are known by it. Costs a start up
   // to tens of ms on a busy machine, because a new session is a new scheduling group (autogroup).
@@ -51,7 +53,9 @@ struct SpawnRequest {
 struct Spawned {
   pid_t pid = 0;  // also its process group
   UniqueFd pidfd;
-  UniqueFd out, err;  // read ends of the pipes behind its stdout and stderr
+  // What comes from its stdout and stderr: pipes, or masters of terminals. One for both if the terminal is also its
+  // stdin: then `err` is none.
+  UniqueFd out, err;
 };
 
 // Returns when the child has become the program. A program that cannot be executed is an Error ("exec failed: NAME: No

@@ -1,7 +1,6 @@
 #pragma once
 // Finds the state to go on from: the newest snapshot that is whole, ours and not in quarantine. An imported one is
-// never found by that, only if the search is for this sequence alone (from = it, before = it + 1). Blocks: the store
-// calls it on the pool.
+// never found by that, only if the search is for this sequence alone. Blocks: the store calls it on the pool.
 
 #include <chrono>
 #include <cstdint>

@@ -3,12 +3,13 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <cstdlib>
 #include <ctime>
 
 #include "common/clock.h"
 #include "common/diagnostic.h"
+#include "common/display_width.h"
 #include "common/json_fields.h"
+#include "common/terminal_style.h"
 #include "common/text.h"
 
 namespace zeroth {
@@ -84,36 +85,35 @@ std::string what_follows(const Json& crash, const std::string& next) {
 
 }  // namespace
 
-Console::Console(Loop& loop, const Options& options, Names names, EventHub& events)
-    : options_(options),
-      names_(std::move(names)),
-      out_(loop, STDOUT_FILENO),
-      err_(loop, STDERR_FILENO),
-      colour_(::isatty(STDERR_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr),
-      utf8_(locale_is_utf8()) {
+Console::Console(Screen& screen, const Options& options, Names names, EventHub& events, std::string hint)
+    : options_(options), names_(std::move(names)), screen_(screen), hint_(std::move(hint)), utf8_(locale_is_utf8()) {
   if (options_.log_format == LogFormat::JsonLines) return;
   subscription_ = events.subscribe([this](std::string_view type, const Json& data) { on_event(type, data); });
 }
 
 std::string Console::paint(const char* colour, const std::string& text) const {
-  return colour_ ? std::string("\x1b[") + colour + "m" + text + "\x1b[0m" : text;
+  return screen_.colour() ? std::string("\x1b[") + colour + "m" + text + "\x1b[0m" : text;
 }
 
 void Console::say(const std::string& line) {
-  err_.write(line + "\n");
+  screen_.message(line);
+}
+
+void Console::tell(const std::string& line) {
+  say(time_of_day() + "  " + line);
 }
 
 void Console::progress(const std::string& what) {
-  if (options_.verbosity >= 0 && subscription_) say(time_of_day() + "  " + what);
+  if (options_.verbosity >= 0 && subscription_) tell(what);
 }
 
-void Console::on_output(const std::string& worker, const OutputEntry& entry) {
+std::string Console::prefix_of(std::uint64_t generation) const {
+  return names_.worker + "." + std::to_string(generation) + (utf8_ ? " \xe2\x94\x82 " : " | ");
+}
+
+void Console::on_output(const OutputEntry& entry) {
   if (options_.log_format == LogFormat::JsonLines) return;
-  std::string line = entry.text;
-  if (!options_.raw)
-    line = worker + "." + std::to_string(entry.generation) + (utf8_ ? " \xe2\x94\x82 " : " | ") + entry.shown();
-  line += '\n';
-  out_.write(std::move(line));
+  screen_.output(prefix_of(entry.generation) + (screen_.output_colour() ? entry.shown_in_colour() : entry.shown()));
 }
 
 void Console::on_event(std::string_view type, const Json& data) {
@@ -162,7 +162,9 @@ void Console::on_first(const Json& receipt) {
   } else {
     line += " started fresh";
   }
-  say(line + ", " + ms_of(receipt, "total") + "   Ctrl-C saves and stops");
+  line += ", " + ms_of(receipt, "total");
+  const bool fits = screen_.columns() == 0 || display_width(line) + 3 + hint_.size() <= screen_.columns();
+  say(line + (fits ? "   " : "\n") + hint_);
 }
 
 void Console::on_reload(const Json& receipt) {
@@ -217,7 +219,7 @@ void Console::on_rejected(const Json& receipt) {
   if (!shown && number_of(receipt, "to") == crashed_) return;  // told already
   if (!shown && !text_of(receipt, "reason").empty()) line += ": " + text_of(receipt, "reason");
   say(line);
-  if (shown) err_.write(render_reported(*diagnostics));
+  if (shown) screen_.message(render_reported(*diagnostics));
 }
 
 void Console::on_crash(const Json& crash) {

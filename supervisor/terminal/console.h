@@ -1,15 +1,14 @@
 #pragma once
-// What a person at the terminal sees in the foreground: one line a reload, rejections with their caret, crashes with
-// their reason, the worker's output. Made from the same events that clients get. Messages go to stderr, the worker's
-// output to stdout.
+// What happens, in lines for a person: one a reload, rejections with their caret, crashes with their reason, the
+// worker's output. Made from the same events that clients get.
 
 #include <cstdint>
 #include <string>
 
 #include "supervisor/event_hub.h"
 #include "supervisor/options.h"
-#include "supervisor/terminal/outlet.h"
 #include "supervisor/process/output_log.h"
+#include "supervisor/terminal/screen.h"
 
 namespace zeroth {
 
@@ -18,14 +17,20 @@ class Console {
   struct Names {
     std::string program;  // as shown: the file's name
     std::string control;  // socket and port
-    std::string state_dir;
+    std::string worker;
   };
 
-  Console(Loop& loop, const Options& options, Names names, EventHub& events);
+  // `hint`: what can be typed, told with the first lines.
+  Console(Screen& screen, const Options& options, Names names, EventHub& events, std::string hint);
 
   // The worker's output as it comes.
-  void on_output(const std::string& worker, const OutputEntry& entry);
+  void on_output(const OutputEntry& entry);
+  // "greeting.3 │ ", or nothing with --raw.
+  std::string prefix_of(std::uint64_t generation) const;
   void say(const std::string& line);
+  // The same behind the time of day.
+  void tell(const std::string& line);
+  // The same, unless only mistakes are wanted or nothing for people at all.
   void progress(const std::string& what);
 
  private:
@@ -41,9 +46,9 @@ class Console {
 
   const Options& options_;
   Names names_;
-  Outlet out_, err_;
+  Screen& screen_;
+  const std::string hint_;
   EventHub::Subscription subscription_;
-  bool colour_;
   bool utf8_;
   bool started_ = false;
   std::string crashed_;  // generation whose end was told last

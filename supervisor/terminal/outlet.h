@@ -18,6 +18,8 @@ class Outlet {
   ~Outlet();
 
   void write(std::string text);
+  // Bytes that wait for the reader.
+  std::size_t queued() const { return queued_; }
 
  private:
   static constexpr std::size_t kMaxQueued = 1 << 20;

@@ -1,6 +1,7 @@
 #include "supervisor/worker/launch_plan.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "supervisor/generation/hello_socket.h"
 #include "supervisor/process/alive_lock.h"
@@ -11,6 +12,14 @@ namespace {
 
 constexpr Milliseconds kSaysHello{3'000};  // a command that has not by then is taken as one that never will
 constexpr Milliseconds kSettled{1'000};    // one that did not last time: having lived that long is its readiness
+
+// A terminal makes a program write line by line; what Python writes to a pipe would come in blocks of 8 KiB.
+void set_output(GenerationPlan& plan, const Worker::Setup& setup) {
+  plan.terminal = setup.terminal != nullptr ? *setup.terminal : std::nullopt;
+  if (setup.options->give_stdin) plan.stdin_mode = StdinMode::Inherit;  // unless it is typed at
+  if (!plan.terminal && std::getenv("PYTHONUNBUFFERED") == nullptr)
+    plan.env.insert(plan.env.begin(), "PYTHONUNBUFFERED=1");
+}
 
 }  // namespace
 
@@ -38,6 +47,7 @@ GenerationPlan launch_plan(const Worker::Setup& setup, std::uint64_t number, con
     plan.lent_names += (plan.lent_names.empty() ? "" : ":") + listener.name;
   }
   plan.env = options.env;
+  if (!plan.built_in) set_output(plan, setup);
   plan.cwd = setup.cwd;
   plan.worker_dir = setup.folder + "/own";
   plan.emergency_file = emergency_file_of(setup.folder, number);

@@ -13,6 +13,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Milliseconds kCallDeadline = 5s;
+constexpr std::size_t kTypedEarly = 4096;  // bytes, as many as a terminal keeps
 
 RestartOptions restart_options(const Options& options) {
   const RestartMode mode = options.restart == RestartOn::OnFailure ? RestartMode::OnFailure
@@ -87,7 +88,9 @@ Worker::Worker(Loop& loop, Setup setup, GenerationLog log, Hooks hooks)
       restart_timer_(loop),
       rejection_timer_(loop),
       reread_timer_(loop),
-      starts_fresh_(setup_.options->fresh) {}
+      starts_fresh_(setup_.options->fresh) {
+  output_.set_on_terminal(setup_.terminal != nullptr && setup_.terminal->has_value());
+}
 
 Worker::~Worker() = default;
 
@@ -239,6 +242,7 @@ void Worker::on_go_answered() {
   if (!stopping) {
     set_state(WorkerState::Ready);
     router_.open(live_);
+    type_early();
   }
   if (!stopping && live_->loaded().capabilities.checkpoint) {
     checkpointer_.begin(handover_->context().mode == HandoverMode::Start && restored);
@@ -252,6 +256,7 @@ void Worker::on_resumed() {
   if (state_ == WorkerState::Stopping) return;
   set_state(WorkerState::Ready);
   router_.open(live_);
+  type_early();
   if (live_->loaded().capabilities.checkpoint) checkpointer_.begin(false);
   if (live_->last_beat_at()) heartbeat_.beat(live_);
 }
@@ -303,6 +308,23 @@ bool Worker::owns(pid_t pid) const {
 void Worker::call(const std::string& command, const Json& params, std::optional<double> timestamp,
                   CallRouter::Reply reply) {
   router_.call(command, params, timestamp, kCallDeadline, std::move(reply));
+}
+
+void Worker::resize() {
+  const TerminalSize size = (*setup_.terminal)->size;
+  if (live_) live_->resize(size);
+  if (handover_ && handover_->candidate()) handover_->candidate()->resize(size);
+}
+
+void Worker::type(std::string bytes) {
+  if (live_ && state_ == WorkerState::Ready) return live_->type(std::move(bytes));
+  const bool first = state_ == WorkerState::Starting && handover_ && handover_->candidate();
+  if (first) return handover_->candidate()->type(std::move(bytes));  // a program that asks before it is taken as live
+  if (typed_early_.size() + bytes.size() <= kTypedEarly) typed_early_ += bytes;
+}
+
+void Worker::type_early() {
+  if (!typed_early_.empty()) live_->type(std::exchange(typed_early_, {}));
 }
 
 void Worker::checkpoint(const std::string& cause, Reply reply) {

@@ -60,6 +60,7 @@ class Worker {
     std::shared_ptr<const WatchScope> scope;
     const std::vector<Listener>* listeners = nullptr;  // lent to every generation
     Orphans* orphans = nullptr;
+    const std::optional<WorkerTerminal>* terminal = nullptr;  // of generations to come; null or none: pipes
     std::string hello_socket;  // path for processes that cannot use the inherited channel; "" for none
   };
 
@@ -120,6 +121,11 @@ class Worker {
   void kill_now();
   void checkpoint(const std::string& cause, Reply reply);
   void call(const std::string& command, const Json& params, std::optional<double> timestamp, CallRouter::Reply reply);
+
+  // The size in Setup::terminal has changed.
+  void resize();
+  // Typed at the live generation, or at the next one if there is none or it is being replaced.
+  void type(std::string bytes);
 
   const std::string& name() const { return setup_.name; }
   WorkerState state() const { return state_; }
@@ -204,6 +210,7 @@ class Worker {
   void note_rejected(const Receipt& receipt);
   void restart_after(const std::shared_ptr<Handover>& finished, HandoverAction action);
   void take_pending();
+  void type_early();
   bool is_dying(const Generation* generation) const;
 
   Generation::Hooks live_hooks(const std::shared_ptr<Generation>& generation);
@@ -269,6 +276,7 @@ class Worker {
   WorkerState down_state_ = WorkerState::Failed;  // when a start was asked for and nobody was live
   std::optional<MonotonicTime> next_try_;         // of `backoff` and `failed`
   std::shared_ptr<Generation> spoke_late_;        // to be the next candidate
+  std::string typed_early_;                       // while nobody was to read it
   std::string own_port_;                          // "python3 opens port 3000 itself"; "" if none is known
   std::string failed_hash_;  // content that did not make it: not tried again until it changes or somebody asks
   std::optional<LiveGeneration> live_before_go_;

@@ -48,6 +48,37 @@ TEST_CASE("output log: hostile bytes are shown, not sent") {
   CHECK(log.tail(1)[0].shown() == "\\x1b[2J\xef\xbf\xbd ok");
 }
 
+TEST_CASE("output log: colours of a terminal are kept for a terminal and no content elsewhere") {
+  OutputLog log("web");
+  log.feed(1, OutputStream::Stdout, "\x1b[31mred\x1b[0m\n");
+  CHECK(log.tail(1)[0].shown() == "\\x1b[31mred\\x1b[0m");
+  log.set_on_terminal(true);
+  log.feed(1, OutputStream::Stdout, "\x1b[01;31m\x1b[Kred\x1b[m \x1b[2J\x1b[3\tx\x1b[1\n");
+  CHECK(log.tail(1)[0].shown() == "red \\x1b[2J\\x1b[3\\tx\\x1b[1");
+  CHECK(log.tail(1)[0].shown_in_colour() == "\x1b[01;31mred\x1b[m \\x1b[2J\\x1b[3\tx\\x1b[1\x1b[0m");
+}
+
+TEST_CASE("output log: of a progress bar on a terminal the last look stays") {
+  OutputLog log("web");
+  log.set_on_terminal(true);
+  std::string tapped;
+  log.set_tap([&tapped](std::string_view bytes) { tapped += bytes; });
+  CHECK(!log.open_line().has_value());
+  log.feed(1, OutputStream::Stderr, "\r 10%");
+  log.feed(1, OutputStream::Stderr, "\r");
+  REQUIRE(log.open_line().has_value());
+  CHECK(log.open_line()->text == " 10%");
+  for (int i = 0; i < 1'000; ++i) log.feed(1, OutputStream::Stderr, "\r 20% " + std::string(i % 50, '#'));
+  log.feed(1, OutputStream::Stderr, "\r100%\r\r\ndone\r\nlast");
+  log.finish(1);
+  CHECK(texts(log.tail(9)) == Texts{"100%", "done", "last"});
+  CHECK(!log.open_line().has_value());
+  CHECK(tapped.starts_with("\r 10%\r\r 20% "));
+  log.set_on_terminal(false);
+  log.feed(2, OutputStream::Stdout, "a\rb\n");
+  CHECK(log.tail(1)[0].shown() == "a\\rb");
+}
+
 TEST_CASE("output log: the oldest lines go, by count and by bytes") {
   OutputLog log("web", {std::size_t(1) << 20, 3});
   log.feed(1, OutputStream::Stdout, "1\n2\n3\n4\n5\n");

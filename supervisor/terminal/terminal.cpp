@@ -1,0 +1,269 @@
+#include "supervisor/terminal/terminal.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+
+#include "common/json_fields.h"
+#include "common/terminal_style.h"
+#include "common/text.h"
+
+namespace zeroth {
+namespace {
+
+constexpr Milliseconds kForegroundAgain{2'000};  // a shell does not tell when it gives us the terminal
+constexpr Milliseconds kLongStart{3'200};        // a program that does not speak is taken as live after 3 s
+constexpr Milliseconds kLongOther{1'000};
+constexpr std::size_t kLogLines = 20;
+
+// Messages that a person reads here, and not a program.
+bool is_for_person(const Options& options) {
+  return options.log_format == LogFormat::Text && ::isatty(STDERR_FILENO) == 1;
+}
+
+struct LongState {
+  std::string_view state;
+  Milliseconds after;
+  std::string_view told;
+};
+constexpr LongState kLong[] = {
+    {"starting", kLongStart, "still starting; the program loads or its state is being restored"},
+    {"reloading", kLongOther, "still handing over; the state is being saved and restored"},
+    {"stopping", kLongOther, "still saving and stopping; Ctrl-C stops at once"},
+};
+
+bool worth_showing(std::string_view state) {
+  return state != "ready";
+}
+
+std::string refusal_text(const Refusal& refusal) {
+  return escape_control(refusal.message) + (refusal.hint.empty() ? "" : " (" + escape_control(refusal.hint) + ")");
+}
+
+}  // namespace
+
+Terminal::Terminal(Loop& loop, const Options& options, Console::Names names, EventHub& events)
+    : options_(options),
+      names_(std::move(names)),
+      keyboard_(Keyboard::open(loop, [this](std::string_view bytes) { on_typed(bytes); })),
+      has_keys_(keyboard_ && !options.give_stdin && is_for_person(options) && in_foreground(STDIN_FILENO)),
+      has_footer_(is_for_person(options) && options.verbosity >= 0 && !options.raw && !options.give_stdin),
+      screen_(loop),
+      console_(screen_, options, names_, events, has_keys_ ? key_hint() : "Ctrl-C saves and stops"),
+      tick_(loop),
+      long_(loop) {
+  ignore_background_signals();
+  if (!options.give_stdin && !is_for_person(options)) keyboard_.reset();
+  open_worker_terminal();
+  subscription_ = events.subscribe([this](std::string_view type, const Json& data) { on_event(type, data); });
+  signals_.push_back(std::make_unique<SignalWatch>(loop, SIGWINCH, [this] {
+    screen_.on_resize();
+    open_worker_terminal();
+    if (worker_ != nullptr && of_workers_) worker_->resize();
+  }));
+  if (!keyboard_ && !has_footer_) return;
+  signals_.push_back(std::make_unique<SignalWatch>(loop, SIGTSTP, [this] { suspend(); }));
+  signals_.push_back(std::make_unique<SignalWatch>(loop, SIGCONT, [this] { look_at_foreground(); }));
+}
+
+Terminal::~Terminal() {
+  close();
+}
+
+// Output goes to our stdout: what that is, the worker is to see. What is typed goes through us, so that a generation
+// that is not live, or a worker while the shell has the terminal, takes none of it.
+void Terminal::open_worker_terminal() {
+  const auto size = terminal_size(STDOUT_FILENO);
+  if (::isatty(STDOUT_FILENO) != 1 || options_.log_format != LogFormat::Text) return;
+  WorkerTerminal terminal;
+  terminal.size = size.value_or(TerminalSize());
+  if (keyboard_ && options_.give_stdin) {
+    terminal.typed = of_workers_ ? of_workers_->typed : keyboard_->own_modes();
+  } else if (!options_.raw) {
+    const auto prefix = static_cast<unsigned short>(names_.worker.size() + 6);  // "greeting.17 │ "
+    if (terminal.size.columns > 2 * prefix) terminal.size.columns -= prefix;
+  }
+  of_workers_ = terminal;
+}
+
+void Terminal::attach(Worker& worker, Hooks hooks) {
+  worker_ = &worker;
+  hooks_ = std::move(hooks);
+  const bool raw = options_.raw || options_.give_stdin;
+  worker.output().set_tap([this, raw](std::string_view bytes) {
+    if (options_.log_format == LogFormat::JsonLines) return;
+    if (raw) return screen_.raw_output(bytes);
+    screen_.refresh();  // of a line that is not complete
+  });
+  if (!raw) output_ = worker.output().subscribe([this](const OutputEntry& entry) { console_.on_output(entry); });
+  look_at_foreground();
+  on_state(state_);
+}
+
+void Terminal::detach() {
+  close();
+  if (worker_ != nullptr) worker_->output().set_tap({});
+  output_.reset();
+  worker_ = nullptr;
+}
+
+void Terminal::close() {
+  closed_ = true;
+  if (keyboard_) keyboard_->suspend();
+  screen_.hide_footer();
+  tick_.stop();
+  long_.stop();
+}
+
+// ---- Who has the terminal
+
+void Terminal::look_at_foreground() {
+  if (closed_ || (!keyboard_ && !has_footer_)) return;
+  foreground_ = in_foreground(keyboard_ ? STDIN_FILENO : STDERR_FILENO);
+  if (!foreground_) {
+    if (keyboard_) keyboard_->suspend();
+    screen_.hide_footer();
+    return tick_after(kForegroundAgain);
+  }
+  if (keyboard_) keyboard_->resume();
+  screen_.on_resize();
+  if (has_footer_)
+    screen_.set_footer([this](std::size_t columns) {
+      if (!in_foreground(STDERR_FILENO)) {
+        tick_after(Milliseconds(0));
+        return std::string();
+      }
+      const StatusFacts now = facts();
+      if (const auto change = changes_after(now)) tick_after(*change);
+      return status_line(now, columns, locale_is_utf8());
+    });
+}
+
+// Nothing ticks but the age of the newest snapshot, and a look whether we are in the foreground again.
+void Terminal::tick_after(Milliseconds time) {
+  if (closed_) return;
+  tick_.start(time, [this] {
+    const bool stays = foreground_ && in_foreground(keyboard_ ? STDIN_FILENO : STDERR_FILENO);
+    if (stays) return screen_.refresh();
+    look_at_foreground();
+  });
+}
+
+void Terminal::suspend() {
+  if (keyboard_) keyboard_->suspend();
+  screen_.hide_footer();
+  struct sigaction ours {
+  }, stops{};
+  stops.sa_handler = SIG_DFL;
+  ::sigaction(SIGTSTP, &stops, &ours);
+  std::raise(SIGTSTP);  // returns when we are continued, or at once where no shell could continue us
+  ::sigaction(SIGTSTP, &ours, nullptr);
+  look_at_foreground();
+}
+
+// ---- Keys
+
+void Terminal::on_typed(std::string_view bytes) {
+  if (worker_ == nullptr || closed_) return;
+  if (options_.give_stdin) return worker_->type(std::string(bytes));
+  if (bytes == "\n" || bytes == "\r") return console_.say("");
+  if (const KeyEntry* entry = find_key(bytes)) return act(entry->key);
+  const char letter = letter_of(bytes);
+  if (letter > ' ' && letter < 0x7f) console_.say("no key '" + std::string(1, letter) + "'; h lists them");
+}
+
+void Terminal::act(Key key) {
+  switch (key) {
+    case Key::Help:
+      return console_.say(key_help());
+    case Key::Restart:
+      return worker_->reload({"restart", true, {}, monotonic_now(), [this](const tl::expected<Json, Refusal>& done) {
+                                if (!done) console_.say("no restart: " + refusal_text(done.error()));
+                              }});
+    case Key::Snapshot:
+      return snapshot();
+    case Key::Logs:
+      return show_logs();
+    case Key::Quit:
+      return hooks_.quit();
+  }
+}
+
+void Terminal::snapshot() {
+  worker_->checkpoint("manual", [this](const tl::expected<Json, Refusal>& done) {
+    if (!done) return console_.say("no snapshot: " + refusal_text(done.error()));
+    console_.say("snapshot " + std::to_string(field_or<std::uint64_t>(*done, "sequence", 0)) + " saved, " +
+                 with_thousands(field_or<std::uint64_t>(*done, "bytes", 0)) + " bytes");
+  });
+}
+
+void Terminal::show_logs() {
+  const auto entries = worker_->output().tail(kLogLines);
+  if (entries.empty()) return console_.say("the worker has written nothing yet");
+  console_.say("the last " + std::to_string(entries.size()) + " lines of output:");
+  for (const OutputEntry& entry : entries)
+    console_.say(console_.prefix_of(entry.generation) + (screen_.colour() ? entry.shown_in_colour() : entry.shown()));
+}
+
+// ---- The status line
+
+void Terminal::on_event(std::string_view type, const Json& data) {
+  if (type == "worker-state") {
+    on_state(field_or<std::string>(data, "state", ""));
+  } else if (type == "beat") {
+    const auto generation = field_or<std::uint64_t>(data, "generation", 0);
+    if (generation != generation_) meter_.restart();
+    generation_ = generation;
+    const Json* metrics = find_member(data, "metrics");
+    const auto convergence = metrics != nullptr ? optional_field<double>(*metrics, "convergence") : std::nullopt;
+    const auto iteration = optional_field<std::uint64_t>(data, "iteration");
+    meter_.on_beat(iteration.value_or(std::nullopt), convergence ? *convergence : std::nullopt, monotonic_now());
+  } else if (type == "reload" || type == "rejected") {
+    const auto verdict = field_or<std::string>(data, "verdict", "");
+    const bool live = verdict == "ok" || verdict == "rolled_back";
+    const auto to = field_or<std::uint64_t>(data, "to", 0);
+    if (live && to != generation_) {
+      generation_ = to;
+      meter_.restart();
+    }
+    if (verdict == "rejected") rejected_ = true;
+    if (live || field_or<bool>(data, "repaired", false)) rejected_ = false;
+  }
+  screen_.refresh();
+}
+
+void Terminal::on_state(const std::string& state) {
+  state_ = state;
+  long_.stop();
+  if (closed_) return;
+  for (const LongState& entry : kLong) {
+    if (entry.state == state)
+      long_.start(entry.after, [this, told = std::string(entry.told)] {
+        const std::string awaited = worker_ != nullptr ? worker_->waits_for() : "";
+        console_.progress(awaited.empty() ? told : "still " + state_ + "; waiting for " + awaited);
+      });
+  }
+}
+
+StatusFacts Terminal::facts() const {
+  StatusFacts facts;
+  if (worker_ == nullptr) return facts;
+  if (const auto open = worker_->output().open_line())
+    facts.open_line = console_.prefix_of(open->generation) + open->shown();
+  facts.generation = generation_;
+  if (worth_showing(state_)) facts.state = state_;
+  facts.rejected = rejected_;
+  facts.iteration = meter_.iteration();
+  facts.rate = meter_.rate(monotonic_now());
+  facts.convergence = meter_.convergence();
+  facts.trend = meter_.trend();
+  if (const auto& newest = worker_->snapshots().newest()) {
+    const auto age = std::chrono::duration_cast<std::chrono::seconds>(wall_now() - newest->created_at);
+    facts.snapshot_age = std::max(age, std::chrono::seconds(0));
+  }
+  facts.files = hooks_.files ? hooks_.files() : 0;
+  return facts;
+}
+
+}  // namespace zeroth

@@ -1,0 +1,86 @@
+#pragma once
+// Everything a person in the foreground sees and types: messages, the worker's output, the status line, the keys, and
+// the terminal that is passed on to workers. Owned by Supervisor; gives the terminal back when it is destroyed, when we
+// are suspended, and when we crash.
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/loop/loop.h"
+#include "supervisor/event_hub.h"
+#include "supervisor/options.h"
+#include "supervisor/process/output_log.h"
+#include "supervisor/process/pty.h"
+#include "supervisor/terminal/console.h"
+#include "supervisor/terminal/keyboard.h"
+#include "supervisor/terminal/keys.h"
+#include "supervisor/terminal/progress_meter.h"
+#include "supervisor/terminal/screen.h"
+#include "supervisor/terminal/status_line.h"
+#include "supervisor/worker/worker.h"
+
+namespace zeroth {
+
+class Terminal {
+ public:
+  struct Hooks {
+    std::function<std::size_t()> files;  // how many are watched
+    std::function<void()> quit;          // save and stop; again: at once
+  };
+
+  // `options` and `events` outlive it.
+  Terminal(Loop& loop, const Options& options, Console::Names names, EventHub& events);
+  ~Terminal();
+
+  // What generations of a command get for their output; stays where it is and changes with our size.
+  const std::optional<WorkerTerminal>& of_workers() const { return of_workers_; }
+  // From now on its output is shown and the keys act on it. It outlives us or detach().
+  void attach(Worker& worker, Hooks hooks);
+  // Before the worker is destroyed.
+  void detach();
+
+  Console& console() { return console_; }
+  // Nothing more is typed or redrawn; messages still come.
+  void close();
+
+ private:
+  void open_worker_terminal();
+  void watch_signals();
+  void on_typed(std::string_view bytes);
+  void act(Key key);
+  void snapshot();
+  void show_logs();
+  void on_event(std::string_view type, const Json& data);
+  void on_state(const std::string& state);
+  StatusFacts facts() const;
+  void look_at_foreground();
+  void tick_after(Milliseconds time);
+  void suspend();
+
+  const Options& options_;
+  const Console::Names names_;
+  std::unique_ptr<Keyboard> keyboard_;  // null: stdin is no terminal
+  const bool has_keys_, has_footer_;
+  Screen screen_;
+  Console console_;
+  std::optional<WorkerTerminal> of_workers_;
+  EventHub::Subscription subscription_;
+  OutputLog::Subscription output_;
+  std::vector<std::unique_ptr<SignalWatch>> signals_;
+  Timer tick_;
+  Timer long_;  // a state lasts longer than a person expects
+  Worker* worker_ = nullptr;
+  Hooks hooks_;
+  bool closed_ = false;
+  bool foreground_ = false;
+
+  ProgressMeter meter_;
+  std::uint64_t generation_ = 0;
+  std::string state_ = "starting";
+  bool rejected_ = false;
+};
+
+}  // namespace zeroth
