@@ -7,6 +7,7 @@ namespace zeroth {
 bool is_capable_terminal(int fd);
 // The same, and NO_COLOR is not set (an empty one counts as not set).
 bool colours_wanted(int fd);
+// As LC_ALL, LC_CTYPE or LANG say.
 bool locale_is_utf8();
 
 }  // namespace zeroth

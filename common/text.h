@@ -28,9 +28,6 @@ std::string escape_control(std::string_view text);
 // near enough to be what was meant (distance at most a third of the longer length, rounded, at least 1).
 std::string_view nearest(std::string_view word, std::span<const std::string_view> candidates);
 
-// Whether the terminal shows UTF-8, as LC_ALL, LC_CTYPE or LANG say.
-bool locale_is_utf8();
-
 // 18204 -> "18,204".
 std::string with_thousands(std::uint64_t number);
 

@@ -2,6 +2,7 @@
 
 #include "common/exit_codes.h"
 #include "common/json_fields.h"
+#include "common/terminal_style.h"
 #include "common/text.h"
 #include "supervisor/ctl/output.h"
 #include "supervisor/ctl/run.h"
