@@ -49,6 +49,17 @@ CLI::Option* add_duration(CLI::App& app, const std::string& name, Target& target
       ->type_name("TIME");
 }
 
+// Bytes, with or without a unit of 1,024. CLI11 would take -5 as nearly 2^64.
+CLI::Option* add_size(CLI::App& app, const std::string& name, std::uint64_t& target, const std::string& help) {
+  const auto refuse_sign = [](const std::string& text) {
+    return text.starts_with('-') ? "'" + escape_control(text) + "' is negative" : std::string();
+  };
+  return app.add_option(name, target, help)
+      ->transform(CLI::AsSizeValue(false))
+      ->transform(CLI::Validator(refuse_sign, ""))  // runs before the one above
+      ->type_name("SIZE");
+}
+
 template <class T>
 CLI::Option* add_choice(CLI::App& app, const std::string& name, T& target, const std::map<std::string, T>& names,
                         const std::string& help) {
@@ -147,17 +158,13 @@ void add_state(CLI::App& app, Options& o) {
   add_duration(app, "--checkpoint-interval", o.checkpoint_interval,
                "least time between snapshots, 0 for none (default 1s)")
       ->group(group);
-  app.add_option("--checkpoint-rate", o.checkpoint_rate,
-                 "most bytes per second that they write on average, 0 for no limit (default 5MB)")
-      ->type_name("SIZE")
-      ->transform(CLI::AsSizeValue(false))
+  add_size(app, "--checkpoint-rate", o.checkpoint_rate,
+           "most bytes per second that they write on average, 0 for no limit (default 5MB)")
       ->group(group);
   add_duration(app, "--max-snapshot-age", o.max_snapshot_age, "start fresh from older snapshots (default: never)")
       ->group(group);
-  app.add_option("--keep-bytes", o.keep_bytes,
-                 "most that snapshots may take, e.g. 500MB (default 1GB); two always stay")
-      ->type_name("SIZE")
-      ->transform(CLI::AsSizeValue(false))
+  add_size(app, "--keep-bytes", o.keep_bytes,
+           "most that snapshots may take, e.g. 500MB (default 1GB); two and what is pinned always stay")
       ->group(group);
   app.add_flag("--fresh", o.fresh, "start without the kept state (it stays in its folder)")->group(group);
   app.add_flag("--adopt", o.adopt, "take over the state folder of a program that was moved")->group(group);

@@ -1,5 +1,5 @@
 #pragma once
-// What differs between two states, by JSON pointer (RFC 6901). Blocks, a second or two for 100 MB: pool only.
+// What differs between two states, by JSON pointer (RFC 6901). Blocks, some seconds for 100 MB: pool only.
 //
 // Both are read from their files through a window, side by side; neither is ever held as a whole. Members may stand in
 // any order: only where the orders part is an index made of what is left of that object, 16 bytes a member and at most
