@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Programs that are not started by their own name: by npm, as a module, by a shell. Each says hello, keeps its state over
-edits and a kill, and accepts on every socket that it is lent. 77 where a tool is missing that one of them needs."""
+edits and a kill, and accepts on every socket that it is lent."""
 
 import contextlib
 import http.client
@@ -68,6 +68,11 @@ def free_port():
         return one.getsockname()[1]
 
 
+def needs(*programs):
+    missing = [program for program in programs if shutil.which(program) is None]
+    return unittest.skipIf(missing, f"no {' and no '.join(missing)}")
+
+
 class Starts(unittest.TestCase):
     def goes_on(self, code, name, command, sockets):
         with Shop(code, name, command, sockets) as shop:
@@ -85,6 +90,7 @@ class Starts(unittest.TestCase):
             shop.wait_ready(4)
             self.assertEqual(shop.visit(shop.ports[0]), ("last", 3 * len(sockets) + 1), shop.told())
 
+    @needs("node", "npm")
     def test_npm_start(self):
         self.goes_on(SHOP_MJS, "shop.mjs", ["npm", "start"], ["first", "second", "third"])
 
@@ -101,6 +107,7 @@ class Starts(unittest.TestCase):
     def test_shell_that_waits_for_python(self):
         self.goes_on(SHOP_PY, "shop.py", ["sh", "-c", shlex.join([sys.executable, "shop.py"]) + "; exit $?"], ["first", "second"])
 
+    @needs("node")
     def test_shell_that_waits_for_node(self):
         self.goes_on(SHOP_MJS, "shop.mjs", ["sh", "-c", "node shop.mjs; exit $?"], ["first", "second", "third"])
 
@@ -113,8 +120,4 @@ def innermost(pid):
 
 
 if __name__ == "__main__":
-    for program in ("node", "npm"):
-        if shutil.which(program) is None:
-            print(f"SKIPPED: no {program}")
-            sys.exit(77)
-    unittest.main()
+    unittest.main(verbosity=2)  # says what is skipped
