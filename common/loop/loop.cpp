@@ -21,9 +21,13 @@ Error uv_error(const char* call, int status) {
 
 Loop::Loop() {
   if (uv_loop_init(&loop_) != 0) std::abort();  // out of memory or descriptors before anything runs
+  uv_idle_init(&loop_, &posts_);
+  posts_.data = this;
 }
 
 Loop::~Loop() {
+  uv_run(&loop_, UV_RUN_DEFAULT);
+  uv_close(reinterpret_cast<uv_handle_t*>(&posts_), nullptr);
   uv_run(&loop_, UV_RUN_DEFAULT);
   [[maybe_unused]] const int left = uv_loop_close(&loop_);
   assert(left == 0 && "a handle outlived its loop");
@@ -53,19 +57,32 @@ void Loop::in_pool(std::function<void()> work, std::weak_ptr<void> owner, std::f
   });
 }
 
+void Lane::run(std::function<void()> work, std::weak_ptr<void> owner, std::function<void()> done) {
+  waiting_.push_back({std::move(work), std::move(owner), std::move(done)});
+  if (!busy_) next();
+}
+
+void Lane::next() {
+  busy_ = !waiting_.empty();
+  if (!busy_) return;
+  const auto job = std::make_shared<Job>(std::move(waiting_.front()));
+  waiting_.pop_front();
+  loop_.in_pool([job] { job->work(); },
+                [this, job, alive = std::weak_ptr<void>(alive_)] {
+                  if (!alive.expired()) next();
+                  if (!job->owner.expired()) job->done();
+                });
+}
+
 void Loop::post(std::function<void()> call) {
-  auto* timer = new uv_timer_t;
-  uv_timer_init(&loop_, timer);
-  timer->data = new std::function<void()>(std::move(call));
-  uv_timer_start(
-      timer,
-      [](uv_timer_t* due) {
-        const std::unique_ptr<std::function<void()>> run(static_cast<std::function<void()>*>(due->data));
-        uv_close(reinterpret_cast<uv_handle_t*>(due),
-                 [](uv_handle_t* closed) { delete reinterpret_cast<uv_timer_t*>(closed); });
-        (*run)();
-      },
-      0, 0);
+  posted_.push_back(std::move(call));
+  uv_idle_start(&posts_, [](uv_idle_t* posts) { static_cast<Loop*>(posts->data)->run_posted(); });
+}
+
+void Loop::run_posted() {
+  const std::vector<std::function<void()>> due = std::exchange(posted_, {});
+  for (const auto& call : due) call();
+  if (posted_.empty()) uv_idle_stop(&posts_);
 }
 
 Timer::Timer(Loop& loop) : handle_(new uv_timer_t) {

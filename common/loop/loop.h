@@ -6,8 +6,10 @@
 #include <uv.h>
 
 #include <chrono>
+#include <deque>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "common/result.h"
 
@@ -30,11 +32,37 @@ class Loop {
   void in_pool(std::function<void()> work, std::function<void()> done);
   void in_pool(std::function<void()> work, std::weak_ptr<void> owner, std::function<void()> done);
 
-  // Runs `call` on the loop after the callback that is running now.
+  // Runs `call` on the loop after the callback that is running now. What is posted by a posted call waits for the next
+  // turn of the loop, so that everybody else is served in between.
   void post(std::function<void()> call);
 
  private:
+  void run_posted();
+
   uv_loop_t loop_;
+  uv_idle_t posts_;  // active while something is posted
+  std::vector<std::function<void()>> posted_;
+};
+
+// Work for the pool of which one piece at a time runs: however much waits here, the pool has threads for others.
+class Lane {
+ public:
+  explicit Lane(Loop& loop) : loop_(loop) {}
+  // As Loop::in_pool with an owner, after what was given before. What waits when the lane goes is dropped.
+  void run(std::function<void()> work, std::weak_ptr<void> owner, std::function<void()> done);
+
+ private:
+  struct Job {
+    std::function<void()> work;
+    std::weak_ptr<void> owner;
+    std::function<void()> done;
+  };
+  void next();
+
+  Loop& loop_;
+  std::deque<Job> waiting_;
+  bool busy_ = false;
+  std::shared_ptr<void> alive_ = std::make_shared<int>();
 };
 
 Error uv_error(const char* call, int status);

@@ -85,6 +85,16 @@ void SnapshotStore::run(std::function<Result<T>(SnapshotFolder&)> work, Done<Res
       alive_, [done = std::move(done), result] { done(std::move(*result)); });
 }
 
+template <class T>
+void SnapshotStore::query(std::function<Result<T>(SnapshotFolder&)> work, Done<Result<T>> done) const {
+  auto result = std::make_shared<Result<T>>(fail("the snapshot folder is not open", ENOENT));
+  queries_.run(
+      [folder = folder_, work = std::move(work), result] {
+        if (folder) *result = work(*folder);
+      },
+      alive_, [done = std::move(done), result] { done(std::move(*result)); });
+}
+
 void SnapshotStore::open(Done<Status> done) {
   auto result = std::make_shared<Result<Opened>>(fail(""));
   const bool first = folder_ == nullptr;
@@ -283,7 +293,7 @@ void SnapshotStore::list(std::size_t offset, std::size_t limit, Done<Result<Page
   std::vector<std::uint64_t> wanted = newest_first();
   wanted.erase(wanted.begin(), wanted.begin() + static_cast<std::ptrdiff_t>(std::min(offset, wanted.size())));
   wanted.resize(std::min(limit, wanted.size()));
-  run<Page>(
+  query<Page>(
       [wanted, total = index_.size()](SnapshotFolder& folder) -> Result<Page> {
         Page page{total, {}};
         for (const std::uint64_t sequence : wanted) {
@@ -297,7 +307,7 @@ void SnapshotStore::list(std::size_t offset, std::size_t limit, Done<Result<Page
 }
 
 void SnapshotStore::read(std::uint64_t sequence, Done<Result<Detail>> done) const {
-  run<Detail>([sequence](SnapshotFolder& folder) { return read_detail(folder, sequence); }, std::move(done));
+  query<Detail>([sequence](SnapshotFolder& folder) { return read_detail(folder, sequence); }, std::move(done));
 }
 
 void SnapshotStore::shrink(Done<Status> done) {

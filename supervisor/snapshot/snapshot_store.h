@@ -108,6 +108,9 @@ class SnapshotStore {
   // Runs `work` on the pool with the open folder, then `done` on the loop; fails without a folder.
   template <class T>
   void run(std::function<Result<T>(SnapshotFolder&)> work, Done<Result<T>> done) const;
+  // The same for what clients ask, one at a time: many questions must not keep a snapshot from being written.
+  template <class T>
+  void query(std::function<Result<T>(SnapshotFolder&)> work, Done<Result<T>> done) const;
 
   // `known`: the index when the folder was asked for; what has come since is kept.
   using Index = std::map<std::uint64_t, RetentionEntry>;  // by sequence
@@ -135,6 +138,7 @@ class SnapshotStore {
   std::vector<Rejected> rejected_;
   Quarantine quarantine_;
   std::shared_ptr<QuarantineFile> quarantine_file_;
+  mutable Lane queries_{loop_};
   Pins pins_;  // of what is in the index
   Pins held_;  // may have been pinned: nobody knows
   std::string pins_lost_;

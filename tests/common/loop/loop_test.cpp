@@ -3,7 +3,10 @@
 #include <doctest/doctest.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <atomic>
 #include <optional>
+#include <string>
 
 #include "common/clock.h"
 #include "common/loop/stream.h"
@@ -32,6 +35,37 @@ TEST_CASE("pool: an owner that is gone gets no answer") {
   loop.run();
   CHECK(worked);
   CHECK_FALSE(answered);
+}
+
+TEST_CASE("lane: one piece of work at a time, in order, and a dead owner gets no answer") {
+  Loop loop;
+  Lane lane(loop);
+  std::atomic<int> running{0}, most{0};
+  std::string order;
+  const auto owner = std::make_shared<int>();
+  auto leaver = std::make_shared<int>();
+  for (const char name : std::string("abcdef")) {
+    lane.run([&] { most = std::max(most.load(), ++running), --running; }, name == 'c' ? leaver : owner,
+             [&order, name] { order += name; });
+  }
+  leaver.reset();
+  loop.run();
+  CHECK(most == 1);
+  CHECK(order == "abdef");
+}
+
+TEST_CASE("post: what a posted call posts waits for the next turn, in order") {
+  Loop loop;
+  std::string order;
+  loop.post([&] {
+    order += 'a';
+    loop.post([&] { order += 'c'; });
+  });
+  loop.post([&] { order += 'b'; });
+  uv_run(loop.uv(), UV_RUN_NOWAIT);
+  CHECK(order == "ab");
+  loop.run();
+  CHECK(order == "abc");
 }
 
 TEST_CASE("stream: more than the socket holds arrives whole, then the end") {
