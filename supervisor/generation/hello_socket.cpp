@@ -1,6 +1,5 @@
 #include "supervisor/generation/hello_socket.h"
 
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -13,6 +12,7 @@
 
 #include "common/clock.h"
 #include "common/message.h"
+#include "common/secret.h"
 #include "common/unix_socket.h"
 #include "common/worker_protocol.h"
 
@@ -116,14 +116,7 @@ void HelloSocket::leave(const Guest& guest, const char* why) {
 }
 
 std::string make_key() {
-  std::array<unsigned char, 16> bytes;
-  if (::getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) return "";
-  std::string key;
-  for (const unsigned char byte : bytes) {
-    key += "0123456789abcdef"[byte >> 4];
-    key += "0123456789abcdef"[byte & 15];
-  }
-  return key;
+  return random_secret(16);
 }
 
 }  // namespace zeroth

@@ -1,10 +1,8 @@
 #include "supervisor/instance/claim.h"
 
-#include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <thread>
 #include <utility>
@@ -12,6 +10,7 @@
 #include "common/clock.h"
 #include "common/files.h"
 #include "common/text.h"
+#include "common/users.h"
 #include "supervisor/instance/instance_record.h"
 
 namespace zeroth {
@@ -19,14 +18,6 @@ namespace {
 
 constexpr Milliseconds kLockLeaves{2'000};  // after the death of its holder; it takes an exec
 constexpr Milliseconds kLockRetry{5};
-
-std::string user_name(uid_t user) {
-  passwd entry{};
-  passwd* found = nullptr;
-  std::array<char, 16384> text{};
-  if (::getpwuid_r(user, &entry, text.data(), text.size(), &found) != 0 || found == nullptr) return "";
-  return found->pw_name;
-}
 
 // Root runs only what root wrote: whoever may write the program would be root otherwise.
 tl::expected<void, StartError> check_program_owner(const std::string& path, const struct stat& info) {
