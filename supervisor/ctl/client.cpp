@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "common/control_protocol.h"
+#include "common/users.h"
 
 namespace zeroth {
 namespace {
@@ -24,7 +25,7 @@ Status check_peer(int fd) {
   if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return fail(last_error("SO_PEERCRED"));
   const uid_t own = ::geteuid();
   if (own == 0 || peer.uid == 0 || peer.uid == own) return {};
-  return fail("served by another user (uid " + std::to_string(peer.uid) + ")", EPERM);
+  return fail("the socket is served by " + describe_user(peer.uid), EPERM);
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include "common/files.h"
 #include "common/json_fields.h"
 #include "common/text.h"
+#include "common/users.h"
 
 namespace zeroth {
 namespace {
@@ -42,9 +43,16 @@ Place place_at(const std::string& runtime_dir) {
   return {name_of(state_dir), runtime_dir, state_dir};
 }
 
-std::vector<std::string> folders_in(const std::string& root) {
+bool forbids(const std::error_code& error) {
+  return error == std::errc::permission_denied;
+}
+
+// In a root that may not be looked into, `name` is taken to be there; without a name the root stands for all it holds.
+std::vector<std::string> folders_in(const std::string& root, const std::string& name) {
   std::vector<std::string> found;
   std::error_code error;
+  if (std::filesystem::directory_iterator(root, error); forbids(error))
+    return {name.empty() ? root : root + "/" + name};
   for (std::filesystem::directory_iterator at(root, error), end; !error && at != end; at.increment(error)) {
     std::error_code ignored;
     if (at->is_directory(ignored)) found.push_back(at->path());
@@ -52,16 +60,17 @@ std::vector<std::string> folders_in(const std::string& root) {
   return found;
 }
 
-std::vector<std::string> runtime_folders() {
+std::vector<std::string> runtime_folders(const std::string& name) {
   std::vector<std::string> roots = {"/run/user/" + std::to_string(::getuid()) + "/zeroth", "/run/zeroth"};
   if (const std::string given = variable("XDG_RUNTIME_DIR"); !given.empty())
     roots.insert(roots.begin(), given + "/zeroth");
   std::vector<std::string> folders;
   for (const std::string& root : roots) {
-    for (std::string& folder : folders_in(root)) folders.push_back(std::move(folder));
+    for (std::string& folder : folders_in(root, name)) folders.push_back(std::move(folder));
   }
-  for (const std::string& state : folders_in(state_home())) {
-    if (std::filesystem::is_directory(state + "/run")) folders.push_back(state + "/run");
+  for (const std::string& state : folders_in(state_home(), name)) {
+    std::error_code error;
+    if (std::filesystem::is_directory(state + "/run", error) || forbids(error)) folders.push_back(state + "/run");
   }
   return folders;
 }
@@ -71,6 +80,19 @@ bool exists(const std::string& path, mode_t* mode = nullptr) {
   if (::lstat(path.c_str(), &info) != 0) return false;
   if (mode != nullptr) *mode = info.st_mode;
   return true;
+}
+
+// Is it another user's folder that keeps us from seeing whether `path` is there?
+bool is_hidden(const std::string& path) {
+  struct stat info {};
+  return ::lstat(path.c_str(), &info) != 0 && errno == EACCES;
+}
+
+// Who keeps us from `path`: "/run/user/0 belongs to root (uid 0)", of it or of the folder on the way that hides it.
+std::string describe_barrier(std::string path) {
+  struct stat info {};
+  while (::lstat(path.c_str(), &info) != 0 && path.find('/', 1) != std::string::npos) path = folder_of(path);
+  return escape_control(path) + " belongs to " + describe_user(info.st_uid);
 }
 
 // What the instance wrote about itself; unreadable is the same as nothing.
@@ -120,8 +142,8 @@ bool alive(const Record& record) {
 // instance.json in the state folder outlives a clean stop; it is a leftover only beside others.
 std::vector<std::string> leftovers_of(const Place& place) {
   std::vector<std::string> found;
-  for (const std::string& path :
-       {place.runtime_dir + "/pid", control_socket_path(place.runtime_dir), place.runtime_dir + "/instance.json"}) {
+  for (const std::string& path : {place.runtime_dir + "/pid", control_socket_path(place.runtime_dir),
+                                  place.runtime_dir + "/token", place.runtime_dir + "/instance.json"}) {
     if (exists(path)) found.push_back(path);
   }
   const std::string identity = place.state_dir + "/instance.json";
@@ -148,11 +170,19 @@ void judge_silent(Probe& probe, const Record& record, const std::string& why) {
                                                            : "the socket is held by something else: " + why;
 }
 
+void judge_denied(Probe& probe, const Record& record, const std::string& why) {
+  judge_silent(probe, record, why);
+  probe.message = "permission denied: " + why;
+  probe.denied = true;
+}
+
 void judge_answer(Probe& probe, const Record& record, const Response& response) {
   const Json* supervisor = response.outcome ? find_member(*response.outcome, "supervisor") : nullptr;
   if (!response.outcome && response.outcome.error().code == ErrorCode::Busy) {
     probe.presence = Presence::Unresponsive;
     probe.message = response.outcome.error().message;
+  } else if (!response.outcome && response.outcome.error().code == ErrorCode::Unauthorized) {
+    judge_denied(probe, record, response.outcome.error().message);
   } else if (supervisor == nullptr || !supervisor->is_object()) {
     probe.presence = Presence::Incompatible;
     probe.message = response.outcome ? "its status names no supervisor" : response.outcome.error().message;
@@ -193,10 +223,10 @@ std::vector<Place> find_places(const std::string& name) {
   if (name.empty() && !given.empty()) return {place_at(given)};
   std::vector<Place> places;
   std::set<std::string> seen;
-  for (const std::string& folder : runtime_folders()) {
+  for (const std::string& folder : runtime_folders(name)) {
     std::error_code error;
     const std::string real = std::filesystem::canonical(folder, error);
-    if (error || !seen.insert(real).second) continue;
+    if ((error && !forbids(error)) || !seen.insert(error ? folder : real).second) continue;
     Place place = place_at(folder);
     if (name.empty() || place.name == name) places.push_back(std::move(place));
   }
@@ -211,11 +241,20 @@ Probe probe(const Place& place) {
   probe.pid = record.pid;
   probe.last_failure = record.last_failure;
   const std::string socket = control_socket_path(place.runtime_dir);
+  for (const std::string& path : {place.runtime_dir + "/pid", socket}) {
+    if (!is_hidden(path)) continue;
+    judge_denied(probe, record, describe_barrier(path));
+    return probe;
+  }
   mode_t mode = 0;
   const bool there = exists(socket, &mode);
   auto client = there && S_ISSOCK(mode) ? Client::connect(socket, kProbe) : fail("no socket", ENOENT);
   if (!client) {
     const int code = client.error().code;
+    if (code == EACCES || code == EPERM) {
+      judge_denied(probe, record, code == EPERM ? client.error().message : describe_barrier(socket));
+      return probe;
+    }
     const bool free = code == ENOENT || code == ECONNREFUSED || code == ECONNRESET;
     free ? judge_absent(probe, record) : judge_silent(probe, record, client.error().message);
     return probe;

@@ -36,6 +36,7 @@ struct Probe {
   Json status;                      // its answer; an object only if Running
   Json last_failure;                // as recorded; null for none
   std::vector<std::string> leftovers;
+  bool denied = false;           // we may not ask: it is another user's; `message` says whose
   std::optional<Client> client;  // only if Running
 };
 

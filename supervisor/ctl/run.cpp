@@ -108,10 +108,12 @@ Result<Probe> choose(const Invocation& call, std::vector<Probe> probes) {
     const bool absent = one.presence == Presence::Stopped || one.presence == Presence::Stale;
     if (one.presence == Presence::Running && running != nullptr) return fail(several(probes), kExitUsage);
     if (one.presence == Presence::Running) running = &one;
-    if (one.presence != Presence::Running && !absent) odd = &one;
+    const bool tells_more = odd == nullptr || (odd->denied && !one.denied);
+    if (one.presence != Presence::Running && !absent && tells_more) odd = &one;
   }
   if (running != nullptr) return std::move(*running);
   if (odd != nullptr) {
+    if (odd->denied) return fail(odd->place.name + ": " + odd->message, kExitPermission);
     return fail(odd->place.name + ": " + std::string(to_string(odd->presence)) + ": " + odd->message, kExitTaken);
   }
   return fail(call.name.empty() ? "not running" : "no instance named '" + call.name + "' is running", kExitNotRunning);
@@ -143,8 +145,10 @@ int report(const Error& error) {
   complain(error.message);
   if (error.code == ETIMEDOUT) return kExitTimedOut;
   if (error.code == EBADMSG) return kExitTaken;
-  return error.code == kExitUsage || error.code == kExitNotRunning || error.code == kExitTaken ? error.code
-                                                                                               : kExitFailed;
+  for (const int code : {kExitUsage, kExitNotRunning, kExitTaken, kExitPermission}) {
+    if (error.code == code) return code;
+  }
+  return kExitFailed;
 }
 
 int run_call(const Invocation& call) {

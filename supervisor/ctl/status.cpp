@@ -48,8 +48,9 @@ std::string absent_text(const Probe& one) {
   return text;
 }
 
-int absent_exit_code(Presence presence) {
-  return presence == Presence::Stopped || presence == Presence::Stale ? kExitNotRunning : kExitTaken;
+int absent_exit_code(const Probe& one) {
+  if (one.denied) return kExitPermission;
+  return one.presence == Presence::Stopped || one.presence == Presence::Stale ? kExitNotRunning : kExitTaken;
 }
 
 // Nothing answers: what is there instead that most needs a look.
@@ -62,7 +63,7 @@ int show_absent(const Invocation& call, std::vector<Probe>& probes) {
   }
   if (worst == &nothing && probes.size() == 1) worst = &probes[0];
   print(call.json ? dump(absent_status(*worst)) + "\n" : absent_text(*worst));
-  return absent_exit_code(worst->presence);
+  return absent_exit_code(*worst);
 }
 
 std::string last_lines(Probe& one) {
