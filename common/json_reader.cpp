@@ -41,10 +41,14 @@ class Builder : public nlohmann::json_sax<Json> {
   }
   bool parse_error(std::size_t position, const std::string& token, const nlohmann::detail::exception& error) override {
     if (!problem.empty()) return false;
-    // nlohmann's message carries the token and a long prefix; only the reason behind the last colon is for people.
-    const std::string what = error.what();
+    // nlohmann's message has a long prefix, and repeats what it read last, which may be part of a secret.
+    std::string what = error.what();
     if (what.find("number overflow") != std::string::npos)
       return refuse("number " + token.substr(0, 40) + " is outside double");
+    if (const std::size_t read = what.find("; last read: '"); read != std::string::npos) {
+      const std::size_t expected = what.rfind("; expected ");
+      what.erase(read, expected == std::string::npos || expected < read ? expected : expected - read);
+    }
     const std::size_t reason = what.find(": ");
     return refuse((reason == std::string::npos ? what : what.substr(reason + 2, 160)) + " (byte " +
                   std::to_string(position) + ")");

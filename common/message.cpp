@@ -24,6 +24,11 @@ bool is_id(const Json& value) {
   return value.is_string() || value.is_number_integer();
 }
 
+Json token_of(const Json& object) {
+  const Json* token = find_member(object, "token");
+  return token != nullptr ? *token : Json();
+}
+
 tl::expected<Message, Undecodable> to_request(const Json& object, const Json& id) {
   if (!is_id(id)) return tl::unexpected(Undecodable{nullptr, "id: expected a string or a whole number", false});
   Request request;
@@ -38,7 +43,7 @@ tl::expected<Message, Undecodable> to_request(const Json& object, const Json& id
   auto timestamp = optional_field<double>(object, "timestamp");
   if (!timestamp) return tl::unexpected(Undecodable{id, timestamp.error().message, false});
   request.timestamp = *timestamp;
-  if (const Json* token = find_member(object, "token")) request.token = *token;
+  request.token = token_of(object);
   return request;
 }
 
@@ -94,7 +99,8 @@ tl::expected<Message, Undecodable> decode_message(std::string_view line, const J
   const Json* id_member = find_member(object, "id");
   const Json id = id_member != nullptr ? *id_member : Json();
   if (!parsed->duplicate_key.empty()) {
-    return tl::unexpected(Undecodable{is_id(id) ? id : Json(), "duplicate key '" + parsed->duplicate_key + "'", false});
+    return tl::unexpected(
+        Undecodable{is_id(id) ? id : Json(), "duplicate key '" + parsed->duplicate_key + "'", false, token_of(object)});
   }
   if (const Json* event = find_member(object, "event"); event != nullptr && event->is_string()) {
     const Json* data = find_member(object, "data");
@@ -103,7 +109,9 @@ tl::expected<Message, Undecodable> decode_message(std::string_view line, const J
   if (const Json* success = find_member(object, "success"); success != nullptr && success->is_boolean()) {
     return to_response(object, id, success->get<bool>(), line);
   }
-  return to_request(object, id);
+  auto request = to_request(object, id);
+  if (!request) request.error().token = token_of(object);
+  return request;
 }
 
 std::string encode_request(const Json& id, std::string_view command, const Json& params) {

@@ -69,6 +69,7 @@ struct Undecodable {
   Json id;             // of the line, if it could be told
   std::string reason;  // for the bad_request answer
   bool close;          // the line was not one JSON object at all: answer, then close the connection
+  Json token = {};     // as in Request
 };
 
 // Decodes one line (without its line feed).

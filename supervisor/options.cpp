@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <cstdlib>
 #include <map>
@@ -12,6 +13,8 @@
 
 namespace zeroth {
 namespace {
+
+constexpr std::uint16_t kControlPort = 4040;  // of Zero programs, unless chosen
 
 const std::map<std::string, ReloadMode> kReloadModes = {{"overlap", ReloadMode::Overlap},
                                                         {"recreate", ReloadMode::Recreate}};
@@ -145,10 +148,31 @@ void add_state(CLI::App& app, Options& o) {
   app.add_flag("--strict", o.strict, "do not start the kept copy when the program does not compile")->group(group);
 }
 
+Status choose_control_port(Options& o, const std::string& text, const std::string& whose) {
+  std::uint16_t port = 0;
+  const char* end = text.data() + text.size();
+  const auto [at, error] = std::from_chars(text.data(), end, port);
+  const bool number = error == std::errc() && at == end;
+  if (!number && text != "off") return fail(whose + ": '" + escape_control(text) + "' is neither a port nor off");
+  o.control_port = number ? std::optional(port) : std::nullopt;
+  o.control_port_chosen = true;
+  return {};
+}
+
 void add_control_and_output(CLI::App& app, Options& o, int& verbose, bool& quiet) {
   const std::string control = "Control";
   app.add_option("--runtime-dir", o.runtime_dir, "folder of the control socket")->type_name("DIR")->group(control);
   app.add_option("--pid-file", o.pid_file, "pid file (default <runtime>/pid)")->type_name("FILE")->group(control);
+  app.add_option_function<std::string>(
+         "--control-port",
+         [&o](const std::string& text) {
+           if (Status chosen = choose_control_port(o, text, "--control-port"); !chosen)
+             throw CLI::ValidationError(chosen.error().message);
+         },
+         "TCP port of control on 127.0.0.1, 0 for any free one (default 4040 for a Zero program, else off); each "
+         "request carries \"token\", which is the content of <runtime>/token")
+      ->type_name("PORT|off")
+      ->group(control);
   const std::string output = "Output";
   add_choice(app, "--log-format", o.log_format, kLogFormats, "form of the messages (default text)")->group(output);
   app.add_option("--log-file", o.log_file, "write messages there too")->type_name("FILE")->group(output);
@@ -169,6 +193,16 @@ constexpr EnvironmentValue kEnvironment[] = {
     {"ZEROTH_PID_FILE", "--pid-file", &Options::pid_file},
 };
 
+Status apply_control_port(Options& o) {
+  if (o.control_port_chosen) return {};
+  if (const char* text = std::getenv("ZEROTH_CONTROL_PORT"); text != nullptr && *text != '\0') {
+    o.origins["control-port"] = "environment";
+    return choose_control_port(o, text, "ZEROTH_CONTROL_PORT");
+  }
+  if (o.command.empty()) o.control_port = kControlPort;
+  return {};
+}
+
 // Flag before environment before default; notes where each value came from.
 Status apply_environment(const CLI::App& app, Options& o) {
   for (const CLI::Option* option : app.get_options()) {
@@ -182,6 +216,7 @@ Status apply_environment(const CLI::App& app, Options& o) {
     o.*value.target = text;
     o.origins[std::string(value.option).substr(2)] = "environment";
   }
+  if (Status chosen = apply_control_port(o); !chosen) return chosen;
   if (o.poll) o.watch_interval = Milliseconds(1000);
   o.origins["watch-interval"] = "default";
   if (const char* text = std::getenv("ZEROTH_WATCH_INTERVAL"); text != nullptr && *text != '\0') {
@@ -304,6 +339,7 @@ Json describe(const Options& o) {
                  {"state-dir", o.state_dir},
                  {"runtime-dir", o.runtime_dir},
                  {"pid-file", o.pid_file},
+                 {"control-port", o.control_port ? Json(*o.control_port) : Json("off")},
                  {"checkpoint-interval", ms(o.checkpoint_interval)},
                  {"max-snapshot-age", o.max_snapshot_age ? ms(*o.max_snapshot_age) : Json()},
                  {"keep-bytes", o.keep_bytes},

@@ -2,6 +2,7 @@
 // What zeroth-supervise was asked to do, from its command line and environment. Each value knows where it came from, so
 // that `zerothctl config` can say so and the fingerprint covers all of them.
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -49,7 +50,9 @@ struct Options {
   std::string state_dir;
   std::string runtime_dir;
   std::string pid_file;
-  Milliseconds checkpoint_interval{1'000};  // 0: off
+  std::optional<std::uint16_t> control_port;  // on 127.0.0.1, 0: any free one; none: off
+  bool control_port_chosen = false;           // not the default: a taken one is an error
+  Milliseconds checkpoint_interval{1'000};    // 0: off
   std::optional<Milliseconds> max_snapshot_age;
   std::uint64_t keep_bytes = 1u << 30;  // of snapshots
   bool fresh = false;

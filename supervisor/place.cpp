@@ -51,8 +51,30 @@ Place::Place(Loop& loop, Identity identity, Folders folders, InstanceLock lock)
 }
 
 Place::~Place() {
-  control_.reset();
+  close();
   if (record_.process.pid != 0) remove_pid_file(record_.pid_file);
+}
+
+tl::expected<void, StartError> Place::open_port(const Options& options) {
+  if (!options.control_port) return {};
+  auto port = ControlPort::open(*options.control_port, folders_.runtime);
+  if (port) {
+    port_ = std::move(*port);
+  } else if (options.control_port_chosen) {
+    const Error& why = port.error();
+    return refuse_start(why.code == EADDRINUSE ? kExitTaken : exit_code_for(why.code), why.message);
+  } else {
+    no_port_ = port.error().message + "; control is by the socket alone";
+  }
+  return {};
+}
+
+std::string Place::control() const {
+  return folders_.socket + (port_ ? ", " + port_->address() : "");
+}
+
+std::optional<std::uint16_t> Place::port() const {
+  return port_ ? std::optional(port_->port()) : std::nullopt;
 }
 
 tl::expected<void, StartError> Place::open(Connection::Handler handler, Hooks hooks) {
@@ -66,6 +88,8 @@ tl::expected<void, StartError> Place::open(Connection::Handler handler, Hooks ho
   if (!control && control.error().code == ENOSPC) return refuse_start(control.error(), folders_.runtime);
   if (!control) return refuse_start(kExitTaken, control.error().message);
   control_ = std::move(*control);
+  if (port_) port_->serve(loop_, handler_);
+  if (!no_port_.empty()) hooks_.say("warning", no_port_);
 
   auto process = identity_of(::getpid());
   if (!process) return refuse_start(kExitFailed, process.error().message);
@@ -86,7 +110,7 @@ Status Place::write_record() {
 void Place::keep() {
   timer_.start_repeating(kLookAfter, [this] {
     look();
-    keep_socket();
+    keep_runtime();
   });
 }
 
@@ -114,7 +138,7 @@ void Place::make_again() {
   }
   if (lock) {
     *lock_ = std::move(*lock);
-    keep_socket();  // the runtime folder may lie within
+    keep_runtime();  // the runtime folder may lie within
     hooks_.on_folder_made();
     again = write_record();
     record_due_ = !again;
@@ -127,6 +151,14 @@ void Place::make_again() {
 }
 
 // The runtime folder may be cleared under us (a session that ends): everything in it is made again.
+void Place::keep_runtime() {
+  keep_socket();
+  if (!port_) return;
+  const auto again = port_->keep();
+  if (!again) return hooks_.say("error", again.error().message);
+  if (*again) hooks_.say("warning", "the token of the control port was gone and is written again");
+}
+
 void Place::keep_socket() {
   struct stat info {};
   if (::stat(folders_.socket.c_str(), &info) == 0) return;
@@ -139,7 +171,13 @@ void Place::keep_socket() {
   hooks_.say("warning", "the control socket was gone and is made again: " + folders_.socket);
 }
 
+void Place::close() {
+  control_.reset();
+  port_.reset();
+}
+
 void Place::leave() {
+  if (port_) port_->leave();
   ::unlink(folders_.socket.c_str());
   remove_pid_file(record_.pid_file);
   lock_.reset();

@@ -1,14 +1,16 @@
 #pragma once
-// What an instance holds on the machine: the lock on its state folder, its record and pid file, its control socket; and
-// makes them again when their folders are taken away under it. Owned by Supervisor, which gives up all of it with
-// leave().
+// What an instance holds on the machine: the lock on its state folder, its record and pid file, its control socket and
+// port; and makes them again when their folders are taken away under it. Owned by Supervisor, which gives up all of it
+// with leave().
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "common/loop/loop.h"
+#include "supervisor/control/control_port.h"
 #include "supervisor/control/control_server.h"
 #include "supervisor/instance/identity.h"
 #include "supervisor/instance/instance_lock.h"
@@ -35,14 +37,21 @@ class Place {
   const Identity& identity() const { return identity_; }
   const Folders& folders() const { return folders_; }
 
-  // Binds the control socket, then writes pid file and record: from here on others find us.
+  // Binds the control port if one is wanted. A taken one that was asked for is an error with the holder; the default
+  // one is done without, and open() says so.
+  tl::expected<void, StartError> open_port(const Options& options);
+  // Where control is, for people: the socket, and the port if there is one.
+  std::string control() const;
+  std::optional<std::uint16_t> port() const;
+
+  // Binds the control socket, serves it and the port, then writes pid file and record: from here on others find us.
   tl::expected<void, StartError> open(Connection::Handler handler, Hooks hooks);
   // Looks after it from now on.
   void keep();
   // Looks behind the callback that is running now: something in the state folder fails, or works again.
   void look_soon();
   // No client is served any more.
-  void close() { control_.reset(); }
+  void close();
   // Whoever asks or starts from now on finds nobody.
   void leave();
 
@@ -51,6 +60,7 @@ class Place {
   Result<std::unique_ptr<ControlServer>> listen();
   Status write_record();
   void look();
+  void keep_runtime();
   void keep_socket();
   void make_again();
 
@@ -63,6 +73,8 @@ class Place {
   Connection::Handler handler_;
   Hooks hooks_;
   std::unique_ptr<ControlServer> control_;
+  std::unique_ptr<ControlPort> port_;  // null: none
+  std::string no_port_;                // why the default one is done without
   Timer timer_;
   std::shared_ptr<void> alive_ = std::make_shared<int>();
 };

@@ -35,6 +35,7 @@ tl::expected<std::unique_ptr<Supervisor>, StartError> Supervisor::create(Options
   if (!place) return tl::unexpected(std::move(place.error()));
   made->place_ = std::move(*place);
   if (auto opened = made->open_listeners(); !opened) return tl::unexpected(opened.error());
+  if (auto opened = made->place_->open_port(made->options_); !opened) return tl::unexpected(opened.error());
   if (auto opened = made->open_worker(); !opened) return tl::unexpected(opened.error());
   if (auto opened = made->open_control(); !opened) return tl::unexpected(opened.error());
   return made;
@@ -70,8 +71,8 @@ tl::expected<void, StartError> Supervisor::open_worker() {
   if (!log) return refuse_start(kExitPermission, log.error().message);
   log_ = std::move(*log);
   const std::string shown = options_.program.empty() ? identity.stem : name_of(options_.program);
-  console_ = std::make_unique<Console>(loop_, options_,
-                                       Console::Names{escape_control(shown), folders.socket, folders.state}, events_);
+  console_ = std::make_unique<Console>(
+      loop_, options_, Console::Names{escape_control(shown), place_->control(), folders.state}, events_);
 
   const std::string folder = folders.state + "/" + folders.name;
   for (const std::string& made : {folder, folder + "/own"}) {
@@ -236,28 +237,29 @@ void Supervisor::end(int exit_code) {
 Json Supervisor::status() const {
   Json worker = worker_->status();
   const bool healthy = worker_->state() == WorkerState::Ready || worker_->state() == WorkerState::Reloading;
-  return {{"schema", 1},
-          {"state", "running"},
-          {"message", worker_->name() + " is " + std::string(to_string(worker_->state()))},
-          {"pid", ::getpid()},
-          {"healthy", healthy},
-          {"leftovers", Json::array()},
-          {"last_failure", worker["last_failure"]},
-          {"config_fingerprint", fingerprint_},
-          {"config_fingerprint_match", true},
-          {"supervisor",
-           {{"pid", ::getpid()},
-            {"version", ZEROTH_VERSION},
-            {"started_at", rfc3339(started_at_)},
-            {"uptime_s", std::chrono::duration<double>(monotonic_now() - started_).count()},
-            {"state_dir", place_->folders().state},
-            {"runtime_dir", place_->folders().runtime},
-            {"control", {{"socket", place_->folders().socket}, {"port", nullptr}}},
-            {"web_port", nullptr},
-            {"config_fingerprint", fingerprint_},
-            {"watch_mode", watch_->mode()},
-            {"unit", nullptr}}},
-          {"workers", Json::array({std::move(worker)})}};
+  return {
+      {"schema", 1},
+      {"state", "running"},
+      {"message", worker_->name() + " is " + std::string(to_string(worker_->state()))},
+      {"pid", ::getpid()},
+      {"healthy", healthy},
+      {"leftovers", Json::array()},
+      {"last_failure", worker["last_failure"]},
+      {"config_fingerprint", fingerprint_},
+      {"config_fingerprint_match", true},
+      {"supervisor",
+       {{"pid", ::getpid()},
+        {"version", ZEROTH_VERSION},
+        {"started_at", rfc3339(started_at_)},
+        {"uptime_s", std::chrono::duration<double>(monotonic_now() - started_).count()},
+        {"state_dir", place_->folders().state},
+        {"runtime_dir", place_->folders().runtime},
+        {"control", {{"socket", place_->folders().socket}, {"port", place_->port() ? Json(*place_->port()) : Json()}}},
+        {"web_port", nullptr},
+        {"config_fingerprint", fingerprint_},
+        {"watch_mode", watch_->mode()},
+        {"unit", nullptr}}},
+      {"workers", Json::array({std::move(worker)})}};
 }
 
 }  // namespace zeroth

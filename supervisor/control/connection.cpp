@@ -4,10 +4,14 @@
 
 #include <utility>
 
+#include "common/secret.h"
+
 namespace zeroth {
 namespace {
 
-constexpr int kLinesPerTurn = 64;  // then others get their turn
+// Then others get their turn.
+constexpr int kLinesPerTurn = 16;
+constexpr std::chrono::microseconds kTurn{300};
 
 std::string too_long(const std::string& line) {
   const auto id = parse_json(json_span(line, "id"));
@@ -17,10 +21,11 @@ std::string too_long(const std::string& line) {
 
 }  // namespace
 
-Connection::Connection(Loop& loop, UniqueFd fd, const ControlLimits& limits, Handler handler,
+Connection::Connection(Loop& loop, UniqueFd fd, const ControlLimits& limits, const std::string& token, Handler handler,
                        std::function<void(Connection*)> on_closed)
     : loop_(loop),
       limits_(limits),
+      token_(token),
       handler_(std::move(handler)),
       on_closed_(std::move(on_closed)),
       stream_(std::make_unique<Stream>(loop, std::move(fd))),
@@ -46,7 +51,7 @@ void Connection::on_end() {
   const auto self = shared_from_this();
   if (state_ != State::Open || stream_->broken()) return close();
   state_ = State::Ended;
-  if (!first_line_seen_) deadline_->stop();
+  if (!admitted_) deadline_->stop();
   take_lines();
 }
 
@@ -65,7 +70,9 @@ void Connection::take_lines() {
   const auto self = shared_from_this();
   std::size_t begin = 0;
   bool starved = false;
+  const MonotonicTime end_of_turn = monotonic_now() + kTurn;
   for (int taken = 0; taken < kLinesPerTurn && open() && may_take() && !starved; ++taken) {
+    if (taken > 0 && monotonic_now() >= end_of_turn) break;
     const std::size_t end = input_.find('\n', scanned_);
     starved = end == std::string::npos;
     const std::size_t length = (starved ? input_.size() : end) - begin;
@@ -99,19 +106,30 @@ void Connection::take_lines_soon() {
 }
 
 void Connection::on_line(std::string_view line) {
-  if (!std::exchange(first_line_seen_, true)) deadline_->stop();
-  const auto message = decode_message(line);
+  auto message = decode_message(line);
+  if (!message && message.error().close)
+    return say_last(encode_refusal(nullptr, {ErrorCode::BadRequest, message.error().reason, "", nullptr}));
+  auto* request = message ? std::get_if<Request>(&*message) : nullptr;
+  const Json* token = request != nullptr ? &request->token : message ? nullptr : &message.error().token;
+  const Json id = request != nullptr ? request->id : message ? Json() : message.error().id;
+  // Events and answers need no token of their own, but open no door either.
+  if (token != nullptr ? !admits(*token) : !admitted_ && !token_.empty()) {
+    return say_last(encode_refusal(id, {ErrorCode::Unauthorized, "the token is missing or wrong",
+                                        "it is in the file 'token' of the runtime folder", nullptr}));
+  }
+  if (!std::exchange(admitted_, true)) deadline_->stop();
   if (!message) {
-    std::string answer =
-        encode_refusal(message.error().id, {ErrorCode::BadRequest, message.error().reason, "", nullptr});
-    if (message.error().close) return say_last(std::move(answer));
-    send(std::move(answer));
+    send(encode_refusal(id, {ErrorCode::BadRequest, message.error().reason, "", nullptr}));
     return;
   }
-  const auto* request = std::get_if<Request>(&*message);
   if (request == nullptr) return;  // events and answers mean nothing here
+  request->token = nullptr;        // goes no further than here
   ++in_flight_;
   handler_(shared_from_this(), *request);
+}
+
+bool Connection::admits(const Json& token) const {
+  return token_.empty() || (token.is_string() && same_secret(token.get_ref<const std::string&>(), token_));
 }
 
 void Connection::reply(std::string line) {

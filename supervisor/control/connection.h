@@ -1,5 +1,5 @@
 #pragma once
-// One client of the control socket: lines in, answers and events out, within limits. What a request means is the
+// One client of control: lines in, answers and events out, within limits. What a request means is the
 // handler's business; nothing a client sends or fails to read delays the loop or grows without bound.
 // Made by ControlServer; a handler keeps the shared pointer for as long as it owes an answer.
 
@@ -20,9 +20,9 @@ namespace zeroth {
 
 struct ControlLimits {
   std::size_t connections = 64;
-  Milliseconds first_line{5'000};  // from accept to the first line feed
+  Milliseconds first_line{5'000};  // from accept to the end of the first line
   std::size_t queued = 1 << 20;    // bytes that may wait for a slow reader before it is dropped
-  std::size_t in_flight = 1'024;   // requests of one client without an answer; more are not read
+  std::size_t in_flight = 32;      // requests of one client without an answer; more are not read
   Milliseconds last_words{5'000};  // for the last line of a connection to be read
   Milliseconds hang_up{5'000};     // how often a stream whose client has half-closed looks whether it is still there
 };
@@ -31,8 +31,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
  public:
   using Handler = std::function<void(std::shared_ptr<Connection>, const Request&)>;
 
-  // `limits` outlives the connection. `on_closed` is called once, from within close().
-  Connection(Loop& loop, UniqueFd fd, const ControlLimits& limits, Handler handler,
+  // `limits` and `token` outlive the connection's being open. With a token every request must carry it: one that does
+  // not is answered `unauthorized` and closes. "": who could connect is served. `on_closed` is called once, from within
+  // close().
+  Connection(Loop& loop, UniqueFd fd, const ControlLimits& limits, const std::string& token, Handler handler,
              std::function<void(Connection*)> on_closed);
   // Begins to read; once, after make_shared.
   void start();
@@ -67,12 +69,14 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool may_take() const;
   void take_lines_soon();
   void on_line(std::string_view line);
+  bool admits(const Json& token) const;
   bool send(std::string line);
   void say_last(std::string line);
   void settle();
 
   Loop& loop_;
   const ControlLimits& limits_;
+  const std::string& token_;
   Handler handler_;
   std::function<void(Connection*)> on_closed_;
   std::unique_ptr<Stream> stream_;   // null once Closed
@@ -80,7 +84,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::string input_;
   std::size_t scanned_ = 0;  // bytes of input_ known to hold no line feed
   std::size_t in_flight_ = 0;
-  bool first_line_seen_ = false;
+  bool admitted_ = false;  // the first line was as it should be
   bool streaming_ = false;
   std::vector<std::shared_ptr<void>> feeds_;
   bool soon_ = false;  // take_lines() is posted

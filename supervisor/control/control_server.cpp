@@ -1,6 +1,8 @@
 #include "supervisor/control/control_server.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,6 +14,7 @@
 #include "common/control_protocol.h"
 #include "common/files.h"
 #include "common/unix_socket.h"
+#include "common/users.h"
 
 namespace zeroth {
 namespace {
@@ -63,19 +66,27 @@ Result<std::unique_ptr<ControlServer>> ControlServer::listen(Loop& loop, const s
   if (Status free = check_free(path, lock_held); !free) return fail(std::move(free.error()).in("control socket"));
   auto socket = listen_privately(path);
   if (!socket) return fail(std::move(socket.error()).in("control socket"));
-  return std::unique_ptr<ControlServer>(new ControlServer(loop, path, std::move(*socket), std::move(handler), limits));
+  return std::unique_ptr<ControlServer>(
+      new ControlServer(loop, path, std::move(*socket), "", std::move(handler), limits));
 }
 
-ControlServer::ControlServer(Loop& loop, std::string path, UniqueFd socket, Connection::Handler handler,
-                             ControlLimits limits)
+std::unique_ptr<ControlServer> ControlServer::serve(Loop& loop, UniqueFd listening, std::string token,
+                                                    Connection::Handler handler, ControlLimits limits) {
+  return std::unique_ptr<ControlServer>(
+      new ControlServer(loop, "", std::move(listening), std::move(token), std::move(handler), limits));
+}
+
+ControlServer::ControlServer(Loop& loop, std::string path, UniqueFd socket, std::string token,
+                             Connection::Handler handler, ControlLimits limits)
     : loop_(loop),
       path_(std::move(path)),
       inode_(identity(path_)),
+      token_(std::move(token)),
       socket_(std::move(socket)),
       spare_(open_spare()),
       handler_(std::move(handler)),
       limits_(limits),
-      watch_(loop, socket_.get()),
+      watch_(std::make_unique<FdWatch>(loop, socket_.get())),
       rest_(loop) {
   watch();
 }
@@ -83,11 +94,17 @@ ControlServer::ControlServer(Loop& loop, std::string path, UniqueFd socket, Conn
 ControlServer::~ControlServer() {
   const auto connections = std::exchange(connections_, {});
   for (const auto& [key, connection] : connections) connection->close();
-  if (identity(path_) == inode_) ::unlink(path_.c_str());
+  if (!path_.empty() && identity(path_) == inode_) ::unlink(path_.c_str());
+}
+
+void ControlServer::stop_listening() {
+  rest_.stop();
+  watch_.reset();
+  socket_.reset();
 }
 
 void ControlServer::watch() {
-  watch_.start(FdWatch::kReadable, [this](int) { on_incoming(); });
+  watch_->start(FdWatch::kReadable, [this](int) { on_incoming(); });
 }
 
 void ControlServer::on_incoming() {
@@ -116,16 +133,21 @@ void ControlServer::shed() {
   }
   spare_ = open_spare();
   if (spare_) return;
-  watch_.stop();
+  watch_->stop();
   rest_.start(kRest, [this] { watch(); });
 }
 
 void ControlServer::admit(UniqueFd client) {
-  if (!is_of_our_user(client.get())) return turn_away(client, ErrorCode::Unauthorized, "this socket is another user's");
+  if (token_.empty() && !is_of_our_user(client.get()))
+    return turn_away(client, ErrorCode::Unauthorized, "this socket belongs to " + describe_user(::geteuid()));
   if (connections_.size() >= limits_.connections) {
     return turn_away(client, ErrorCode::Busy, std::to_string(limits_.connections) + " connections are open already");
   }
-  auto connection = std::make_shared<Connection>(loop_, std::move(client), limits_, handler_,
+  if (!token_.empty()) {
+    const int on = 1;  // each answer is sent whole: nothing is gained by waiting for more
+    (void)::setsockopt(client.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  }
+  auto connection = std::make_shared<Connection>(loop_, std::move(client), limits_, token_, handler_,
                                                  [this](Connection* closed) { connections_.erase(closed); });
   connections_.emplace(connection.get(), connection);
   connection->start();

@@ -22,10 +22,10 @@ constexpr std::size_t kMaxEarlyStderr = 256 * 1024;  // longer is no list of dia
 constexpr std::size_t kMaxChanged = 32 * 1024;       // bytes of $ZEROTH_CHANGED
 
 // Ours, not the worker's.
-constexpr std::array<std::string_view, 14> kHidden = {
-    "ZEROTH_STATE_DIR=", "ZEROTH_RUNTIME_DIR=",  "ZEROTH_PID_FILE=", "ZEROTH_FD=",  "NOTIFY_SOCKET=",
-    "WATCHDOG_USEC=",    "WATCHDOG_PID=",        "LISTEN_FDS=",      "LISTEN_PID=", "LISTEN_FDNAMES=",
-    "ZEROTH_CHANGED=",   "ZEROTH_CHANGED_MORE=", "ZEROTH_SOCKET=",   "ZEROTH_KEY="};
+constexpr std::array<std::string_view, 15> kHidden = {
+    "ZEROTH_STATE_DIR=", "ZEROTH_RUNTIME_DIR=", "ZEROTH_PID_FILE=",     "ZEROTH_CONTROL_PORT=", "ZEROTH_FD=",
+    "NOTIFY_SOCKET=",    "WATCHDOG_USEC=",      "WATCHDOG_PID=",        "LISTEN_FDS=",          "LISTEN_PID=",
+    "LISTEN_FDNAMES=",   "ZEROTH_CHANGED=",     "ZEROTH_CHANGED_MORE=", "ZEROTH_SOCKET=",       "ZEROTH_KEY="};
 
 // One a message: Node takes one with each read. The socket is new and its buffer empty: what does not go out at once
 // never will.

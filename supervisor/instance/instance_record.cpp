@@ -77,6 +77,9 @@ std::vector<std::string> remove_leftovers(const InstanceRecord& dead) {
   struct stat info {};
   const bool is_socket = ::lstat(dead.socket.c_str(), &info) == 0 && S_ISSOCK(info.st_mode);
   if (is_socket && ::unlink(dead.socket.c_str()) == 0) removed.push_back(dead.socket);
+  const std::string token = dead.runtime + "/token";
+  if (::lstat(token.c_str(), &info) == 0 && S_ISREG(info.st_mode) && ::unlink(token.c_str()) == 0)
+    removed.push_back(token);
   return removed;
 }
 

@@ -31,8 +31,8 @@ Status write_pid_file(const std::string& path);
 // Removes it if it names us.
 void remove_pid_file(const std::string& path);
 
-// Removes socket and pid file of a dead instance: only if its recorded process is gone, the pid file still names it,
-// and the socket is one. Returns what was removed. For the holder of the lock of its state folder.
+// Removes socket, pid file and token of a dead instance: only if its recorded process is gone, the pid file still names
+// it, and the socket is one. Returns what was removed. For the holder of the lock of its state folder.
 std::vector<std::string> remove_leftovers(const InstanceRecord& dead);
 
 }  // namespace zeroth

@@ -142,7 +142,7 @@ void Console::on_first(const Json& receipt) {
   started_ = true;
   if (options_.verbosity < 0) return;
   say("zeroth " ZEROTH_VERSION "  " + names_.program + "  pid " + std::to_string(::getpid()) + "  " +
-      text_of(receipt, "mode") + why_recreate(receipt) + "   control " + names_.socket);
+      text_of(receipt, "mode") + why_recreate(receipt) + "   control " + names_.control);
   std::string line = "generation " + number_of(receipt, "to");
   const Json* kept = find_member(receipt, "kept");
   const bool restored = field_or<std::uint64_t>(receipt, "snapshot", 0) != 0;

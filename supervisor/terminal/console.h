@@ -8,8 +8,8 @@
 
 #include "supervisor/event_hub.h"
 #include "supervisor/options.h"
-#include "supervisor/terminal/outlet.h"
 #include "supervisor/process/output_log.h"
+#include "supervisor/terminal/outlet.h"
 
 namespace zeroth {
 
@@ -17,7 +17,7 @@ class Console {
  public:
   struct Names {
     std::string program;  // as shown: the file's name
-    std::string socket;
+    std::string control;  // socket and port
     std::string state_dir;
   };
 
