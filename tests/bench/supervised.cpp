@@ -66,7 +66,8 @@ Supervised::Supervised(const std::string& bin) {
     const std::string program = bin + "/zeroth-supervise", file = path("bench.zero");
     const std::string state = path("state"), run = path("run");
     ::execl(program.c_str(), "zeroth-supervise", "--state-dir", state.c_str(), "--runtime-dir", run.c_str(),
-            "--min-uptime", "1ms", "--max-failures", "0", "--no-sidecar", file.c_str(), nullptr);
+            "--min-uptime", "1ms", "--max-failures", "0", "--no-sidecar", "--control-port", "off", file.c_str(),
+            nullptr);
     ::_exit(127);
   }
   ::close(said[1]);

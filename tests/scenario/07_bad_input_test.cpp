@@ -21,7 +21,8 @@ struct Start {
     return run_process(words, {{"XDG_STATE_HOME", dir.path("state")},
                                {"XDG_RUNTIME_DIR", dir.path("run")},
                                {"ZEROTH_STATE_DIR", ""},
-                               {"ZEROTH_RUNTIME_DIR", ""}});
+                               {"ZEROTH_RUNTIME_DIR", ""},
+                               {"ZEROTH_CONTROL_PORT", "off"}});
   }
 };
 

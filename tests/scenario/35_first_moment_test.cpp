@@ -33,7 +33,9 @@ struct Unused {
   ProcessResult run(std::vector<std::string> options = {}) const {
     options.insert(options.begin(), built("zeroth-supervise"));
     options.push_back(program);
-    return run_process(options, {{"ZEROTH_STATE_DIR", dir.path("state")}, {"ZEROTH_RUNTIME_DIR", dir.path("run")}});
+    return run_process(options, {{"ZEROTH_STATE_DIR", dir.path("state")},
+                                 {"ZEROTH_RUNTIME_DIR", dir.path("run")},
+                                 {"ZEROTH_CONTROL_PORT", "off"}});
   }
 };
 

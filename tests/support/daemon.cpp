@@ -102,7 +102,7 @@ Daemon::Daemon(std::string_view program, std::vector<std::string> options, std::
   for (const char* folder : {"state", "run", "code"}) REQUIRE(::mkdir(dir_.path(folder).c_str(), 0700) == 0);
   program_ = dir_.write("code/" + file, program);
   state_ = dir_.path("state/zeroth/" + name_);
-  socket_ = control_socket_path(dir_.path("run/zeroth/" + name_));
+  socket_ = control_socket_path(runtime_dir());
   restart();
 }
 
@@ -132,6 +132,8 @@ std::vector<std::pair<std::string, std::string>> Daemon::environment() const {
   variables.emplace_back("XDG_STATE_HOME", dir_.path("state"));
   variables.emplace_back("XDG_RUNTIME_DIR", dir_.path("run"));
   variables.emplace_back("NO_COLOR", "1");
+  variables.emplace_back("ZEROTH_CONTROL_PORT", "off");  // there is one port 4040, and many tests at a time
+  variables.insert(variables.end(), variables_.begin(), variables_.end());
   return variables;
 }
 

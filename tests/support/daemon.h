@@ -1,7 +1,8 @@
 #pragma once
-// A real zeroth-supervise on a program of its own, in state and runtime folders of its own, driven as a person would:
-// files are saved, signals sent, the control socket asked. Everything waits on events, with a deadline; what does not
-// come in time fails the test case and shows what the supervisor said. At its end nothing of it is left running.
+// A real zeroth-supervise on a program of its own, in state and runtime folders of its own and without a control port
+// unless one is asked for, driven as a person would: files are saved, signals sent, the control socket asked.
+// Everything waits on events, with a deadline; what does not come in time fails the test case and shows what the
+// supervisor said. At its end nothing of it is left running.
 
 #include <sys/types.h>
 
@@ -83,6 +84,9 @@ class Daemon {
   std::string err() const { return dir_.read("stderr"); }
   std::string log() const;  // <state>/supervisor.log
   const TempDir& dir() const { return dir_; }
+  std::string runtime_dir() const { return dir_.path("run/zeroth/" + name_); }
+  // For the next start: "" removes the variable.
+  void set_variable(const std::string& name, const std::string& value) { variables_.emplace_back(name, value); }
   // What a process needs to find the same folders: for run_process().
   std::vector<std::pair<std::string, std::string>> environment() const;
 
@@ -92,6 +96,7 @@ class Daemon {
   TempDir dir_;
   std::string name_, program_, state_, socket_;
   std::vector<std::string> options_;
+  std::vector<std::pair<std::string, std::string>> variables_;
   pid_t pid_ = -1;
   std::optional<ControlClient> client_;
 };

@@ -79,6 +79,7 @@ struct TestServer {
   Loop loop;
   std::deque<std::pair<std::shared_ptr<Connection>, Json>> owed;
   std::vector<std::shared_ptr<Connection>> streams;
+  int heard = 0;  // answers
   std::unique_ptr<ControlServer> server;
 };
 
@@ -152,6 +153,25 @@ TEST_CASE("control: many small requests of one client do not hold up another") {
   test.turn(10);
   std::string got;
   CHECK(modest.next_line(got));
+}
+
+TEST_CASE("control: what a client has sent is served a turn at a time, and the loop goes round between") {
+  constexpr int kRequests = 1'500;
+  TestServer test;
+  RawClient greedy(test.path);
+  std::string all;
+  for (int i = 0; i < kRequests; ++i) all += "{\"id\":1,\"command\":\"later\"}\n";
+  greedy.send(all);
+  std::size_t most = 0;
+  CHECK(test.until([&] {
+    most = std::max(most, test.owed.size());
+    test.answer_all();
+    std::string ignored;
+    while (greedy.next_line(ignored)) ++test.heard;
+    return test.heard == kRequests;
+  }));
+  CHECK(most > 0);
+  CHECK(most <= 32);
 }
 
 TEST_CASE("control: what is no JSON object is answered, then the connection closes") {
