@@ -30,7 +30,7 @@ std::string token_of(const Daemon& daemon) {
   return read_file(daemon.runtime_dir() + "/token").value_or("");
 }
 
-std::string request(const Json& more) {
+std::string request(const Json& more = Json::object()) {
   Json line = {{"id", 1}, {"command", "ping"}};
   line.update(more);
   return dump(line) + "\n";
@@ -80,7 +80,7 @@ TEST_CASE("control port: status and the first line name it; the token opens it, 
 
   std::string flipped = token;
   flipped.back() = flipped.back() == '0' ? '1' : '0';
-  const std::vector<std::string> lines = {request({}),
+  const std::vector<std::string> lines = {request(),
                                           request({{"token", ""}}),
                                           request({{"token", nullptr}}),
                                           request({{"token", 7}}),

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <set>
+#include <string>
 
 #include "common/clock.h"
 #include "common/files.h"
@@ -54,6 +56,7 @@ TEST_CASE("control: JSONTestSuite is judged as the protocol says") {
   REQUIRE(server.has_value());
   int good = 0, bad = 0;
   std::string refused_good, accepted_bad, open;
+  std::set<std::string> accepted_open;  // what the suite leaves to the parser
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     const std::string name = entry.path().filename();
     std::string value = *read_file(entry.path());
@@ -63,9 +66,12 @@ TEST_CASE("control: JSONTestSuite is judged as the protocol says") {
     bad += name[0] == 'n';
     if (name[0] == 'y' && !yes) refused_good += name + " ";
     if (name[0] == 'n' && yes) accepted_bad += name + " ";
+    if (name[0] == 'i' && yes) accepted_open.insert(name);
     if (name[0] == 'i') open += name + (yes ? ": accepted\n" : ": refused\n");
   }
   MESSAGE("left open by the suite:\n" << open);
+  // Numbers too near to zero become zero; everything else that is left open is refused.
+  CHECK(accepted_open == std::set<std::string>{"i_number_double_huge_neg_exp.json", "i_number_real_underflow.json"});
   CHECK(good == 95);
   CHECK(bad > 180);
   CHECK(accepted_bad == "");
