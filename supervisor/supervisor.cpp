@@ -22,7 +22,6 @@
 namespace zeroth {
 namespace {
 
-constexpr Milliseconds kSayProgressAfter{3'500};  // a little behind the wait for a command's hello
 constexpr Milliseconds kLookForSocket{20'000};
 
 // Of zeroth-worker, which lies beside this program.
@@ -151,7 +150,7 @@ tl::expected<void, StartError> Supervisor::open_worker() {
   };
   hooks.on_generation = [this] {
     if (gate_) gate_->on_generation();
-    if (progress_) say_if_slow();
+    if (progress_) progress_->watch();
   };
   hooks.on_restart = [this] {
     if (gate_) gate_->reset();
@@ -239,8 +238,8 @@ int Supervisor::run() {
   signals_.push_back(std::make_unique<SignalWatch>(loop_, SIGUSR1, [this] { log_->reopen(); }));
   let_stop_signals_through();
   watch();
-  progress_ = std::make_unique<Timer>(loop_);
-  say_if_slow();
+  progress_ =
+      std::make_unique<SlowStart>(loop_, *worker_, [this](const std::string& line) { console_->progress(line); });
   keep_socket_ = std::make_unique<Timer>(loop_);
   keep_socket_->start_repeating(kLookForSocket, [this] {
     keep_place();
@@ -250,16 +249,6 @@ int Supervisor::run() {
   worker_->start();
   loop_.run();
   return exit_code_;
-}
-
-// A start is under way.
-void Supervisor::say_if_slow() {
-  progress_->start(kSayProgressAfter, [this] {
-    if (worker_->state() != WorkerState::Starting) return;
-    const std::string awaited = worker_->waits_for();
-    if (awaited.empty()) return console_->progress("still starting; the program loads or its state is being restored");
-    console_->progress("still starting; waiting for " + awaited);
-  });
 }
 
 // Behind the callback that is running now.

@@ -17,6 +17,7 @@
 #include "supervisor/log.h"
 #include "supervisor/options.h"
 #include "supervisor/process/orphans.h"
+#include "supervisor/slow_start.h"
 #include "supervisor/start_error.h"
 #include "supervisor/watch/default_targets.h"
 #include "supervisor/watch/edit_gate.h"
@@ -44,7 +45,6 @@ class Supervisor {
   void reload_edited(const Changes& changes);
   void on_signal();
   Status write_record();
-  void say_if_slow();
   void ask_for_place();
   void keep_place();
   void yield_place(const Error& why);
@@ -79,7 +79,8 @@ class Supervisor {
   std::vector<std::unique_ptr<SignalWatch>> signals_;
   std::vector<Listener> listeners_;
   OutputLog::Subscription output_;
-  std::unique_ptr<Timer> progress_, keep_socket_;
+  std::unique_ptr<SlowStart> progress_;
+  std::unique_ptr<Timer> keep_socket_;
   int stop_signals_ = 0;
   int exit_code_ = 0;
   std::shared_ptr<void> alive_ = std::make_shared<int>();
