@@ -2,8 +2,8 @@
 // What supervisor and worker say to each other on the channel ($ZEROTH_FD), protocol version 1: names of messages,
 // environment variables, and the structures of the messages that have one. Both ends include only this.
 //
-// A worker that came through $ZEROTH_SOCKET is sent the lent sockets first: an event "sockets" with {"names":[…]} whose
-// bytes carry the descriptors (SCM_RIGHTS).
+// A worker that came through $ZEROTH_SOCKET is sent the lent sockets first, in the order of $LISTEN_FDNAMES: for each an
+// event "sockets" with {"names":["http"]} whose bytes carry the descriptor (SCM_RIGHTS).
 //
 // Version history: 1 — hello loaded restore ready go drain checkpoint resume stop reexec call env ping save beat log.
 

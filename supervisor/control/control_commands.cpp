@@ -9,49 +9,11 @@
 #include "common/json_fields.h"
 #include "common/text.h"
 #include "common/worker_protocol.h"
+#include "supervisor/control/command_support.h"
 #include "version.h"
 
 namespace zeroth {
 namespace {
-
-using Peer = std::shared_ptr<Connection>;
-using Targets = const ControlTargets&;
-
-void refuse(const Peer& peer, const Request& request, const Refusal& refusal) {
-  peer->reply(encode_refusal(request.id, refusal));
-}
-
-void bad_params(const Peer& peer, const Request& request, const std::string& message) {
-  refuse(peer, request, {ErrorCode::BadParams, message, "", nullptr});
-}
-
-Worker::Reply reply_to(const Peer& peer, const Request& request) {
-  return [peer, id = request.id](tl::expected<Json, Refusal> outcome) {
-    peer->reply(outcome ? encode_result(id, *outcome) : encode_refusal(id, outcome.error()));
-  };
-}
-
-// The worker that is meant; answers by itself and returns null if there is none of that name.
-Worker* find_worker(Targets targets, const Peer& peer, const Request& request) {
-  auto name = optional_field<std::string>(request.params, "worker");
-  if (!name) {
-    bad_params(peer, request, name.error().message);
-    return nullptr;
-  }
-  if (!*name) return targets.workers.front();
-  std::vector<std::string_view> names;
-  for (Worker* worker : targets.workers) {
-    if (worker->name() == **name) return worker;
-    names.push_back(worker->name());
-  }
-  const std::string_view meant = nearest(**name, names);
-  refuse(peer, request,
-         {ErrorCode::NotFound,
-          "no worker '" + escape_control(**name) + "'",
-          meant.empty() ? "" : "did you mean '" + std::string(meant) + "'?",
-          {{"worker", **name}}});
-  return nullptr;
-}
 
 struct Paging {
   std::size_t limit = 20, offset = 0;
@@ -98,92 +60,6 @@ void status(Targets targets, const Peer& peer, const Request& request) {
 
 void config(Targets targets, const Peer& peer, const Request& request) {
   peer->reply(encode_result(request.id, targets.config()));
-}
-
-struct Param {
-  std::string_view name;
-  bool (*is_type)(const Json&);
-  std::string_view expected;
-  bool built = true;
-};
-bool is_bool(const Json& value) {
-  return value.is_boolean();
-}
-bool is_text(const Json& value) {
-  return value.is_string();
-}
-constexpr Param kReloadParams[] = {
-    {"worker", is_text, "text"},
-    {"all", is_bool, "true or false"},
-    {"force", is_bool, "true or false"},
-    {"wait", is_bool, "true or false"},
-    {"fresh", is_bool, "true or false", false},
-    {"fresh_key", is_text, "text", false},
-    {"release", is_bool, "true or false", false},
-};
-
-// A param that would be ignored silently is refused: its caller counts on it. False says the same as its absence, but
-// for `wait`, whose default is true.
-Status check_reload_params(const Json& params) {
-  for (const Param& param : kReloadParams) {
-    const Json* value = find_member(params, param.name);
-    if (value == nullptr || value->is_null()) continue;
-    const std::string name(param.name);
-    if (!param.is_type(*value)) return fail(name + ": expected " + std::string(param.expected));
-    if (!param.built && *value != Json(false)) return fail(name + " is not built yet");
-    if (name == "wait" && *value == Json(false)) return fail("wait: false is not built yet");
-  }
-  return {};
-}
-
-void reload_as(Targets targets, const Peer& peer, const Request& request, std::string cause, bool force) {
-  if (Status fit = check_reload_params(request.params); !fit) return bad_params(peer, request, fit.error().message);
-  Worker* worker = find_worker(targets, peer, request);
-  if (worker == nullptr) return;
-  Worker::ReloadRequest asked;
-  asked.cause = std::move(cause);
-  asked.force = force;
-  asked.reply = reply_to(peer, request);
-  worker->reload(std::move(asked));
-}
-
-void start(Targets targets, const Peer& peer, const Request& request) {
-  reload_as(targets, peer, request, "start", false);
-}
-void restart(Targets targets, const Peer& peer, const Request& request) {
-  reload_as(targets, peer, request, "restart", true);
-}
-
-void reload(Targets targets, const Peer& peer, const Request& request) {
-  const bool force = field_or<bool>(request.params, "force", false);
-  reload_as(targets, peer, request, force ? "force" : "edit", force);
-}
-
-void shutdown(Targets targets, const Peer& peer, const Request& request) {
-  const auto force = optional_field<bool>(request.params, "force");
-  if (!force) return bad_params(peer, request, force.error().message);
-  targets.shutdown(force->value_or(false), reply_to(peer, request));
-}
-
-void stop(Targets targets, const Peer& peer, const Request& request) {
-  const bool named = request.params.contains("worker") && !request.params["worker"].is_null();
-  if (!named && targets.workers.size() == 1) return shutdown(targets, peer, request);
-  Worker* worker = find_worker(targets, peer, request);
-  if (worker == nullptr) return;
-  const auto force = optional_field<bool>(request.params, "force");
-  if (!force) return bad_params(peer, request, force.error().message);
-  const auto reply = reply_to(peer, request);
-  worker->stop(force->value_or(false), [reply, name = worker->name()](const Worker::StopOutcome& outcome) {
-    if (outcome.given_up) {
-      return reply(tl::unexpected(Refusal{ErrorCode::Refused, "its state cannot be saved: " + outcome.error,
-                                          "stop --force stops it without", nullptr}));
-    }
-    reply(Json{{"operation", "stop"},
-               {"worker", name},
-               {"verdict", "ok"},
-               {"reason", outcome.error},
-               {"snapshot", outcome.sequence}});
-  });
 }
 
 void checkpoint(Targets targets, const Peer& peer, const Request& request) {
@@ -297,11 +173,21 @@ struct Entry {
   void (*run)(Targets, const Peer&, const Request&);
 };
 constexpr Entry kEntries[] = {
-    {"ping", ping},           {"version", version},   {"status", status},
-    {"config", config},       {"start", start},       {"stop", stop},
-    {"restart", restart},     {"reload", reload},     {"checkpoint", checkpoint},
-    {"snapshots", snapshots}, {"snapshot", snapshot}, {"generations", generations},
-    {"logs", logs},           {"events", events},     {"shutdown", shutdown},
+    {"ping", ping},
+    {"version", version},
+    {"status", status},
+    {"config", config},
+    {"start", lifecycle::start},
+    {"stop", lifecycle::stop},
+    {"restart", lifecycle::restart},
+    {"reload", lifecycle::reload},
+    {"checkpoint", checkpoint},
+    {"snapshots", snapshots},
+    {"snapshot", snapshot},
+    {"generations", generations},
+    {"logs", logs},
+    {"events", events},
+    {"shutdown", lifecycle::shutdown},
 };
 
 // Whatever is not ours goes to the worker that announced it.

@@ -27,10 +27,11 @@ constexpr std::array<std::string_view, 14> kHidden = {
     "WATCHDOG_USEC=",    "WATCHDOG_PID=",        "LISTEN_FDS=",      "LISTEN_PID=", "LISTEN_FDNAMES=",
     "ZEROTH_CHANGED=",   "ZEROTH_CHANGED_MORE=", "ZEROTH_SOCKET=",   "ZEROTH_KEY="};
 
-// The socket is new and its buffer empty: what does not go out at once never will.
-bool send_with_descriptors(int socket, const std::string& line, const std::vector<int>& descriptors) {
+// One a message: Node takes one with each read. The socket is new and its buffer empty: what does not go out at once
+// never will.
+bool send_with_descriptor(int socket, const std::string& line, int descriptor) {
   iovec bytes{const_cast<char*>(line.data()), line.size()};
-  std::vector<char> room(CMSG_SPACE(descriptors.size() * sizeof(int)));
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> room{};
   msghdr message{};
   message.msg_iov = &bytes;
   message.msg_iovlen = 1;
@@ -39,8 +40,8 @@ bool send_with_descriptors(int socket, const std::string& line, const std::vecto
   cmsghdr* head = CMSG_FIRSTHDR(&message);
   head->cmsg_level = SOL_SOCKET;
   head->cmsg_type = SCM_RIGHTS;
-  head->cmsg_len = CMSG_LEN(descriptors.size() * sizeof(int));
-  std::memcpy(CMSG_DATA(head), descriptors.data(), descriptors.size() * sizeof(int));
+  head->cmsg_len = CMSG_LEN(sizeof(int));
+  std::memcpy(CMSG_DATA(head), &descriptor, sizeof(int));
   return ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) == static_cast<ssize_t>(line.size());
 }
 
@@ -139,14 +140,12 @@ void Generation::open_channel(UniqueFd fd) {
 
 bool Generation::take_channel(const std::string& key, UniqueFd& connection) {
   if (plan_.key.empty() || key != plan_.key || hello_ || gone_) return false;
-  if (!plan_.lent.empty()) {
-    Json names = Json::array();
-    for (std::string_view rest = plan_.lent_names; !rest.empty();) {
-      const std::size_t end = std::min(rest.find(':'), rest.size());
-      names.push_back(rest.substr(0, end));
-      rest.remove_prefix(std::min(end + 1, rest.size()));
-    }
-    if (!send_with_descriptors(connection.get(), encode_event("sockets", {{"names", names}}), plan_.lent)) return false;
+  std::string_view names = plan_.lent_names;
+  for (const int lent : plan_.lent) {
+    const std::string_view name = names.substr(0, names.find(':'));
+    names.remove_prefix(std::min(name.size() + 1, names.size()));
+    const std::string line = encode_event("sockets", {{"names", Json::array({name})}});
+    if (!send_with_descriptor(connection.get(), line, lent)) return false;
   }
   open_channel(std::move(connection));
   if (mute_ && !go_answered_) channel_->pause();

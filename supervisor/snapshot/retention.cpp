@@ -46,8 +46,11 @@ void mark_programs(Marks& kept, std::span<const RetentionEntry> newest_first, st
 
 void keep_within(Marks& kept, std::span<const RetentionEntry> newest_first, std::uint64_t max_bytes) {
   std::uint64_t total = 0;
+  for (const RetentionEntry& entry : newest_first) {
+    if (entry.pinned) total += entry.bytes;
+  }
   for (std::size_t i = 0; i < newest_first.size(); ++i) {
-    if (!kept[i]) continue;
+    if (!kept[i] || newest_first[i].pinned) continue;
     total += newest_first[i].bytes;
     if (total > max_bytes) kept[i] = false;
   }
@@ -78,7 +81,7 @@ std::vector<std::uint64_t> expired_snapshots(std::span<const RetentionEntry> new
   if (!mark_valid(kept, newest_first)) return {};
   std::vector<std::uint64_t> expired;
   for (std::size_t i = newest_first.size(); i-- > 0;) {
-    if (!kept[i]) expired.push_back(newest_first[i].sequence);
+    if (!kept[i] && !newest_first[i].pinned) expired.push_back(newest_first[i].sequence);
   }
   return expired;
 }

@@ -20,19 +20,21 @@ struct RetentionEntry {
   WallTime created_at{};
   std::uint64_t bytes = 0;   // of the state
   std::string program_hash;  // "" if the file could not be read
+  bool pinned = false;       // stays whatever the rules say
 };
 
 struct RetentionRules {
   std::size_t newest = 5;              // enough to step back over a few bad checkpoints of 1 s each
   bool ladder = true;                  // one a minute for an hour, one an hour for a day, one a day for 14 days
   std::size_t programs = 10;           // the last snapshot of so many programs
-  std::uint64_t max_bytes = 1u << 30;  // of all states together; the oldest go first
+  std::uint64_t max_bytes = 1u << 30;  // of all states together, pinned ones first; of the others the oldest go first
 };
 // Only what may never go: to make room on a full disk.
 inline constexpr RetentionRules kKeepLeast = {0, false, 0, 0};
 
-// Sequences to remove, oldest first. The two newest valid ones always stay; nothing goes while fewer than two are known
-// to be valid. Order is by sequence, `now` only says which rung a snapshot is on: one from the future counts as new.
+// Sequences to remove, oldest first. Pinned ones and the two newest valid ones always stay; nothing goes while fewer
+// than two are known to be valid. Order is by sequence, `now` only says which rung a snapshot is on: one from the
+// future counts as new.
 std::vector<std::uint64_t> expired_snapshots(std::span<const RetentionEntry> newest_first, WallTime now,
                                              const RetentionRules& rules = {});
 

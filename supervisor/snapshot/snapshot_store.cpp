@@ -15,10 +15,24 @@ namespace {
 constexpr std::uint64_t kShownState = 512 * 1024;  // bytes of a state that `snapshot` shows; half a control message
 constexpr std::string_view kLinkPrefix = ".restore-";
 
+Error no_snapshot(std::uint64_t sequence) {
+  return {ENOENT, "there is no snapshot " + std::to_string(sequence)};
+}
+
+Status check_frame(SnapshotFolder& folder, std::uint64_t sequence) {
+  const std::string name = snapshot_name(sequence);
+  const auto fd = folder.open_file(name, O_RDONLY);
+  if (!fd && fd.error().code == ENOENT) return fail(no_snapshot(sequence));
+  if (!fd) return fail(fd.error());
+  const auto envelope = read_snapshot_envelope(fd->get(), sequence);
+  if (!envelope) return fail(Error(envelope.error().error).in(name));
+  return {};
+}
+
 Result<SnapshotStore::Detail> read_detail(SnapshotFolder& folder, std::uint64_t sequence) {
   const std::string name = snapshot_name(sequence);
   auto fd = folder.open_file(name, O_RDONLY);
-  if (!fd && fd.error().code == ENOENT) return fail("there is no snapshot " + std::to_string(sequence), ENOENT);
+  if (!fd && fd.error().code == ENOENT) return fail(no_snapshot(sequence));
   if (!fd) return fail(std::move(fd.error()));
   auto envelope = verify_snapshot(fd->get(), sequence);
   if (!envelope) return fail(std::move(envelope.error().error).in(name));
@@ -32,7 +46,7 @@ Result<SnapshotStore::Detail> read_detail(SnapshotFolder& folder, std::uint64_t 
 }
 
 RetentionEntry entry_of(const SnapshotEnvelope& envelope, bool valid) {
-  return {envelope.sequence, valid, envelope.created_at, envelope.length, envelope.program_hash};
+  return {envelope.sequence, valid, envelope.created_at, envelope.length, envelope.program_hash, false};
 }
 
 // As its header says; a file that has none is known by its name only.
@@ -40,7 +54,7 @@ RetentionEntry read_entry(SnapshotFolder& folder, std::uint64_t sequence) {
   if (const auto fd = folder.open_file(snapshot_name(sequence), O_RDONLY)) {
     if (const auto envelope = read_snapshot_envelope(fd->get(), sequence)) return entry_of(*envelope, false);
   }
-  return {sequence, false, {}, 0, ""};
+  return {sequence, false, {}, 0, "", false};
 }
 
 }  // namespace
@@ -50,6 +64,7 @@ struct SnapshotStore::Opened {
   SnapshotFolder::Listing listing;
   std::vector<RetentionEntry> entries;
   Result<Quarantine> quarantine;
+  Result<Pins> pins;
 };
 
 SnapshotStore::SnapshotStore(Loop& loop, std::string worker_folder, std::string identity, RetentionRules rules)
@@ -57,7 +72,8 @@ SnapshotStore::SnapshotStore(Loop& loop, std::string worker_folder, std::string 
       worker_folder_(std::move(worker_folder)),
       identity_(std::move(identity)),
       rules_(rules),
-      quarantine_file_(std::make_shared<QuarantineFile>(worker_folder_ + "/quarantine.json")) {}
+      quarantine_file_(std::make_shared<QuarantineFile>(worker_folder_ + "/quarantine.json")),
+      pin_file_(std::make_shared<PinFile>(worker_folder_ + "/pins.json")) {}
 
 template <class T>
 void SnapshotStore::run(std::function<Result<T>(SnapshotFolder&)> work, Done<Result<T>> done) const {
@@ -72,7 +88,7 @@ void SnapshotStore::run(std::function<Result<T>(SnapshotFolder&)> work, Done<Res
 void SnapshotStore::open(Done<Status> done) {
   auto result = std::make_shared<Result<Opened>>(fail(""));
   const bool first = folder_ == nullptr;
-  const auto work = [path = worker_folder_ + "/snapshots", quarantine = quarantine_file_, first,
+  const auto work = [path = worker_folder_ + "/snapshots", quarantine = quarantine_file_, pins = pin_file_, first,
                      result]() -> Result<Opened> {
     auto folder = SnapshotFolder::open(path);
     if (!folder) return fail(std::move(folder.error()));
@@ -80,7 +96,8 @@ void SnapshotStore::open(Done<Status> done) {
     if (!listing) return fail(std::move(listing.error()));
     std::vector<RetentionEntry> entries;
     for (const std::uint64_t sequence : listing->sequences) entries.push_back(read_entry(**folder, sequence));
-    return Opened{std::move(*folder), std::move(*listing), std::move(entries), quarantine->read()};
+    return Opened{std::move(*folder), std::move(*listing), std::move(entries), quarantine->read(),
+                  first ? pins->read() : Pins{}};
   };
   loop_.in_pool([work, result] { *result = work(); }, alive_,
                 [this, known = index_, result, done = std::move(done)] {
@@ -101,7 +118,16 @@ void SnapshotStore::on_opened(Opened opened, const Index& known) {
   index_ = std::move(index);
   if (newest_ && !index_.contains(newest_->sequence)) newest_.reset();
 
+  if (opened.pins) {
+    pins_.merge(*opened.pins);
+  } else {
+    pins_lost_ = opened.pins.error().message;
+    for (const auto& [sequence, entry] : index_) held_.insert(sequence);
+  }
+  std::erase_if(pins_, [this](std::uint64_t sequence) { return !index_.contains(sequence); });
+
   rejected_.clear();
+  if (!pins_lost_.empty()) rejected_.push_back({"pins.json", pins_lost_});
   for (std::string& file : opened.listing.set_aside) rejected_.push_back({std::move(file), "set aside earlier"});
   if (!opened.quarantine) {
     rejected_.push_back({"quarantine.json", opened.quarantine.error().message});
@@ -230,6 +256,33 @@ void SnapshotStore::quarantine(std::uint64_t sequence, std::string reason, Done<
             std::move(done));
 }
 
+void SnapshotStore::pin(std::uint64_t sequence, Done<Status> done) {
+  const bool known = index_.contains(sequence);
+  const bool added = known && pins_.insert(sequence).second;  // before the look at the file: no pruning comes between
+  run<void>(
+      [sequence, known](SnapshotFolder& folder) -> Status {
+        return known ? check_frame(folder, sequence) : fail(no_snapshot(sequence));
+      },
+      [this, sequence, added, done = std::move(done)](Status there) {
+        if (there) return write_pins(done);
+        if (added) pins_.erase(sequence);
+        done(std::move(there));
+      });
+}
+
+void SnapshotStore::unpin(std::uint64_t sequence, Done<Status> done) {
+  if (pins_.erase(sequence) > 0) return write_pins(std::move(done));
+  run<void>([sequence, known = index_.contains(sequence)](
+                SnapshotFolder&) -> Status { return known ? Status() : fail(no_snapshot(sequence)); },
+            std::move(done));
+}
+
+void SnapshotStore::write_pins(Done<Status> done) {
+  run<void>([file = pin_file_, pins = pins_,
+             version = ++pins_version_](SnapshotFolder&) { return file->write(pins, version); },
+            std::move(done));
+}
+
 void SnapshotStore::list(std::size_t offset, std::size_t limit, Done<Result<Page>> done) const {
   std::vector<std::uint64_t> wanted = newest_first();
   wanted.erase(wanted.begin(), wanted.begin() + static_cast<std::ptrdiff_t>(std::min(offset, wanted.size())));
@@ -257,7 +310,10 @@ void SnapshotStore::shrink(Done<Status> done) {
 
 void SnapshotStore::prune(const RetentionRules& rules, Done<Status> done) {
   std::vector<RetentionEntry> entries;
-  for (auto entry = index_.rbegin(); entry != index_.rend(); ++entry) entries.push_back(entry->second);
+  for (auto entry = index_.rbegin(); entry != index_.rend(); ++entry) {
+    entries.push_back(entry->second);
+    entries.back().pinned = pins_.contains(entry->first) || held_.contains(entry->first);
+  }
   const std::vector<std::uint64_t> expired = expired_snapshots(entries, wall_now(), rules);
   for (const std::uint64_t sequence : expired) index_.erase(sequence);
   run<std::vector<Skipped>>(

@@ -17,6 +17,7 @@
 
 #include "common/loop/loop.h"
 #include "supervisor/snapshot/draft_file.h"
+#include "supervisor/snapshot/pin_file.h"
 #include "supervisor/snapshot/retention.h"
 #include "supervisor/snapshot/snapshot_search.h"
 
@@ -81,16 +82,25 @@ class SnapshotStore {
   // Never restored again; the file stays. Holds in this process even if the entry could not be written.
   void quarantine(std::uint64_t sequence, std::string reason, Done<Status> done);
 
+  // A pinned snapshot is never pruned, also not by shrink. Both are durable when answered; an error means that it holds
+  // in this process only, but for ENOENT: there is no such snapshot. Pinning twice, or unpinning what is not pinned,
+  // succeeds.
+  void pin(std::uint64_t sequence, Done<Status> done);
+  void unpin(std::uint64_t sequence, Done<Status> done);
+  bool is_pinned(std::uint64_t sequence) const { return pins_.contains(sequence); }
+
   void list(std::size_t offset, std::size_t limit, Done<Result<Page>> done) const;
   void read(std::uint64_t sequence, Done<Result<Detail>> done) const;
 
-  // Removes all but the two newest valid ones, to make room on a full disk.
+  // Removes all but pinned ones and the two newest valid ones, to make room on a full disk.
   void shrink(Done<Status> done);
 
   // The newest that is committed, or was verified by a search.
   const std::optional<SnapshotEnvelope>& newest() const { return newest_; }
   std::size_t count() const { return index_.size(); }
   const std::vector<Rejected>& rejected() const { return rejected_; }
+  // Why it is not known what was pinned before; "" if it is. Nothing that was there then is pruned by this process.
+  const std::string& pins_lost() const { return pins_lost_; }
 
  private:
   struct Opened;
@@ -106,6 +116,7 @@ class SnapshotStore {
   void note_rejected(const std::vector<Skipped>& skipped);
   void note_valid(const SnapshotEnvelope& envelope);
   std::vector<std::uint64_t> newest_first() const;
+  void write_pins(Done<Status> done);
   // Forgets what is expired and removes it on the pool.
   void prune(const RetentionRules& rules, Done<Status> done);
   std::string next_link_name(std::uint64_t sequence);
@@ -124,6 +135,11 @@ class SnapshotStore {
   std::vector<Rejected> rejected_;
   Quarantine quarantine_;
   std::shared_ptr<QuarantineFile> quarantine_file_;
+  Pins pins_;  // of what is in the index
+  Pins held_;  // may have been pinned: nobody knows
+  std::string pins_lost_;
+  std::uint64_t pins_version_ = 0;
+  std::shared_ptr<PinFile> pin_file_;
   std::shared_ptr<void> alive_ = std::make_shared<int>();
 };
 

@@ -6,9 +6,17 @@
 
 namespace zeroth {
 
+bool is_too_wide(const std::string& folder, const std::string& home) {
+  std::error_code missing;
+  const auto real = std::filesystem::weakly_canonical(folder, missing);
+  return real == "/" || (!home.empty() && real == std::filesystem::weakly_canonical(home, missing));
+}
+
 std::vector<std::string> watch_targets(const std::vector<std::string>& asked, const WhatRuns& what) {
   if (!asked.empty()) return asked;
-  return {what.command.empty() ? what.program : what.working_folder};
+  if (what.command.empty()) return {what.program};
+  if (is_too_wide(what.working_folder, what.home)) return files_named_by(what);
+  return {what.working_folder};
 }
 
 std::vector<std::string> files_named_by(const WhatRuns& what) {

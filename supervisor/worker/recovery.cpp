@@ -83,6 +83,10 @@ void Recovery::open_store() {
   store_.open([this](Status opened) {
     if (!opened) return finish(std::move(opened));
     store_.note_sequence(log_.highest_sequence());
+    if (!store_.pins_lost().empty()) {
+      hooks_.on_note("nobody knows which snapshots were pinned (" + store_.pins_lost() +
+                     "): none of those that are there is pruned until this supervisor ends; pin again what is to stay");
+    }
     find_newest();
   });
 }

@@ -179,9 +179,11 @@ class FakeSupervisor:
 class RealSupervisor:
     """zeroth-supervise on a program that lies in a folder of the test."""
 
-    def __init__(self, code, *options):
+    def __init__(self, code, *options, name="program.py", command=None):
+        """`command` runs the program in another way than `python3 program.py`, in the program's folder."""
         self.folder = tempfile.mkdtemp(prefix="zeroth-py-")
-        self.program, self.options = os.path.join(self.folder, "program.py"), options
+        self.program, self.options = os.path.join(self.folder, name), options
+        self.command = command or [sys.executable, self.program]
         self.edit(code)
         self.start()
 
@@ -194,7 +196,8 @@ class RealSupervisor:
         words = [binary("zeroth-supervise"), "--name", "t", "--state-dir", self.folder + "/state", "--runtime-dir"]
         words += [self.folder + "/run", *self.options, "--protocol", "--watch", self.program, "--"]
         self.log = open(self.folder + "/log", "a+")
-        self.process = subprocess.Popen(words + [sys.executable, self.program], env=clean_environment(),
+        env = clean_environment(npm_config_update_notifier="false", npm_config_cache=self.folder + "/npm")
+        self.process = subprocess.Popen(words + self.command, cwd=self.folder, env=env,
                                         stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
                                         start_new_session=True)  # fmt: skip
 

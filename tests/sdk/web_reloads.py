@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """The web examples under load while they are edited: web_reloads.py shop.py|shop.mjs [--reloads N] [--own-port]
-[--wrapped].
+[--by wrapper|npm|module|shell].
 
 Clients count visits, each in a session of its own: half of them over one kept-alive connection, half over a new one for
 every request. A client may retry once, on a new connection, a request whose reused connection closed before the first byte
 of the answer. Nothing may be refused or fail, and no answer may show a number that is not above the one before: then an
 acknowledged visit was lost. --own-port: the program opens its port itself, so it is reloaded in mode recreate and a new
-connection may be refused during the gap, which is printed. --wrapped: behind a wrapper that closes the channel.
+connection may be refused during the gap, which is printed. --by: started in another way: by a program that closes the
+channel, by `npm start`, as a module of Python, or by a shell that waits for it.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import http.client
 import json
 import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -96,24 +98,22 @@ class Client(threading.Thread):
 
 
 class Shop:
-    def __init__(self, example, own_port, wrapped):
+    def __init__(self, example, own_port, by):
         self.folder = tempfile.mkdtemp(prefix="zeroth-web-")
         os.makedirs(os.path.join(self.folder, "code/examples"))
         shutil.copytree(os.path.join(SOURCE, "worker/sdk"), os.path.join(self.folder, "code/sdk"))
         self.program = os.path.join(self.folder, "code/examples", example)
         shutil.copy(os.path.join(SOURCE, "worker/examples", example), self.program)
         self.port = free_port()
-        command = [sys.executable if example.endswith(".py") else "node", self.program]
-        if wrapped:
-            command = [sys.executable, "-c", f"import subprocess; raise SystemExit(subprocess.call({command!r}))"]
+        command = started_by(by, self.program)
         listen = [] if own_port else ["--listen", str(self.port)]
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith(("ZEROTH_", "LISTEN_"))}
-        self.environment.update(ZEROTH_STATE_DIR=self.folder + "/state", ZEROTH_RUNTIME_DIR=self.folder + "/run",
+        self.environment.update(npm_config_update_notifier="false", npm_config_cache=self.folder + "/npm", ZEROTH_STATE_DIR=self.folder + "/state", ZEROTH_RUNTIME_DIR=self.folder + "/run",
                                 PORT=str(self.port), PYTHONDONTWRITEBYTECODE="1")
         self.output = open(self.folder + "/output", "w+")
         self.supervisor = subprocess.Popen(
             [BIN + "/zeroth-supervise", *listen, "--watch", self.program, "--", *command],
-            env=self.environment, stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.output)
+            cwd=os.path.dirname(self.program), env=self.environment, stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.output)
         self.edits = 0
 
     def worker(self):
@@ -159,6 +159,22 @@ class Shop:
         return code, told
 
 
+def started_by(what, program):
+    """The command that runs the program in its folder."""
+    command = [sys.executable if program.endswith(".py") else "node", program]
+    if what == "wrapper":
+        return [sys.executable, "-c", f"import subprocess; raise SystemExit(subprocess.call({command!r}))"]
+    if what == "npm":
+        with open(os.path.join(os.path.dirname(program), "package.json"), "w") as file:
+            json.dump({"name": "shop", "private": True, "scripts": {"start": shlex.join(command)}}, file)
+        return ["npm", "start"]
+    if what == "module":
+        return [sys.executable, "-m", os.path.splitext(os.path.basename(program))[0]]
+    if what == "shell":
+        return ["sh", "-c", shlex.join(command) + "; exit $?"]
+    return command
+
+
 def free_port():
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
@@ -170,9 +186,14 @@ def main():
     arguments.add_argument("example", choices=["shop.py", "shop.mjs"])
     arguments.add_argument("--reloads", type=int, default=100)
     arguments.add_argument("--own-port", action="store_true")
-    arguments.add_argument("--wrapped", action="store_true")
+    arguments.add_argument("--by", choices=["itself", "wrapper", "npm", "module", "shell"], default="itself")
     wanted = arguments.parse_args()
-    shop = Shop(wanted.example, wanted.own_port, wanted.wrapped)
+    needed = {"shop.py": [], "shop.mjs": ["node"]}[wanted.example] + (["npm"] if wanted.by == "npm" else [])
+    for program in needed:
+        if shutil.which(program) is None:
+            print(f"SKIPPED: no {program}")
+            sys.exit(77)
+    shop = Shop(wanted.example, wanted.own_port, wanted.by)
     path = "/{}" if wanted.example == "shop.py" else "/?sid={}"
     shop.wait(lambda worker: worker["state"] == "ready", "the first start")
     clients = [Client(n, shop.port, path, keeps, wanted.own_port) for n in range(CLIENTS) for keeps in (True, False)]

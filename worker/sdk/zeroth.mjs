@@ -15,8 +15,9 @@
 // and the same object, and the order of keys that look like whole numbers.
 //
 // Limits of plain Node: it cannot flock, so behind a wrapper that closes descriptors (npm start) $ZEROTH_ALIVE stays
-// unlocked by us. To stop accepting without closing a listening socket it needs a duplicate of the descriptor, made
-// with process.binding(); where that is missing, a drain answers with `Connection: close` but goes on accepting.
+// unlocked by us. It needs process.binding() to stop accepting without closing a listening socket (a duplicate of the
+// descriptor) and to receive a lent socket behind such a wrapper; where that is missing, a drain answers with
+// `Connection: close` but goes on accepting, and serve() rejects there.
 // Nothing here writes to stdout.
 
 import { AsyncLocalStorage } from 'node:async_hooks'
@@ -555,12 +556,16 @@ function isSocket(fd) {
 function takeEnvironment() {
   const { env } = process
   const named = env.LISTEN_FDNAMES?.split(':') ?? []
-  const count = Number(env.LISTEN_PID) === process.pid ? Number(env.LISTEN_FDS) || 0 : 0
+  const fd = Number(env.ZEROTH_FD ?? NaN), listening = Number(env.LISTEN_FDS) || 0
+  // A shell that kept our descriptors open may run us as its child: then $LISTEN_PID is the shell's.
+  const inherited = Number(env.LISTEN_PID) === process.pid || (fd === 3 + listening && isSocket(fd))
   const told = {
-    fd: Number(env.ZEROTH_FD ?? NaN),
+    fd,
     socket: env.ZEROTH_SOCKET,
     key: env.ZEROTH_KEY,
-    lent: Array.from({ length: count }, (_, i) => ({ fd: 3 + i, name: named[i] })),
+    lent: Array.from({ length: inherited ? listening : 0 }, (_, i) => ({ fd: 3 + i, name: named[i] })),
+    named,
+    deaf: false,  // lent sockets cannot be received
     emergencyFile: env.ZEROTH_EMERGENCY_FILE,
   }
   for (const name of ['ZEROTH_FD', 'ZEROTH_SOCKET', 'ZEROTH_KEY', 'LISTEN_FDS', 'LISTEN_PID', 'LISTEN_FDNAMES']) {
@@ -576,9 +581,41 @@ async function connect(told) {
     return { channel: new Channel(new net.Socket({ fd: told.fd }), told.fd) }
   }
   if (!told.socket) return null
-  const socket = net.connect(told.socket)
-  await once(socket, 'connect')
+  const socket = await connectReceiving(told).catch(() => {
+    told.deaf = true
+    return net.connect(told.socket)
+  })
+  if (socket.connecting) await once(socket, 'connect')
   return { channel: new Channel(socket, socket._handle.fd), key: told.key }
+}
+
+// Lent sockets come on the channel then, one with a message, in the order of their names. Rejects where Node's internals
+// are not as expected.
+async function connectReceiving(told) {
+  const pipe = await connectPipe(told.socket)
+  const socket = new net.Socket({ handle: pipe })
+  const read = pipe.onread
+  const names = [...told.named]
+  pipe.onread = function (...what) {
+    const handle = pipe.pendingHandle
+    pipe.pendingHandle = null
+    handle?.setBlocking(false)  // else Node 18 stands still in accept
+    if (handle) told.lent.push({ handle, name: names.shift() })
+    return read.apply(this, what)
+  }
+  return socket
+}
+
+// A connected handle of Node's own that descriptors can be received on.
+async function connectPipe(where) {
+  const { Pipe, PipeConnectWrap, constants } = process.binding('pipe_wrap')
+  const pipe = new Pipe(constants.IPC), request = new PipeConnectWrap()
+  const connected = new Promise((resolve, reject) => {
+    request.oncomplete = status => status === 0 ? resolve() : reject(new Error(`connect: ${status}`))
+  })
+  pipe.connect(request, where)
+  await connected
+  return pipe
 }
 
 // ---- Listening
@@ -589,28 +626,25 @@ class Duplicator {
   #send
   #receive
   #WriteWrap
+  #before = Promise.resolve()  // the duplication that this one waits for: what comes is not told apart
 
   // Rejects where Node's internals are not as expected.
   static async duplicate(handle) {
-    Duplicator.#only ??= new Duplicator().#open()
-    return (await Duplicator.#only).#duplicate(handle)
+    const only = await (Duplicator.#only ??= new Duplicator().#open())
+    const copy = only.#before.then(() => only.#duplicate(handle))
+    only.#before = copy.catch(() => {})
+    return copy
   }
 
   async #open() {
-    const { Pipe, PipeConnectWrap, constants } = process.binding('pipe_wrap')
+    const { Pipe, constants } = process.binding('pipe_wrap')
     this.#WriteWrap = process.binding('stream_wrap').WriteWrap
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'zeroth-'))
     const server = net.createServer({ pauseOnConnect: true }).listen(path.join(folder, 's'))
     try {
       await once(server, 'listening')
-      this.#receive = new Pipe(constants.IPC)
-      const request = new PipeConnectWrap()
-      const connected = new Promise((resolve, reject) => {
-        request.oncomplete = status => status === 0 ? resolve() : reject(new Error(`connect: ${status}`))
-      })
       const accepted = once(server, 'connection')
-      this.#receive.connect(request, path.join(folder, 's'))
-      await connected
+      this.#receive = await connectPipe(path.join(folder, 's'))
       // Both this handle and the socket's own belong to one descriptor; neither is ever closed.
       this.peer = (await accepted)[0]
       this.#send = new Pipe(constants.IPC)
@@ -651,7 +685,7 @@ class Port {
   #open = new Map()   // connection -> its responses that are not finished
   #on_closed = () => {}
 
-  // where: {fd} of a lent socket or {port, host}
+  // where: {fd} of a lent socket, the handle of one, or {port, host}
   constructor(server, where) {
     this.#server = server
     this.#where = where
@@ -671,7 +705,7 @@ class Port {
 
   // Takes an address of our own; rejects if it is taken. A lent socket is bound already.
   async bind() {
-    if (this.#where.fd !== undefined) return
+    if (this.#where.fd !== undefined) return  // as a handle has one
     const { allowHalfOpen, noDelay } = this.#server
     this.#gate = net.createServer({ pauseOnConnect: true, allowHalfOpen, noDelay }, socket => this.#early.push(socket))
     this.#gate.listen(this.#where)
@@ -826,10 +860,13 @@ class Worker {
    * drain.
    */
   async serve(server, name = 'http', { port = 0, host } = {}) {
-    const { lent } = this.#told
+    const { lent, deaf, named } = this.#told
     const index = lent.findIndex(socket => socket.name === name || socket.name === undefined)
     const [socket] = index < 0 ? [] : lent.splice(index, 1)
-    const own = new Port(server, socket ? { fd: socket.fd } : { port, host })
+    if (!socket && deaf && named.includes(name)) {
+      throw new Error(`serve: this Node cannot receive the lent socket '${name}'; start node itself, without a wrapper`)
+    }
+    const own = new Port(server, socket?.handle ?? (socket ? { fd: socket.fd } : { port, host }))
     this.#ports.push(own)
     const listening = once(server, 'listening')
     if (this.#phase !== 'live') {

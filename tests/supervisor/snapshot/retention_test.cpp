@@ -17,7 +17,7 @@ const WallTime kNoon{hours(24 * 20'000 + 12)};
 constexpr RetentionRules kNewestOnly = {5, false, 0, std::uint64_t(1) << 40};
 
 RetentionEntry taken(std::uint64_t sequence, bool valid, WallTime at = kNoon, const std::string& program = "a") {
-  return {sequence, valid, at, 100, program};
+  return {sequence, valid, at, 100, program, false};
 }
 
 // What is left of a snapshot every `apart` for `length`, pruned after each, as a store would.
@@ -102,6 +102,19 @@ TEST_CASE("retention: beyond the bytes allowed the oldest go, but never the two 
   CHECK(expired_snapshots(entries, kNoon, rules) == Sequences{1, 2});
   rules.max_bytes = 0;
   CHECK(expired_snapshots(entries, kNoon, rules) == Sequences{1, 2, 5});
+}
+
+TEST_CASE("retention: pinned ones stay whatever the rules say, and their bytes count first") {
+  std::vector<RetentionEntry> entries;
+  for (std::uint64_t sequence = 9; sequence > 0; --sequence) entries.push_back(taken(sequence, true));
+  entries[8].pinned = entries[6].pinned = true;  // 1 and 3
+  CHECK(expired_snapshots(entries, kNoon, kNewestOnly) == Sequences{2, 4});
+  CHECK(expired_snapshots(entries, kNoon, kKeepLeast) == Sequences{2, 4, 5, 6, 7});
+  RetentionRules rules = kNewestOnly;
+  rules.max_bytes = 500;
+  CHECK(expired_snapshots(entries, kNoon, rules) == Sequences{2, 4, 5, 6});
+  rules.max_bytes = 100;
+  CHECK(expired_snapshots(entries, kNoon, rules) == Sequences{2, 4, 5, 6, 7});
 }
 
 TEST_CASE("retention: a clock that was set back or forward loses no newest one") {

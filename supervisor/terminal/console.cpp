@@ -1,4 +1,4 @@
-#include "supervisor/console.h"
+#include "supervisor/terminal/console.h"
 
 #include <unistd.h>
 

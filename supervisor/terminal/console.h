@@ -8,7 +8,7 @@
 
 #include "supervisor/event_hub.h"
 #include "supervisor/options.h"
-#include "supervisor/outlet.h"
+#include "supervisor/terminal/outlet.h"
 #include "supervisor/process/output_log.h"
 
 namespace zeroth {

@@ -1,4 +1,4 @@
-#include "supervisor/outlet.h"
+#include "supervisor/terminal/outlet.h"
 
 #include <limits.h>
 #include <poll.h>

@@ -1,0 +1,71 @@
+#pragma once
+// What an instance holds on the machine: the lock on its state folder, its record and pid file, its control socket; and
+// makes them again when their folders are taken away under it. Owned by Supervisor, which gives up all of it with
+// leave().
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "common/loop/loop.h"
+#include "supervisor/control/control_server.h"
+#include "supervisor/instance/identity.h"
+#include "supervisor/instance/instance_lock.h"
+#include "supervisor/instance/instance_record.h"
+#include "supervisor/options.h"
+#include "supervisor/start_error.h"
+
+namespace zeroth {
+
+class Place {
+ public:
+  struct Hooks {
+    std::function<void(std::string_view level, const std::string& message)> say;
+    std::function<void()> on_folder_made;         // the state folder is there again, empty and ours
+    std::function<void()> on_runtime_folder;      // it is there, be it again: what else lies in it may be missing
+    std::function<void(const StartError&)> lost;  // somebody else runs on it now: nothing more may be written
+  };
+
+  // The program is fit to be run, the lock held, what a dead predecessor left cleared away.
+  static tl::expected<std::unique_ptr<Place>, StartError> claim(Loop& loop, const Options& options);
+  ~Place();
+  Place(const Place&) = delete;
+  Place& operator=(const Place&) = delete;
+
+  const Identity& identity() const { return identity_; }
+  const Folders& folders() const { return folders_; }
+
+  // Binds the control socket, then writes pid file and record: from here on others find us.
+  tl::expected<void, StartError> open(Connection::Handler handler, Hooks hooks);
+  // Looks after it from now on.
+  void keep();
+  // Looks behind the callback that is running now: something in the state folder fails, or works again.
+  void look_soon();
+  // No client is served any more.
+  void close() { control_.reset(); }
+  // Whoever asks or starts from now on finds nobody.
+  void leave();
+
+ private:
+  Place(Loop& loop, Identity identity, Folders folders, InstanceLock lock);
+  Result<std::unique_ptr<ControlServer>> listen();
+  Status write_record();
+  void look();
+  void keep_socket();
+  void make_again();
+
+  Loop& loop_;
+  Identity identity_;
+  Folders folders_;
+  std::unique_ptr<InstanceLock> lock_;
+  InstanceRecord record_;
+  bool record_due_ = false;  // it could not be written again yet
+  Connection::Handler handler_;
+  Hooks hooks_;
+  std::unique_ptr<ControlServer> control_;
+  Timer timer_;
+  std::shared_ptr<void> alive_ = std::make_shared<int>();
+};
+
+}  // namespace zeroth

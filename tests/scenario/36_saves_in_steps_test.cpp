@@ -1,0 +1,66 @@
+// A save in each step of a reload: the last content is live in the end, with all that was counted, and no more
+// generations are made for it than one for each save.
+
+#include <poll.h>
+#include <unistd.h>
+
+#include "common/hash.h"
+#include "tests/scenario/fake.h"
+
+namespace zeroth {
+namespace {
+
+using namespace scenario;
+
+struct ReloadStep {
+  const char* name;
+  const char* point;  // where the reload is when the file is saved again
+  int generation;     // whose point it is: 1 is the old one, 2 the new one
+};
+
+constexpr ReloadStep kReloadSteps[] = {
+    {"the new code has not said hello", "before_hello", 2},
+    {"the new code has not said loaded", "before_loaded", 2},
+    {"the old generation is asked for its cut", "at_cut", 1},
+    {"the new generation restores", "in_restore", 2},
+    {"the new generation is not ready yet", "before_ready", 2},
+    {"go is on its way", "at_go", 2},
+    {"the new generation is live", "after_go", 2},
+    {"the old generation is told to stop", "at_stop", 1},
+};
+
+void wait_for_mark(const std::string& path) {
+  const MonotonicTime until = monotonic_now() + kPatience;
+  while (::access(path.c_str(), F_OK) != 0) {
+    REQUIRE_MESSAGE(monotonic_now() < until, "the step was not reached: ", path);
+    ::poll(nullptr, 0, 2);
+  }
+}
+
+TEST_CASE("saves in steps: whenever the file is saved again, its last content goes live with the state kept") {
+  for (const ReloadStep& step : kReloadSteps) {
+    CAPTURE(step.name);
+    const Json pause = Json::array({"touch reached", "wait saved"});
+    const Json there = behaviour_at(step.point, pause, {step.generation});
+    FakeDaemon daemon(step.generation == 1 ? there : Json::object());
+    daemon.increment(4);
+    Json first = step.generation == 2 ? there : Json::object();
+    first["content"] = "first";
+    daemon.edit(first);
+    wait_for_mark(daemon.beside("reached"));
+    const Json last = {{"content", "last"}};
+    daemon.edit(last);
+    daemon.touch("saved");
+    const std::string hash = xxh3_hex(dump(last));
+    const Json worker = daemon.wait_until(
+        [&](const Json& status) { return status["state"] == "ready" && status["program_hash"] == hash; });
+    CHECK(daemon.count() == 4);
+    CHECK(worker["rejected"].is_null());
+    CHECK(worker["restarts"] == 0);
+    CHECK(worker["generation"] <= 3);
+    CHECK(daemon.workers_running().size() <= 2);  // one may still be retiring
+  }
+}
+
+}  // namespace
+}  // namespace zeroth
