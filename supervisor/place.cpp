@@ -111,7 +111,6 @@ void Place::keep() {
   timer_.start_repeating(kLookAfter, [this] {
     look();
     keep_runtime();
-    hooks_.on_look();
   });
 }
 
@@ -162,13 +161,14 @@ void Place::keep_runtime() {
 
 void Place::keep_socket() {
   struct stat info {};
-  if (::stat(folders_.socket.c_str(), &info) == 0) return;
+  if (::stat(folders_.socket.c_str(), &info) == 0) return hooks_.on_runtime_folder();
   control_.reset();
   for (const std::string& folder : {folders_.runtime, folder_of(folders_.socket)}) (void)prepare_private_folder(folder);
   auto control = listen();
   if (!control) return hooks_.say("error", control.error().message);
   control_ = std::move(*control);
   (void)write_pid_file(record_.pid_file);
+  hooks_.on_runtime_folder();
   hooks_.say("warning", "the control socket was gone and is made again: " + folders_.socket);
 }
 

@@ -25,7 +25,7 @@ class Place {
   struct Hooks {
     std::function<void(std::string_view level, const std::string& message)> say;
     std::function<void()> on_folder_made;         // the state folder is there again, empty and ours
-    std::function<void()> on_look;                // now and then: what else lies in the runtime folder may be gone
+    std::function<void()> on_runtime_folder;      // it is there, be it again: what else lies in it may be missing
     std::function<void(const StartError&)> lost;  // somebody else runs on it now: nothing more may be written
   };
 

@@ -145,7 +145,7 @@ tl::expected<void, StartError> Supervisor::open_control() {
     log_->reopen();
     (void)make_folders(place_->folders().state + "/" + worker_->name() + "/own");
   };
-  hooks.on_look = [this] { worker_->restore_hello_socket(); };
+  hooks.on_runtime_folder = [this] { worker_->restore_hello_socket(); };
   hooks.lost = [this](const StartError& taken) {
     terminal_->close();
     terminal_->console().say("zeroth-supervise: " + taken.message);

@@ -304,7 +304,7 @@ bool Worker::holds_back(const ReloadRequest& request) const {
 // What the `live` line of the generation that is about to go says.
 Json Worker::hold_back_now() const {
   const bool returned = aim_.code && aim_.code->hash != passed_over_;
-  if (returned) return {{"hash", passed_over_}, {"since", rfc3339(wall_now())}, {"generation", aim_.generation}};
+  if (returned) return {{"hash", passed_over_}, {"since", rfc3339(wall_now())}, {"generation", aim_.generation.value_or(0)}};
   const bool keeps = runs_kept_code_ && !aim_.code && log_.last_live();
   return keeps ? log_.last_live()->held_back : Json();
 }

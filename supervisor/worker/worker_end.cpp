@@ -76,6 +76,7 @@ void Worker::crashed(const std::shared_ptr<Generation>& ended, const std::string
   }
   const bool of_its_own = end.kind == ExitKind::Crashed;
   if (std::exchange(stopped_for_successor_, false) && of_its_own && setup_.options->restart != RestartOn::Never) {
+    current_ = newest_;  // all there is to be tried
     return give_up(crash_json(meaning), "runtime", "the code before it is not kept, so nothing runs", kEditHint);
   }
   follow(policy_.on_end(end), meaning);

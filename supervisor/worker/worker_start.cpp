@@ -86,7 +86,7 @@ void Worker::launch(const std::string& operation, const std::string& cause, Cont
 
 void Worker::launch_kept(const std::string& operation, const std::string& cause, const Content& content) {
   // A command runs from disk, whatever lies there by now.
-  if (content.copy.empty()) return launch(operation, cause, newest_ ? *newest_ : content, false);
+  if (content.copy.empty()) return launch(operation, cause, content, !newest_ || !(*newest_ == content));
   restart_timer_.stop();
   set_state(WorkerState::Starting);
   content_.ensure_kept(content, [this, operation, cause, content](const Status& kept) {

@@ -13,6 +13,7 @@
 #include "common/exit_codes.h"
 #include "common/files.h"
 #include "common/unique_fd.h"
+#include "tests/scenario/fake.h"
 #include "tests/scenario/scenario.h"
 #include "tests/support/run_process.h"
 
@@ -81,6 +82,19 @@ TEST_CASE("lost files: a state folder removed under a supervisor is locked anew,
   CHECK(edit(daemon, kApart)["generation"] == 2);
   CHECK(says(read_file(daemon.worker_dir() + "/generations.jsonl").value_or(""), R"("generation":2)"));
   CHECK(daemon.terminate() == kExitOk);
+}
+
+TEST_CASE("lost files: the socket for workers that lost their descriptor is made again") {
+  FakeDaemon daemon;
+  EventStream events = daemon.events({"log"});
+  const std::string socket = fs::path(daemon.socket()).parent_path() / "worker.sock";
+  REQUIRE(fs::remove(socket));
+  // The folders are looked at now and then, and as soon as a snapshot cannot be saved.
+  fs::rename(daemon.state_dir(), daemon.dir().path("gone"));
+  daemon.increment(1);
+  (void)daemon.call("checkpoint");
+  wait_log(events, "was removed while we run");
+  CHECK(fs::is_socket(socket));
 }
 
 TEST_CASE("lost files: a state folder that became another's in the meantime is left to it") {

@@ -33,7 +33,7 @@ Json wait_for_state(Daemon& daemon, const std::string& state) {
 
 // What a Python program says to $NOTIFY_SOCKET.
 std::string notifies(const std::string& text) {
-  return "import os, socket, sys, time\n"
+  return "import os, signal, socket, sys\n"
          "address = os.environ['NOTIFY_SOCKET']\n"
          "notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n"
          "notify.connect('\\0' + address[1:] if address[0] == '@' else address)\n"
@@ -77,7 +77,8 @@ TEST_CASE("readiness: a check that never succeeds fails the start in time, and s
   ::unlink(marker.c_str());
   daemon.write_renamed(std::string("echo second\n") + kStays);
   const Json failed = wait_for_state(daemon, "failed");
-  CHECK(says(failed["last_failure"]["summary"], "not ready within 1 s: exec:test -f " + marker + " (exited with code 1)"));
+  CHECK(says(failed["last_failure"]["summary"],
+             "not ready within 1 s: exec:test -f " + marker + " (exited with code 1)"));
   CHECK(wait_reaped(first.get<pid_t>()));
   CHECK(daemon.wait_no_workers());
   CHECK(failed["last_reload"]["verdict"] == "rejected");
@@ -85,12 +86,12 @@ TEST_CASE("readiness: a check that never succeeds fails the start in time, and s
 
 TEST_CASE("readiness: a port is asked until somebody listens there") {
   const std::string serves =
-      "import socket, sys, time\n"
+      "import signal, socket\n"
       "s = socket.socket()\n"
       "s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n"
       "s.bind(('127.0.0.1', PORT))\n"
       "s.listen()\n"
-      "time.sleep(100000)\n";
+      "signal.pause()\n";
   std::uint16_t port = 0;
   {
     const UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -108,15 +109,15 @@ TEST_CASE("readiness: a port is asked until somebody listens there") {
 
 TEST_CASE("readiness: READY=1 makes it ready at once, STATUS= is shown, and our own socket does not reach it") {
   // With this check nothing else would.
-  Mute daemon("python3", notifies("STATUS=reading the index\\nREADY=1") + "time.sleep(100000)\n",
+  Mute daemon("python3", notifies("STATUS=reading the index\\nREADY=1") + "signal.pause()\n",
               {"--health", "notify", "--start-timeout", "60s"});
   const Json worker = daemon.worker();
   CHECK(worker["beat"]["status"] == "reading the index");
   CHECK(worker["mode"] == "recreate");
-  daemon.write_renamed("print('told nothing')\nimport time\ntime.sleep(100000)\n");
+  daemon.write_renamed("print('told nothing')\nimport signal\nsignal.pause()\n");
   CHECK(daemon.wait_until([](const Json& now) { return now["waits_for"].is_string(); })["waits_for"] ==
         "READY=1 on $NOTIFY_SOCKET");
-  daemon.write_renamed(notifies("READY=1") + "print('address', address, flush=True)\ntime.sleep(100000)\n");
+  daemon.write_renamed(notifies("READY=1") + "print('address', address, flush=True)\nsignal.pause()\n");
   wait_for_state(daemon, "ready");
   daemon.wait_until([&](const Json&) { return says(daemon.out(), "address " + daemon.worker_dir() + "/own/notify"); });
 }
@@ -134,7 +135,7 @@ TEST_CASE("readiness: only the worker's own processes are believed") {
   for (int i = 0; i < 100; ++i) REQUIRE(::send(fd.get(), "STATUS=from outside", 19, 0) == 19);
   CHECK(daemon.ask("status")["workers"][0]["beat"]["status"].is_null());
   // A descendant is one of them.
-  daemon.write_renamed("python3 -c \"" + notifies("STATUS=from within") + "time.sleep(100000)\" &\nwait\n");
+  daemon.write_renamed("python3 -c \"" + notifies("STATUS=from within") + "signal.pause()\" &\nwait\n");
   daemon.wait_until([](const Json& worker) { return worker["beat"]["status"] == "from within"; });
 }
 
