@@ -140,8 +140,8 @@ void add_state(CLI::App& app, Options& o) {
       ->type_name("SIZE")
       ->transform(CLI::AsSizeValue(false))
       ->group(group);
-  app.add_flag("--fresh", o.fresh, "start without the kept state (it stays in its folder)")->group(group);
-  app.add_flag("--adopt", o.adopt, "take over the state folder of a program that was moved")->group(group);
+  app.add_flag("--fresh", o.fresh, "start without the kept state, which is pinned and named")->group(group);
+  app.add_flag("--adopt", o.adopt, "take over the state of a program that was moved or renamed")->group(group);
   app.add_flag("--strict", o.strict, "do not start the kept copy when the program does not compile")->group(group);
 }
 

@@ -68,10 +68,7 @@ tl::expected<void, StartError> Supervisor::claim() {
   identity_ = std::move(claim->identity);
   folders_ = std::move(claim->folders);
   lock_ = std::make_unique<InstanceLock>(std::move(claim->lock));
-  record_.identity = identity_.key;
-  record_.runtime = folders_.runtime;
-  record_.socket = folders_.socket;
-  record_.pid_file = std::move(claim->pid_file);
+  record_ = std::move(claim->record);
   return {};
 }
 
@@ -127,6 +124,7 @@ tl::expected<void, StartError> Supervisor::open_worker() {
   setup.options = &options_;
   setup.name = folders_.name;
   setup.identity = identity_.key;
+  setup.former = record_.former;
   setup.folder = folder;
   setup.fingerprint = fingerprint_;
   setup.worker_binary = sibling("zeroth-worker");
