@@ -116,7 +116,9 @@ TEST_CASE("rollback: what it went back to survives every death before the first 
 TEST_CASE("rollback: code on disk is held back over restarts, and ends with another content") {
   TwoGenerations two;
   Daemon& daemon = two.daemon;
+  const pid_t replaced = daemon.worker_pid();
   daemon.ask("rollback", {{"generation", 1}});
+  CHECK(wait_reaped(replaced));  // then the rollback is over
   const Json held = two.held_back();
   REQUIRE(held["hash"] == xxh3_hex(kApartWider));
 
