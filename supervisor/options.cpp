@@ -166,8 +166,8 @@ void add_state(CLI::App& app, Options& o) {
   add_size(app, "--keep-bytes", o.keep_bytes,
            "most that snapshots may take, e.g. 500MB (default 1GB); two and what is pinned always stay")
       ->group(group);
-  app.add_flag("--fresh", o.fresh, "start without the kept state (it stays in its folder)")->group(group);
-  app.add_flag("--adopt", o.adopt, "take over the state folder of a program that was moved")->group(group);
+  app.add_flag("--fresh", o.fresh, "start without the kept state, which is pinned and named")->group(group);
+  app.add_flag("--adopt", o.adopt, "take over the state of a program that was moved or renamed")->group(group);
   app.add_flag("--strict", o.strict, "do not start the kept copy when the program does not compile")->group(group);
 }
 

@@ -30,32 +30,27 @@ bool answers(const std::string& socket) {
 
 }  // namespace
 
-tl::expected<std::unique_ptr<Place>, StartError> Place::claim(Loop& loop, const Options& options) {
+tl::expected<std::unique_ptr<InstancePlace>, StartError> InstancePlace::claim(Loop& loop, const Options& options) {
   auto claimed = claim_instance(options);
   if (!claimed) return tl::unexpected(std::move(claimed.error()));
-  std::unique_ptr<Place> place(
-      new Place(loop, std::move(claimed->identity), std::move(claimed->folders), std::move(claimed->lock)));
-  place->record_.pid_file = std::move(claimed->pid_file);
+  std::unique_ptr<InstancePlace> place(new InstancePlace(loop, std::move(*claimed)));
   return place;
 }
 
-Place::Place(Loop& loop, Identity identity, Folders folders, InstanceLock lock)
+InstancePlace::InstancePlace(Loop& loop, Claim claim)
     : loop_(loop),
-      identity_(std::move(identity)),
-      folders_(std::move(folders)),
-      lock_(std::make_unique<InstanceLock>(std::move(lock))),
-      timer_(loop) {
-  record_.identity = identity_.key;
-  record_.runtime = folders_.runtime;
-  record_.socket = folders_.socket;
-}
+      identity_(std::move(claim.identity)),
+      folders_(std::move(claim.folders)),
+      lock_(std::make_unique<InstanceLock>(std::move(claim.lock))),
+      record_(std::move(claim.record)),
+      timer_(loop) {}
 
-Place::~Place() {
+InstancePlace::~InstancePlace() {
   close();
   if (record_.process.pid != 0) remove_pid_file(record_.pid_file);
 }
 
-tl::expected<void, StartError> Place::open_port(const Options& options) {
+tl::expected<void, StartError> InstancePlace::open_port(const Options& options) {
   if (!options.control_port) return {};
   auto port = ControlPort::open(*options.control_port, folders_.runtime);
   if (port) {
@@ -69,15 +64,15 @@ tl::expected<void, StartError> Place::open_port(const Options& options) {
   return {};
 }
 
-std::string Place::control() const {
+std::string InstancePlace::control() const {
   return folders_.socket + (port_ ? ", " + port_->address() : "");
 }
 
-std::optional<std::uint16_t> Place::port() const {
+std::optional<std::uint16_t> InstancePlace::port() const {
   return port_ ? std::optional(port_->port()) : std::nullopt;
 }
 
-tl::expected<void, StartError> Place::open(Connection::Handler handler, Hooks hooks) {
+tl::expected<void, StartError> InstancePlace::open(Connection::Handler handler, Hooks hooks) {
   handler_ = std::move(handler);
   hooks_ = std::move(hooks);
   if (answers(folders_.socket)) {
@@ -98,36 +93,36 @@ tl::expected<void, StartError> Place::open(Connection::Handler handler, Hooks ho
   return {};
 }
 
-Result<std::unique_ptr<ControlServer>> Place::listen() {
+Result<std::unique_ptr<ControlServer>> InstancePlace::listen() {
   return ControlServer::listen(loop_, folders_.socket, true, handler_);
 }
 
-Status Place::write_record() {
+Status InstancePlace::write_record() {
   if (Status written = write_pid_file(record_.pid_file); !written) return written;
   return write_instance_record(folders_.state, record_);
 }
 
-void Place::keep() {
+void InstancePlace::keep() {
   timer_.start_repeating(kLookAfter, [this] {
     look();
     keep_runtime();
   });
 }
 
-void Place::look_soon() {
+void InstancePlace::look_soon() {
   loop_.post([this, alive = std::weak_ptr<void>(alive_)] {
     if (!alive.expired()) look();
   });
 }
 
 // The state folder may be removed under us: what is locked then excludes nobody from the one that is made anew.
-void Place::look() {
+void InstancePlace::look() {
   if (!lock_) return;
   if (!lock_->holds(folders_.state)) return make_again();
   if (record_due_) record_due_ = !write_record();
 }
 
-void Place::make_again() {
+void InstancePlace::make_again() {
   Status again = prepare_private_folder(folders_.state);
   Result<InstanceLock> lock = again ? InstanceLock::take(folders_.state) : fail(again.error());
   if (!lock && lock.error().code == EWOULDBLOCK) {
@@ -151,7 +146,7 @@ void Place::make_again() {
 }
 
 // The runtime folder may be cleared under us (a session that ends): everything in it is made again.
-void Place::keep_runtime() {
+void InstancePlace::keep_runtime() {
   keep_socket();
   if (!port_) return;
   const auto again = port_->keep();
@@ -159,7 +154,7 @@ void Place::keep_runtime() {
   if (*again) hooks_.say("warning", "the token of the control port was gone and is written again");
 }
 
-void Place::keep_socket() {
+void InstancePlace::keep_socket() {
   struct stat info {};
   if (::stat(folders_.socket.c_str(), &info) == 0) return hooks_.on_runtime_folder();
   control_.reset();
@@ -172,12 +167,12 @@ void Place::keep_socket() {
   hooks_.say("warning", "the control socket was gone and is made again: " + folders_.socket);
 }
 
-void Place::close() {
+void InstancePlace::close() {
   control_.reset();
   port_.reset();
 }
 
-void Place::leave() {
+void InstancePlace::leave() {
   if (port_) port_->leave();
   ::unlink(folders_.socket.c_str());
   remove_pid_file(record_.pid_file);

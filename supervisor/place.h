@@ -8,10 +8,12 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/loop/loop.h"
 #include "supervisor/control/control_port.h"
 #include "supervisor/control/control_server.h"
+#include "supervisor/instance/claim.h"
 #include "supervisor/instance/identity.h"
 #include "supervisor/instance/instance_lock.h"
 #include "supervisor/instance/instance_record.h"
@@ -20,7 +22,7 @@
 
 namespace zeroth {
 
-class Place {
+class InstancePlace {
  public:
   struct Hooks {
     std::function<void(std::string_view level, const std::string& message)> say;
@@ -30,13 +32,15 @@ class Place {
   };
 
   // The program is fit to be run, the lock held, what a dead predecessor left cleared away.
-  static tl::expected<std::unique_ptr<Place>, StartError> claim(Loop& loop, const Options& options);
-  ~Place();
-  Place(const Place&) = delete;
-  Place& operator=(const Place&) = delete;
+  static tl::expected<std::unique_ptr<InstancePlace>, StartError> claim(Loop& loop, const Options& options);
+  ~InstancePlace();
+  InstancePlace(const InstancePlace&) = delete;
+  InstancePlace& operator=(const InstancePlace&) = delete;
 
   const Identity& identity() const { return identity_; }
   const Folders& folders() const { return folders_; }
+  // Identities whose state is ours as well: taken over with --adopt.
+  const std::vector<std::string>& former() const { return record_.former; }
 
   // Binds the control port if one is wanted. A taken one that was asked for is an error with the holder; the default
   // one is done without, and open() says so.
@@ -57,7 +61,7 @@ class Place {
   void leave();
 
  private:
-  Place(Loop& loop, Identity identity, Folders folders, InstanceLock lock);
+  InstancePlace(Loop& loop, Claim claim);
   Result<std::unique_ptr<ControlServer>> listen();
   Status write_record();
   void look();

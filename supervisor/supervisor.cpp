@@ -29,7 +29,7 @@ std::string sibling(const std::string& name) {
 
 tl::expected<std::unique_ptr<Supervisor>, StartError> Supervisor::create(Options options) {
   std::unique_ptr<Supervisor> made(new Supervisor(std::move(options)));
-  auto place = Place::claim(made->loop_, made->options_);
+  auto place = InstancePlace::claim(made->loop_, made->options_);
   if (!place) return tl::unexpected(std::move(place.error()));
   made->place_ = std::move(*place);
   if (auto opened = made->open_listeners(); !opened) return tl::unexpected(opened.error());
@@ -100,6 +100,7 @@ tl::expected<void, StartError> Supervisor::open_worker() {
   setup.options = &options_;
   setup.name = folders.name;
   setup.identity = identity.key;
+  setup.former = place_->former();
   setup.folder = folder;
   setup.fingerprint = fingerprint_;
   setup.worker_binary = sibling("zeroth-worker");
@@ -139,7 +140,7 @@ tl::expected<void, StartError> Supervisor::open_control() {
   targets_.status = [this] { return status(); };
   targets_.config = [this] { return describe(options_); };
   targets_.shutdown = [this](bool force, Worker::Reply reply) { shutdown(force, std::move(reply)); };
-  Place::Hooks hooks;
+  InstancePlace::Hooks hooks;
   hooks.say = [this](std::string_view level, const std::string& message) { say(level, message); };
   hooks.on_folder_made = [this] {
     log_->reopen();

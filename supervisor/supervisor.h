@@ -44,7 +44,7 @@ class Supervisor {
 
   Loop loop_;
   Options options_;
-  std::unique_ptr<Place> place_;
+  std::unique_ptr<InstancePlace> place_;
   std::string fingerprint_;
   WallTime started_at_ = wall_now();
   MonotonicTime started_ = monotonic_now();

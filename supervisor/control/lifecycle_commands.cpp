@@ -83,7 +83,7 @@ void reload_as(Targets targets, const Peer& peer, const Request& request, std::s
   if (auto known = worker->check_fresh_keys(asked.aim.fresh_keys); !known) return refuse(peer, request, known.error());
   if (fresh) asked.aim.state = Aim::State::Fresh;
   if (!asked.aim.fresh_keys.empty()) asked.aim.state = Aim::State::WithoutKeys;
-  asked.release = field_or<bool>(params, "release", false);
+  asked.aim.release = field_or<bool>(params, "release", false);
   asked.cause = std::move(cause);
   asked.force = force || (asked.cause != "start" && asked.aim.puts_aside());
   asked.reply = reply_now_or_later(peer, request);

@@ -41,6 +41,7 @@ Json to_json(const Receipt& receipt) {
   json["env"] = {{"set", Json::array()}, {"unset", Json::array()}};
   json["snapshot"] = receipt.snapshot != 0 ? Json(receipt.snapshot) : Json();
   json["age_s"] = or_null(receipt.age_s);
+  json["defaults"] = receipt.defaults;
   json["pinned"] = receipt.pinned != 0 ? Json(receipt.pinned) : Json();
   json["ms"] = to_json(receipt.ms);
   json["at"] = rfc3339(receipt.at);

@@ -37,9 +37,10 @@ struct Receipt {
   bool code = false;  // other code than before
   std::uint64_t closed = 0;
   StepTimes ms;
-  std::uint64_t snapshot = 0;   // sequence restored from, 0: none
-  std::optional<double> age_s;  // of that snapshot
-  std::uint64_t pinned = 0;     // sequence of the state that was replaced, 0: it was not
+  std::uint64_t snapshot = 0;     // sequence restored from, 0: none
+  std::optional<double> age_s;    // of that snapshot
+  Json defaults = Json::array();  // that the code changed and the state overrides: {key, from, to, live}
+  std::uint64_t pinned = 0;       // sequence of the state that was replaced, 0: it was not
   WallTime at = wall_now();
 };
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <thread>
 #include <utility>
 
@@ -69,10 +70,26 @@ void clear_leftovers(const Claim& claim, const std::string& program, const Insta
   if (dead != nullptr) remove_leftovers(*dead);
   remove_dead_temporaries(claim.folders.state);
   remove_dead_temporaries(claim.folders.state + "/" + claim.folders.name);
-  remove_dead_temporaries(folder_of(claim.pid_file), name_of(claim.pid_file));
+  remove_dead_temporaries(folder_of(claim.record.pid_file), name_of(claim.record.pid_file));
   if (!program.ends_with(".zero")) return;
   const std::string name = name_of(program);  // "x.z" is written beside "x.zero"
   remove_dead_temporaries(folder_of(program), name.substr(0, name.size() - 3));
+}
+
+// A program that was moved or renamed finds its own: the states that bear its earlier name, and the worker's folder.
+Status take_over(const InstanceRecord& dead, Claim& claim) {
+  std::vector<std::string>& former = claim.record.former;
+  former = dead.former;
+  if (dead.identity == claim.identity.key) return {};
+  std::erase(former, claim.identity.key);
+  former.push_back(dead.identity);
+  const std::string& state = claim.folders.state;
+  const bool renamed = !dead.worker.empty() && dead.worker != claim.folders.name && is_valid_name(dead.worker);
+  if (!renamed) return {};
+  const std::string from = state + "/" + dead.worker, to = state + "/" + claim.folders.name;
+  if (::access(to.c_str(), F_OK) == 0 || ::access(from.c_str(), F_OK) != 0) return {};
+  if (::rename(from.c_str(), to.c_str()) != 0) return fail(last_error("renaming " + from));
+  return sync_folder(state);
 }
 
 }  // namespace
@@ -102,13 +119,20 @@ tl::expected<Claim, StartError> claim_instance(const Options& options) {
   }
   auto lock = take_lock(folders->state);
   if (!lock) return tl::unexpected(describe_taken(*folders, lock.error()));
-  std::string pid_file = options.pid_file.empty() ? folders->runtime + "/pid" : options.pid_file;
-  Claim claim{std::move(*identity), std::move(*folders), std::move(pid_file), std::move(*lock)};
+  Claim claim{std::move(*identity), std::move(*folders), std::move(*lock), {}};
+  claim.record.identity = claim.identity.key;
+  claim.record.worker = claim.folders.name;
+  claim.record.runtime = claim.folders.runtime;
+  claim.record.socket = claim.folders.socket;
+  claim.record.pid_file = options.pid_file.empty() ? claim.folders.runtime + "/pid" : options.pid_file;
   const auto dead = read_instance_record(claim.folders.state);
   if (dead && dead->identity != claim.identity.key && !options.adopt) {
     return refuse_start(kExitConfiguration, claim.folders.state + " belongs to " + escape_control(dead->identity) +
                                                 ", not to " + escape_control(claim.identity.key) +
                                                 "; --adopt takes it over");
+  }
+  if (dead) {
+    if (Status taken = take_over(*dead, claim); !taken) return refuse_start(taken.error(), claim.folders.state);
   }
   clear_leftovers(claim, options.program, dead ? &*dead : nullptr);
   return claim;

@@ -6,6 +6,7 @@
 
 #include "supervisor/instance/identity.h"
 #include "supervisor/instance/instance_lock.h"
+#include "supervisor/instance/instance_record.h"
 #include "supervisor/options.h"
 #include "supervisor/start_error.h"
 
@@ -14,8 +15,8 @@ namespace zeroth {
 struct Claim {
   Identity identity;
   Folders folders;
-  std::string pid_file;
   InstanceLock lock;
+  InstanceRecord record;  // all but process and unit; to be written when the instance answers
 };
 
 // Where a command runs if nothing else was asked for; "/" if that cannot be said.

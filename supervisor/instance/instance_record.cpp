@@ -29,6 +29,8 @@ Result<InstanceRecord> read_instance_record(const std::string& state) {
   auto identity = required_field<std::string>(json, "identity");
   if (!identity) return fail(std::move(identity.error()).in(record_path(state)));
   record.identity = std::move(*identity);
+  record.worker = field_or<std::string>(json, "worker", "");
+  record.former = field_or<std::vector<std::string>>(json, "former", {});
   record.runtime = field_or<std::string>(json, "runtime", "");
   record.socket = field_or<std::string>(json, "socket", "");
   record.pid_file = field_or<std::string>(json, "pid_file", "");
@@ -38,10 +40,8 @@ Result<InstanceRecord> read_instance_record(const std::string& state) {
 }
 
 Status write_instance_record(const std::string& state, const InstanceRecord& record) {
-  Json json = {{"identity", record.identity},
-               {"runtime", record.runtime},
-               {"socket", record.socket},
-               {"pid_file", record.pid_file},
+  Json json = {{"identity", record.identity}, {"worker", record.worker}, {"former", record.former},
+               {"runtime", record.runtime},   {"socket", record.socket}, {"pid_file", record.pid_file},
                {"unit", record.unit}};
   json.update(to_json(record.process));
   return write_file_atomically(record_path(state), dump(json) + "\n");

@@ -13,7 +13,9 @@
 namespace zeroth {
 
 struct InstanceRecord {
-  std::string identity;  // Identity::key
+  std::string identity;             // Identity::key
+  std::string worker;               // name of the worker, and of its folder; "" in older records
+  std::vector<std::string> former;  // identities whose state was taken over with --adopt
   std::string runtime;
   std::string socket;
   std::string pid_file;

@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "common/files.h"
 
 namespace zeroth {
@@ -31,10 +33,11 @@ Skipped skip_defect(const SnapshotFolder& folder, std::uint64_t sequence, Snapsh
 }
 
 // Whether a verified snapshot may be restored here and now.
-std::optional<Skipped> refuse(const SnapshotEnvelope& envelope, const std::string& identity,
+std::optional<Skipped> refuse(const SnapshotEnvelope& envelope, const std::vector<std::string>& identities,
                               const SearchOptions& options) {
-  if (!options.adopt && envelope.identity != as_recorded(identity))
-    return skip(envelope.sequence, SkipReason::Foreign, "belongs to " + envelope.identity);
+  const bool ours = std::any_of(identities.begin(), identities.end(),
+                                [&](const std::string& own) { return envelope.identity == as_recorded(own); });
+  if (!options.adopt && !ours) return skip(envelope.sequence, SkipReason::Foreign, "belongs to " + envelope.identity);
   if (options.max_age && options.now - envelope.created_at > *options.max_age)
     return skip(
         envelope.sequence, SkipReason::TooOld,
@@ -68,14 +71,14 @@ Result<Restorable> take(const SnapshotFolder& folder, int fd, SnapshotEnvelope e
 }
 
 tl::expected<Restorable, Skipped> try_snapshot(SnapshotFolder& folder, std::uint64_t sequence,
-                                               const std::string& identity, const SearchOptions& options,
+                                               const std::vector<std::string>& identities, const SearchOptions& options,
                                                const std::string& link_name) {
   auto fd = folder.open_file(snapshot_name(sequence), O_RDONLY);
   if (!fd) return tl::unexpected(skip(sequence, SkipReason::Unreadable, fd.error().message));
   if (auto refused = refuse_owner(fd->get(), sequence)) return tl::unexpected(std::move(*refused));
   auto envelope = verify_snapshot(fd->get(), sequence);
   if (!envelope) return tl::unexpected(skip_defect(folder, sequence, std::move(envelope.error())));
-  if (auto refused = refuse(*envelope, identity, options)) return tl::unexpected(std::move(*refused));
+  if (auto refused = refuse(*envelope, identities, options)) return tl::unexpected(std::move(*refused));
   auto taken = take(folder, fd->get(), std::move(*envelope), link_name);
   if (!taken) return tl::unexpected(skip(sequence, SkipReason::Unreadable, taken.error().message));
   return std::move(*taken);
@@ -104,8 +107,8 @@ std::string_view to_string(SkipReason reason) {
 }
 
 SearchResult search_snapshots(SnapshotFolder& folder, const std::vector<std::uint64_t>& newest_first,
-                              const std::string& identity, const Quarantine& quarantine, const SearchOptions& options,
-                              const std::string& link_name) {
+                              const std::vector<std::string>& identities, const Quarantine& quarantine,
+                              const SearchOptions& options, const std::string& link_name) {
   SearchResult result;
   for (const std::uint64_t sequence : newest_first) {
     if (sequence >= options.before || options.aside.contains(sequence)) continue;
@@ -113,7 +116,7 @@ SearchResult search_snapshots(SnapshotFolder& folder, const std::vector<std::uin
     const auto entry = quarantine.find(sequence);
     tl::expected<Restorable, Skipped> tried =
         entry != quarantine.end() ? tl::unexpected(skip(sequence, SkipReason::Quarantined, entry->second))
-                                  : try_snapshot(folder, sequence, identity, options, link_name);
+                                  : try_snapshot(folder, sequence, identities, options, link_name);
     if (tried && tried->envelope.imported && !options.exactly) {
       if (tried->file) (void)folder.remove(link_name);
       continue;
@@ -128,12 +131,13 @@ SearchResult search_snapshots(SnapshotFolder& folder, const std::vector<std::uin
   return result;
 }
 
-std::optional<Skipped> remove_expired(SnapshotFolder& folder, std::uint64_t sequence, const std::string& identity) {
+std::optional<Skipped> remove_expired(SnapshotFolder& folder, std::uint64_t sequence,
+                                      const std::vector<std::string>& identities) {
   auto fd = folder.open_file(snapshot_name(sequence), O_RDONLY);
   if (!fd) return skip(sequence, SkipReason::Unreadable, fd.error().message);
   auto envelope = read_snapshot_envelope(fd->get(), sequence);
   if (!envelope) return skip_defect(folder, sequence, std::move(envelope.error()));
-  if (auto refused = refuse(*envelope, identity, {})) return refused;
+  if (auto refused = refuse(*envelope, identities, {})) return refused;
   if (Status removed = folder.remove(snapshot_name(sequence)); !removed)
     return skip(sequence, SkipReason::Unreadable, removed.error().message);
   return std::nullopt;

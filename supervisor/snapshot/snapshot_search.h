@@ -64,13 +64,15 @@ struct SearchResult {
   std::vector<Skipped> skipped;  // newest first: all that came before `found`
 };
 
-// `newest_first`: what is in the folder; `link_name`: for the hard link, if one is needed.
+// `newest_first`: what is in the folder; `identities`: whose states are ours; `link_name`: for the hard link, if one is
+// needed.
 SearchResult search_snapshots(SnapshotFolder& folder, const std::vector<std::uint64_t>& newest_first,
-                              const std::string& identity, const Quarantine& quarantine, const SearchOptions& options,
-                              const std::string& link_name);
+                              const std::vector<std::string>& identities, const Quarantine& quarantine,
+                              const SearchOptions& options, const std::string& link_name);
 
 // Removes an expired snapshot, unless it is not ours to remove: of another identity or a newer version (left
 // untouched), or corrupt (set aside, never deleted). Says so then.
-std::optional<Skipped> remove_expired(SnapshotFolder& folder, std::uint64_t sequence, const std::string& identity);
+std::optional<Skipped> remove_expired(SnapshotFolder& folder, std::uint64_t sequence,
+                                      const std::vector<std::string>& identities);
 
 }  // namespace zeroth

@@ -72,7 +72,7 @@ struct SnapshotStore::Opened {
 SnapshotStore::SnapshotStore(Loop& loop, std::string worker_folder, std::string identity, RetentionRules rules)
     : loop_(loop),
       worker_folder_(std::move(worker_folder)),
-      identity_(std::move(identity)),
+      identities_{std::move(identity)},
       rules_(rules),
       quarantine_file_(std::make_shared<QuarantineFile>(worker_folder_ + "/quarantine.json")),
       pin_file_(std::make_shared<PinFile>(worker_folder_ + "/pins.json")) {}
@@ -236,9 +236,9 @@ void SnapshotStore::search(const SearchOptions& options, Done<Result<SearchResul
   if (commits_running_ > 0) return searches_.push_back([this, options, done] { search(options, done); });
   const std::string link = next_link_name(next_ - 1);
   run<SearchResult>(
-      [sequences = newest_first(), identity = identity_, quarantine = quarantine_, options,
+      [sequences = newest_first(), identities = identities_, quarantine = quarantine_, options,
        link](SnapshotFolder& folder) -> Result<SearchResult> {
-        return search_snapshots(folder, sequences, identity, quarantine, options, link);
+        return search_snapshots(folder, sequences, identities, quarantine, options, link);
       },
       [this, done = std::move(done)](Result<SearchResult> result) {
         if (result) {
@@ -329,10 +329,10 @@ void SnapshotStore::prune(const RetentionRules& rules, Done<Status> done) {
   const std::vector<std::uint64_t> expired = expired_snapshots(entries, wall_now(), rules);
   for (const std::uint64_t sequence : expired) index_.erase(sequence);
   run<std::vector<Skipped>>(
-      [expired, identity = identity_](SnapshotFolder& folder) -> Result<std::vector<Skipped>> {
+      [expired, identities = identities_](SnapshotFolder& folder) -> Result<std::vector<Skipped>> {
         std::vector<Skipped> left;
         for (const std::uint64_t sequence : expired) {
-          if (auto skipped = remove_expired(folder, sequence, identity)) left.push_back(std::move(*skipped));
+          if (auto skipped = remove_expired(folder, sequence, identities)) left.push_back(std::move(*skipped));
         }
         return left;
       },

@@ -58,6 +58,11 @@ class SnapshotStore {
   // `worker_folder`: `<state>/<worker>`; `identity`: what the states belong to.
   SnapshotStore(Loop& loop, std::string worker_folder, std::string identity, RetentionRules rules = {});
 
+  // States of these are ours, too: of programs that were taken over. Before open.
+  void accept(const std::vector<std::string>& former) {
+    identities_.insert(identities_.end(), former.begin(), former.end());
+  }
+
   // Makes and checks the folder, clears what dead processes left, learns names and quarantine. Again after the folder
   // was lost. Every other call fails before it has succeeded once.
   void open(Done<Status> done);
@@ -146,7 +151,7 @@ class SnapshotStore {
 
   Loop& loop_;
   const std::string worker_folder_;
-  const std::string identity_;
+  std::vector<std::string> identities_;  // whose states are ours: our own, then those taken over
   std::shared_ptr<SnapshotFolder> folder_;
   std::uint64_t next_ = 1;
   std::uint64_t links_ = 0;

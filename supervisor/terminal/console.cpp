@@ -144,6 +144,21 @@ std::string Console::names_of(const Json& receipt, const char* member, const cha
   return text;
 }
 
+// "   speed: code 5 → 10, live 5 kept"
+std::string Console::defaults_of(const Json& receipt) const {
+  const Json* defaults = find_member(receipt, "defaults");
+  if (defaults == nullptr || !defaults->is_array()) return "";
+  std::string text;
+  std::size_t shown = 0;
+  for (const Json& one : *defaults) {
+    if (++shown > kShownNames && options_.verbosity <= 0) break;
+    const std::string to = text_of(one, "to"), live = text_of(one, "live");
+    const std::string change = to.empty() ? "changed" : text_of(one, "from") + (utf8_ ? " → " : " -> ") + to;
+    text += "   " + text_of(one, "key") + ": code " + change + ", live " + (live.empty() ? "kept" : live + " kept");
+  }
+  return text;
+}
+
 void Console::on_first(const Json& receipt) {
   started_ = true;
   if (options_.verbosity < 0) return;
@@ -188,6 +203,7 @@ void Console::on_reload(const Json& receipt) {
     line += "   iteration " + iteration;
   if (const std::string lost = number_of(receipt, "iteration_lost"); !lost.empty()) line += " (" + lost + " lost)";
   if (const std::string pause = ms_of(receipt, "pause"); !pause.empty()) line += "   pause " + pause;
+  line += defaults_of(receipt);
   say(line + "   total " + ms_of(receipt, "total"));
   if (const auto pinned = field_or<std::uint64_t>(receipt, "pinned", 0); pinned != 0)
     say("  the state before is pinned: zerothctl rollback --sequence " + std::to_string(pinned) + " goes back to it");

@@ -23,12 +23,14 @@ struct Aim {
   RestoreSource source;  // fetched when it was chosen: later it may be pruned
   std::vector<std::string> fresh_keys;
 
-  std::optional<std::uint64_t> generation;  // gone back to (0: of an imported snapshot); none: this is no rollback
-  std::optional<Content> code;              // of a rollback: kept code that runs instead of the present one
+  bool rollback = false;
+  std::uint64_t generation = 0;  // gone back to
+  std::optional<Content> code;   // of a rollback: kept code that runs instead of the present one
 
-  bool is_rollback() const { return generation.has_value(); }
+  bool release = false;  // code on disk that is held back is started, too
+
   // The present state is pinned before anything else is restored.
-  bool puts_aside() const { return is_rollback() || state != State::Living; }
+  bool puts_aside() const { return rollback || state != State::Living; }
 };
 
 }  // namespace zeroth

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/exit_codes.h"
+#include "supervisor/worker/changed_defaults.h"
 #include "supervisor/worker/launch_plan.h"
 
 namespace zeroth {
@@ -90,6 +91,7 @@ Worker::Worker(Loop& loop, Setup setup, GenerationLog log, Hooks hooks)
       reread_timer_(loop),
       starts_fresh_(setup_.options->fresh) {
   output_.set_on_terminal(setup_.terminal != nullptr && setup_.terminal->has_value());
+  store_.accept(setup_.former);
 }
 
 Worker::~Worker() = default;
@@ -116,7 +118,7 @@ void Worker::set_state(WorkerState state) {
 Handover::Hooks Worker::handover_hooks() {
   Handover::Hooks hooks;
   hooks.make_candidate = [this] { return make_candidate(); };
-  const std::string cut_cause = aim_.is_rollback() ? "rollback" : "reload";
+  const std::string cut_cause = aim_.rollback ? "rollback" : "reload";
   hooks.make_checkpoint = [this, cut_cause](const std::shared_ptr<Generation>& old) {
     return make_checkpoint(old, cut_cause);
   };
@@ -225,10 +227,15 @@ void Worker::on_go(const std::shared_ptr<Generation>& generation, const Receipt&
   before_go_ = current_;
   previous_before_go_ = previous_;
   if (current_ && !(*current_ == *target_)) previous_ = current_;
-  if (aim_.is_rollback()) previous_.reset();  // who chose this code does not want to be taken back to the newer one
+  if (aim_.rollback) previous_.reset();  // who chose this code does not want to be taken back to the newer one
   current_ = target_;
   starts_fresh_ = false;  // from now on there is this life to go on from
   commands_ = live_->loaded().commands;
+  const auto& cut = handover_->checkpoint();
+  const bool living = cut && aim_.state == Aim::State::Living;
+  changed_defaults_ =
+      living ? changed_defaults(initial_, live_->loaded().initial, cut->source().state) : Json(Json::array());
+  initial_ = live_->loaded().initial;
   if (receipt.iteration || aim_.puts_aside()) last_iteration_ = receipt.iteration;
   last_reload_ = to_json(receipt);
 }

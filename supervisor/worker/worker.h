@@ -53,10 +53,11 @@ class Worker {
     const Options* options = nullptr;  // outlives the worker
     std::string name;
     std::string identity;
-    std::string folder;         // <state>/<worker>
-    std::string fingerprint;    // of the configuration
-    std::string worker_binary;  // zeroth-worker, for programs
-    std::string cwd;            // of a command
+    std::vector<std::string> former;  // identities whose states are taken as well
+    std::string folder;               // <state>/<worker>
+    std::string fingerprint;          // of the configuration
+    std::string worker_binary;        // zeroth-worker, for programs
+    std::string cwd;                  // of a command
     std::shared_ptr<const WatchScope> scope;
     const std::vector<Listener>* listeners = nullptr;  // lent to every generation
     Orphans* orphans = nullptr;
@@ -82,7 +83,6 @@ class Worker {
     MonotonicTime began = monotonic_now();
     Reply reply = {};  // gets the receipt; may be empty
     Aim aim = {};
-    bool release = false;  // code on disk that is held back is started, too
   };
 
   struct RollbackRequest {
@@ -265,6 +265,7 @@ class Worker {
   bool runs_kept_code_ = false;         // of the hand-over under way
   Aim aim_;                             // of the hand-over under way
   std::uint64_t pinned_ = 0;            // what it put aside
+  bool pinned_before_ = false;          // not by it
   std::uint64_t passed_over_told_ = 0;  // snapshot that --fresh passed over, once said
   std::optional<std::uint64_t> iteration_before_aim_;
   std::string passed_over_;  // hash of the disk's content when a rollback to other code began
@@ -287,8 +288,9 @@ class Worker {
   std::uint64_t search_before_ = kMaxSequence + 1;
   std::string source_hash_;  // program that wrote the snapshot being restored
   std::uint64_t source_sequence_ = 0;
-  std::uint64_t suspect_ = 0;           // snapshot that the code that wrote it has failed on once
-  std::vector<Reply> replies_;          // wait for the verdict under way
+  std::uint64_t suspect_ = 0;   // snapshot that the code that wrote it has failed on once
+  std::vector<Reply> replies_;  // wait for the verdict under way
+  std::vector<RollbackRequest> rollbacks_waiting_;
   std::vector<ReloadRequest> pending_;  // wait for the hand-over to end
 
   std::vector<CommandInfo> commands_;
@@ -297,6 +299,8 @@ class Worker {
   bool checking_ = false;
   Reply check_reply_;
   std::unique_ptr<CandidateCheck> check_;
+  Json initial_;                           // defaults that the live code announced
+  Json changed_defaults_ = Json::array();  // by the last go
   Json last_reload_;
   Json last_exit_;
   Json last_failure_;

@@ -47,6 +47,8 @@ Refusal no_state() {
 void Worker::roll_back(RollbackRequest request) {
   if (state_ == WorkerState::Stopping || state_ == WorkerState::Stopped)
     return request.reply(refuse(ErrorCode::Unavailable, "the worker is " + std::string(to_string(state_))));
+  // What a hand-over leaves behind is not known before its end.
+  if (handover_ || recovery_ || replacing_) return rollbacks_waiting_.push_back(std::move(request));
   if (!current_) return request.reply(refuse(ErrorCode::Unavailable, "nothing has run yet"));
   if (live_ && live_->mute()) return request.reply(tl::unexpected(no_state()));
   store_.list(0, kAllSnapshots, [this, request = std::move(request)](Result<SnapshotStore::Page> page) {
@@ -59,6 +61,7 @@ void Worker::resolve_rollback(const RollbackRequest& request, const std::vector<
   const auto target = choose_rollback(request.wish, kept, log_.programs());
   if (!target) return request.reply(tl::unexpected(target.error()));
   Aim aim;
+  aim.rollback = true;
   aim.generation = target->generation;
   if (request.wish.state_only || target->program_hash == current_->hash) return fetch_state(request, *target, aim);
   fetch_code(request, *target, aim);
@@ -142,7 +145,9 @@ void Worker::preview_rollback(const RollbackRequest& request, const RollbackTarg
 
 Handover::ReplaceSource Worker::replacing_source() {
   return [this](const SnapshotStore::Committed& cut, const RestoreSource& of_cut, Handover::SourceDone done) {
-    store_.pin(cut.sequence, [this, cut, of_cut, done = std::move(done)](const Status& pinned) {
+    const auto of = handover_->token();
+    store_.pin(cut.sequence, [this, of, cut, of_cut, done = std::move(done)](const Status& pinned) {
+      if (of.expired()) return store_.unpin(cut.sequence, [](const Status&) {});
       if (!pinned) return done(fail(Error(pinned.error()).in("pinning the present state")));
       pinned_ = cut.sequence;
       choose_source(of_cut, done);
@@ -169,9 +174,11 @@ void Worker::put_newest_aside(Handover::SourceDone done) {
     if (!searched) return done(fail(searched.error()));
     if (!searched->found) return done(RestoreSource{});
     const RestoreSource newest = linked_source(*searched->found);
-    store_.pin(newest.sequence, [this, newest, done](const Status& pinned) {
+    const bool before = store_.is_pinned(newest.sequence);  // by somebody else
+    store_.pin(newest.sequence, [this, newest, before, done](const Status& pinned) {
       if (!pinned) return done(fail(Error(pinned.error()).in("pinning the present state")));
       pinned_ = newest.sequence;
+      pinned_before_ = before;
       done(newest);
     });
   });
@@ -268,11 +275,11 @@ void Worker::drop_keys(const RestoreSource& present, const Handover::SourceDone&
 
 void Worker::finish_aim(Receipt& receipt) {
   if (receipt.verdict != "ok") {
-    if (pinned_ != 0) store_.unpin(std::exchange(pinned_, 0), [](const Status&) {});
+    if (pinned_ != 0 && !pinned_before_) store_.unpin(pinned_, [](const Status&) {});
     return;
   }
   receipt.pinned = pinned_;
-  if (aim_.is_rollback()) policy_.reset();
+  if (aim_.rollback) policy_.reset();
   const auto& cut = handover_->checkpoint();
   const std::optional<std::uint64_t> before = cut && cut->iteration() ? cut->iteration() : iteration_before_aim_;
   if (before && receipt.iteration)
@@ -297,14 +304,14 @@ std::string Worker::held_hash() const {
 }
 
 bool Worker::holds_back(const ReloadRequest& request) const {
-  if (request.release || request.cause == "force") return false;
+  if (request.aim.release || request.cause == "force") return false;
   return current_ && !held_hash().empty() && newest_->hash == held_hash();
 }
 
 // What the `live` line of the generation that is about to go says.
 Json Worker::hold_back_now() const {
   const bool returned = aim_.code && aim_.code->hash != passed_over_;
-  if (returned) return {{"hash", passed_over_}, {"since", rfc3339(wall_now())}, {"generation", aim_.generation.value_or(0)}};
+  if (returned) return {{"hash", passed_over_}, {"since", rfc3339(wall_now())}, {"generation", aim_.generation}};
   const bool keeps = runs_kept_code_ && !aim_.code && log_.last_live();
   return keeps ? log_.last_live()->held_back : Json();
 }

@@ -310,6 +310,7 @@ void Worker::finish_stop(const FinalStop::Outcome& outcome) {
     }
     for (const Reply& reply : std::exchange(replies_, {})) reply(tl::unexpected(stopped));
     set_state(WorkerState::Stopped);
+    for (RollbackRequest& request : std::exchange(rollbacks_waiting_, {})) roll_back(std::move(request));
   }
   for (const auto& done : waiting) done(told);
 }

@@ -73,7 +73,7 @@ void Worker::begin_reload(ReloadRequest request) {
     if (same || rejected_before || (held && !request.reply)) return answer_unchanged(request);
   }
   // A kept copy: what a rollback returns or leaves, and what is live while the disk is held back.
-  const bool present = held || request.aim.is_rollback();
+  const bool present = held || request.aim.rollback;
   const Content content = request.aim.code ? *request.aim.code : present ? *current_ : *newest_;
   const bool kept_code = present && !content.copy.empty();
   if (request.reply) replies_.push_back(std::move(request.reply));
@@ -82,6 +82,7 @@ void Worker::begin_reload(ReloadRequest request) {
   if (runs && live_->mute()) return replace_mute(std::move(request));
   aim_ = request.aim;
   pinned_ = 0;
+  pinned_before_ = false;
   passed_over_ = newest_->hash;
   down_state_ = state_;
   iteration_before_aim_ = last_iteration_;
@@ -94,14 +95,14 @@ void Worker::begin_reload(ReloadRequest request) {
   plan.context.commit_first = aim_.puts_aside();
   plan.context.kept_code = kept_code;
   plan.context.second_try = second_try_;
-  plan.receipt.operation = aim_.is_rollback() ? "rollback" : "reload";
+  plan.receipt.operation = aim_.rollback ? "rollback" : "reload";
   plan.receipt.worker = setup_.name;
   plan.receipt.from = live_->number();
   plan.receipt.mode = mode_ == ReloadMode::Overlap ? "overlap" : "recreate";
   plan.receipt.cause = request.cause;
   plan.receipt.changed = request.changed;
   plan.receipt.code = !(content == *current_);
-  if (aim_.is_rollback()) plan.receipt.restored_generation = aim_.generation;
+  if (aim_.rollback) plan.receipt.restored_generation = aim_.generation;
   plan.receipt.ms.settle = elapsed_ms(request.began, monotonic_now());
   plan.old = live_;
   plan.began = request.began;
@@ -118,7 +119,7 @@ void Worker::begin_reload(ReloadRequest request) {
 // Nobody is live.
 void Worker::launch_reload(const ReloadRequest& request, const Content& content, bool kept_code) {
   search_before_ = kMaxSequence + 1;  // what other code refused, this code may take
-  launch(aim_.is_rollback() ? "rollback" : "reload", request.cause, content, kept_code, request.changed);
+  launch(aim_.rollback ? "rollback" : "reload", request.cause, content, kept_code, request.changed);
 }
 
 void Worker::answer_unchanged(const ReloadRequest& request) {
@@ -171,7 +172,7 @@ void Worker::decide_mode() {
 
 void Worker::on_verdict(const Receipt& original) {
   Receipt receipt = original;
-  const bool automatic = receipt.operation == "rollback" && !aim_.is_rollback();
+  const bool automatic = receipt.operation == "rollback" && !aim_.rollback;
   if (automatic && receipt.verdict == "ok") receipt.verdict = "rolled_back";
   const bool never_loaded = !handover_->loaded() && handover_->context().mode == HandoverMode::Start;
   if (receipt.operation == "reload" && receipt.verdict == "failed" && never_loaded) receipt.verdict = "rejected";
@@ -182,10 +183,11 @@ void Worker::on_verdict(const Receipt& original) {
   if (aim_.puts_aside()) finish_aim(receipt);
   const bool ok = receipt.verdict == "ok" || receipt.verdict == "rolled_back";
   const bool runs_disk = !runs_kept_code_ || (newest_ && *newest_ == *target_);
-  if (!ok && !aim_.is_rollback()) failed_hash_ = target_->hash;
+  if (!ok && !aim_.rollback) failed_hash_ = target_->hash;
   if (ok && runs_disk) failed_hash_.clear();
   if (receipt.verdict == "rolled_back" && previous_) failed_hash_ = previous_->hash;
   if (ok) {
+    receipt.defaults = std::exchange(changed_defaults_, Json::array());
     decide_mode();
     if (receipt.mode == "start") receipt.mode = mode_ == ReloadMode::Overlap ? "overlap" : "recreate";
   }
@@ -212,7 +214,7 @@ void Worker::on_verdict(const Receipt& original) {
     }
   } else if (receipt.operation == "reload") {
     note_rejected(receipt);
-  } else if (aim_.is_rollback()) {
+  } else if (aim_.rollback) {
     emit(receipt.verdict == "rejected" ? "rejected" : "reload", json);
   }
   for (const Reply& reply : std::exchange(replies_, {})) reply(json);
@@ -236,7 +238,7 @@ void Worker::note_rejected(const Receipt& receipt) {
 
 void Worker::on_handover_done(const std::vector<HandoverAction>& actions) {
   const std::shared_ptr<Handover> finished = std::move(handover_);
-  const bool aimed = std::exchange(aim_, {}).puts_aside();
+  const Aim aim = std::exchange(aim_, {});
   loop_.post([finished] {});  // it is still on the stack
   bool again = false;
   std::optional<HandoverAction> what;  // the first one named counts: a stop that was asked for stays one
@@ -252,7 +254,8 @@ void Worker::on_handover_done(const std::vector<HandoverAction>& actions) {
     own_port_ = "the port it opens itself was taken by the generation before";
     emit("log", {{"level", "info"}, {"message", "the next try is recreate: " + own_port_}});
     failed_hash_.clear();
-    pending_.insert(pending_.begin(), {"edit", true, finished->receipt().changed, monotonic_now(), {}});
+    pending_.insert(pending_.begin(),
+                    {finished->receipt().cause, true, finished->receipt().changed, monotonic_now(), {}, aim});
   }
   if (again) failed_hash_.clear();
   if (what == HandoverAction::StopOldNow || what == HandoverAction::StopNew) return begin_stop(live_, nullptr);
@@ -261,7 +264,7 @@ void Worker::on_handover_done(const std::vector<HandoverAction>& actions) {
   const bool nobody_live = !live_ || live_->gone();
   if (state_ == WorkerState::Stopping) return begin_stop(live_, nullptr);
   const bool start_failed = nobody_live && finished->context().mode == HandoverMode::Start;
-  if (start_failed && aimed) return on_aimed_start_failed(*finished);
+  if (start_failed && aim.puts_aside()) return on_aimed_start_failed(*finished);
   if (start_failed) return on_start_failed(*finished);
   take_pending();
 }
@@ -299,7 +302,9 @@ void Worker::restart_after(const std::shared_ptr<Handover>& finished, HandoverAc
 }
 
 void Worker::take_pending() {
-  if (handover_ || !current_ || !newest_) return;
+  if (handover_) return;
+  for (RollbackRequest& request : std::exchange(rollbacks_waiting_, {})) roll_back(std::move(request));
+  if (!current_ || !newest_) return;
   release_if_changed();
   std::vector<ReloadRequest> pending = std::exchange(pending_, {});
   if (!pending.empty()) {

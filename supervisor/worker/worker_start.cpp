@@ -76,7 +76,7 @@ void Worker::launch(const std::string& operation, const std::string& cause, Cont
   plan.receipt.cause = cause;
   plan.receipt.changed = std::move(changed);
   plan.receipt.code = aim_.code && current_ && !(*aim_.code == *current_);
-  if (aim_.is_rollback()) plan.receipt.restored_generation = aim_.generation;
+  if (aim_.rollback) plan.receipt.restored_generation = aim_.generation;
   plan.began = monotonic_now();
   plan.deadlines.stop = setup_.options->stop_timeout;
   handover_ = std::make_unique<Handover>(loop_, std::move(plan), handover_hooks());

@@ -76,6 +76,16 @@ TEST_CASE("message: a value passes through as it was written") {
   CHECK(json_span(line, "nothing").empty());
 }
 
+TEST_CASE("json: a member is left out, and every other byte stays") {
+  const std::string_view object = R"({ "a" : 1.00, "b":{"a":2,"x":"}"} , "\u0061":3,"c": [1, 2] })";
+  CHECK(json_without(object, "a") == R"({"b":{"a":2,"x":"}"},"c": [1, 2]})");
+  CHECK(json_without(object, "b") == R"({"a" : 1.00,"\u0061":3,"c": [1, 2]})");
+  CHECK(json_without(R"({"only":1})", "only") == "{}");
+  CHECK_FALSE(json_without(object, "x"));
+  CHECK_FALSE(json_without("{}", "a"));
+  CHECK_FALSE(json_without("[1]", "a"));
+}
+
 TEST_CASE("message: what is encoded decodes to the same") {
   const std::string line = encode_refusal("x", {ErrorCode::NotFound, "no", "try", {{"k", 1}}});
   CHECK(line ==

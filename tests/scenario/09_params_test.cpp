@@ -18,21 +18,23 @@ std::string bad_params_of(Daemon& daemon, std::string_view command, const Json& 
 
 }  // namespace
 
-TEST_CASE("params: what start, restart and reload cannot do yet is refused by name, and so are wrong types") {
+TEST_CASE("params: start, restart and reload refuse wrong types and what contradicts itself") {
   Daemon daemon(kDay);
   for (const char* command : {"start", "restart", "reload"}) {
-    CHECK(bad_params_of(daemon, command, {{"fresh", true}}) == "fresh is not built yet");
-    CHECK(bad_params_of(daemon, command, {{"fresh_key", "speed"}}) == "fresh_key is not built yet");
-    CHECK(bad_params_of(daemon, command, {{"release", true}}) == "release is not built yet");
-    CHECK(bad_params_of(daemon, command, {{"wait", false}}) == "wait: false is not built yet");
     for (const char* flag : {"fresh", "release", "force", "all", "wait"})
       CHECK(bad_params_of(daemon, command, {{flag, 1}}) == std::string(flag) + ": expected true or false");
-    CHECK(bad_params_of(daemon, command, {{"fresh_key", 1}}) == "fresh_key: expected text");
+    CHECK(bad_params_of(daemon, command, {{"fresh_key", 1}}) == "fresh_key: expected text, or a list of texts");
+    CHECK(says(bad_params_of(daemon, command, {{"fresh_key", "speed"}, {"fresh", true}}), "give one of them"));
+    CHECK(daemon.call(command, {{"fresh_key", "speed"}}).error().code == ErrorCode::Refused);
   }
   for (const char* command : {"stop", "shutdown"}) bad_params_of(daemon, command, {{"force", "yes"}});
   CHECK(daemon.generation() == 1);
+  CHECK(daemon.ask("start", {{"fresh", true}})["verdict"] == "unchanged");
+  CHECK(daemon.generation() == 1);
   CHECK(daemon.ask("restart", {{"fresh", false}, {"release", nullptr}, {"wait", true}})["verdict"] == "ok");
   CHECK(daemon.generation() == 2);
+  CHECK(daemon.ask("restart", {{"wait", false}}) == Json{{"accepted", true}});
+  daemon.wait_generation(3);
 }
 
 TEST_CASE("params: observe leaves out as many as it is told, and refuses a negative number") {

@@ -21,6 +21,11 @@ const std::string kPython =
     "    return S\n"
     "for _ in w.every(1000): pass\n";
 
+std::vector<std::string> with_python() {
+  return {"--env",  "PYTHONPATH=" ZEROTH_SOURCE_DIR "/worker/sdk", "--checkpoint-interval", "0", Daemon::kCommand,
+          "python3"};
+}
+
 }  // namespace
 
 TEST_CASE("fresh: a restart without state pins the present one, and there is a way back") {
@@ -80,10 +85,7 @@ TEST_CASE("fresh: zerothctl asks before it, and in a pipe needs --yes") {
 }
 
 TEST_CASE("fresh: one key takes the code's default, the others stay") {
-  Daemon daemon(kPython,
-                {"--env", "PYTHONPATH=" ZEROTH_SOURCE_DIR "/worker/sdk", "--checkpoint-interval", "0", Daemon::kCommand,
-                 "python3"},
-                "shop.py");
+  Daemon daemon(kPython, with_python(), "shop.py");
   daemon.ask("put", {{"speed", 9}, {"visits", {{"alice", 2}}}});
   const Refusal unknown = daemon.call("restart", {{"fresh_key", "sped"}}).error();
   CHECK(unknown.code == ErrorCode::NotFound);
@@ -97,6 +99,44 @@ TEST_CASE("fresh: one key takes the code's default, the others stay") {
   REQUIRE(receipt["pinned"].is_number());
   CHECK(daemon.ask("rollback", {{"sequence", receipt["pinned"]}, {"state_only", true}})["verdict"] == "ok");
   CHECK(daemon.ask("show")["speed"] == 9);
+}
+
+TEST_CASE("adopt: a renamed program finds its state, also the older ones, and later without --adopt") {
+  Daemon daemon(kApart, kByHand);
+  daemon.ask("state", {{"name", "LEFT"}, {"inject", 0.25}});
+  const Json old = living_state(daemon);
+  const Json sequence = daemon.worker()["snapshot"]["sequence"];
+  daemon.ask("state", {{"name", "LEFT"}, {"inject", 0.25}});
+  CHECK(daemon.terminate() == 0);
+  const std::string renamed = daemon.dir().write("code/renamed.zero", kApart);
+  const auto run = [&](const std::string& options) {
+    const std::string ctl = built("zerothctl");
+    return run_process(
+        {"sh", "-c",
+         built("zeroth-supervise") + " --rate 0.001 --checkpoint-interval 0 " + options + renamed + " & until " + ctl +
+             " status 2>/dev/null | grep -q ready; do :; done; " + ctl + " rollback --yes --sequence " +
+             sequence.dump() + " && " + ctl + " --json state LEFT; " + ctl + " stop; wait"},
+        {{"ZEROTH_STATE_DIR", daemon.state_dir()}, {"ZEROTH_RUNTIME_DIR", daemon.dir().path("other")}});
+  };
+  const std::string expected = "\"divergence\":" + Json(divergence(old, "LEFT")).dump();
+  for (const char* options : {"--adopt ", ""}) {
+    const ProcessResult result = run(options);
+    CAPTURE(result.err);
+    CHECK(says(result.err, "restored: 2 kept"));
+    CHECK(says(result.out, expected));
+  }
+}
+
+TEST_CASE("fresh: a default that an edit changed and the state overrides is told") {
+  Daemon daemon(kPython, with_python(), "shop.py");
+  EventStream events = daemon.events({"reload"});
+  std::string edited = kPython;
+  edited.replace(edited.find("'speed': 5"), 10, "'speed': 8");
+  daemon.write_renamed(edited);
+  const Json receipt = events.wait_for("reload", is_receipt);
+  REQUIRE(receipt["defaults"].size() == 1);
+  CHECK(receipt["defaults"][0] == Json{{"key", "speed"}, {"from", "5"}, {"to", "8"}, {"live", "5"}});
+  CHECK(says(daemon.err(), ", live 5 kept"));
 }
 
 TEST_CASE("check: the code on disk, or of a file, meets kept snapshots and never goes live") {

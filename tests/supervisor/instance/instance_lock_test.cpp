@@ -103,13 +103,15 @@ TEST_CASE("instance record: written, read back, its leftovers removed only if it
   const TempDir folder;
   const std::string& dir = folder.path();
   CHECK(read_instance_record(dir).error().code == ENOENT);
-  InstanceRecord record{"/srv/shop.zero",        dir, dir + "/control.sock", dir + "/pid", "zeroth@shop.service",
-                        *identity_of(::getpid())};
+  InstanceRecord record{"/srv/shop.zero",      "shop",       {"/srv/old.zero"},     dir,
+                        dir + "/control.sock", dir + "/pid", "zeroth@shop.service", *identity_of(::getpid())};
   REQUIRE(write_instance_record(dir, record));
   const auto read = read_instance_record(dir);
   REQUIRE(read);
   CHECK(read->identity == record.identity);
   CHECK(read->socket == record.socket);
+  CHECK(read->worker == "shop");
+  CHECK(read->former == record.former);
   CHECK(read->unit == record.unit);
   CHECK(read->process == record.process);
 

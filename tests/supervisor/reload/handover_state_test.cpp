@@ -101,6 +101,29 @@ TEST_CASE("handover: overlap runs start, drain, cut, write, restore beside commi
   d.on({OldGone}).check(Done, {}, Ok);
 }
 
+TEST_CASE("handover: where the living state is replaced, it is durable before the candidate is restored") {
+  Driver d(Overlap);
+  d.context.commit_first = true;
+  d.on({Begin, CandidateLoaded, CutTaken}).check(Writing, {WriteCut});
+  d.on({Written}).check(Committing, {Commit});
+  SUBCASE("durable") {
+    d.on({Committed}).check(Restoring, {SendRestore});
+    d.on({CandidateReady, GoAnswered}).check(Retiring, {StopOld}, Ok);
+  }
+  SUBCASE("not durable") {
+    d.on({CommitFailed}).check(Resuming, {KillCandidate, SendResume});
+    d.on({ResumeAnswered}).check(Done, {}, Abandoned);
+  }
+  SUBCASE("not durable, and N is gone") {
+    d.on({OldGone}).check(Committing, {});
+    d.on({CommitFailed}).check(Done, {KillCandidate, KillOld, RestartOldFromCut}, Abandoned);
+  }
+  SUBCASE("the candidate dies meanwhile") {
+    d.on({CandidateFailed}).check(Resuming, {KillCandidate, SendResume});
+    d.on({Committed, ResumeAnswered}).check(Done, {}, Abandoned);
+  }
+}
+
 TEST_CASE("handover: an N that never announced drain is cut at once") {
   Driver(Overlap).on({Begin, CandidateLoaded}).check(Cutting, {SendCut});
 }

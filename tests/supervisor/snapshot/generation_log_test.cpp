@@ -51,6 +51,32 @@ TEST_CASE("generation log: numbers, the live line and sequences survive the proc
   CHECK(log.receipts()[0]["verdict"] == "rejected");
 }
 
+TEST_CASE("generation log: what a rollback put aside and holds back survives, until it is released") {
+  const TempDir folder;
+  const Json held = {{"hash", "new"}, {"since", "2026-01-31T10:02:11.123Z"}, {"generation", 1}};
+  {
+    GenerationLog log = open_log(folder);
+    REQUIRE(log.live({1, 4711, "zeroth-vm/1", "/srv/a.zero", "old"}));
+    REQUIRE(log.live({2, 4712, "zeroth-vm/1", "/srv/a.zero", "new"}));
+    REQUIRE(log.live({3, 4713, "zeroth-vm/1", "/srv/a.zero", "old", true, {5, 20}, true, held}));
+  }
+  {
+    GenerationLog log = open_log(folder);
+    REQUIRE(log.last_live());
+    CHECK(log.last_live()->held_back == held);
+    CHECK(log.last_live()->anew);
+    CHECK(log.last_live()->put_aside.contains(6));
+    CHECK(log.last_live()->put_aside.contains(20));
+    CHECK_FALSE(log.last_live()->put_aside.contains(5));
+    CHECK_FALSE(log.last_live()->put_aside.contains(21));
+    CHECK((log.programs() == std::map<std::uint64_t, std::string>{{1, "old"}, {2, "new"}, {3, "old"}}));
+    REQUIRE(log.released());
+    CHECK(log.last_live()->held_back.is_null());
+  }
+  CHECK(open_log(folder).last_live()->held_back.is_null());
+  CHECK(open_log(folder).last_live()->put_aside.to == 20);
+}
+
 TEST_CASE("generation log: a torn last line is passed over and does not swallow the next") {
   const TempDir folder;
   REQUIRE(open_log(folder).spawned(7, "abc", "start"));
