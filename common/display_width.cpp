@@ -8,18 +8,18 @@
 namespace zeroth {
 namespace {
 
-struct Range {
+struct ColumnRange {
   char32_t first, last;
 };
-constexpr Range kWide[] = {{0x1100, 0x115f},   {0x2e80, 0xa4cf},   {0xac00, 0xd7a3},  {0xf900, 0xfaff},
-                           {0xfe30, 0xfe6f},   {0xff00, 0xff60},   {0xffe0, 0xffe6},  {0x1f300, 0x1f64f},
-                           {0x1f680, 0x1f6ff}, {0x1f900, 0x1f9ff}, {0x20000, 0x3fffd}};
-constexpr Range kCombining[] = {{0x300, 0x36f}, {0x200b, 0x200f}, {0x20d0, 0x20ff}, {0xfe00, 0xfe0f}};
+constexpr ColumnRange kWide[] = {{0x1100, 0x115f},   {0x2e80, 0xa4cf},   {0xac00, 0xd7a3},  {0xf900, 0xfaff},
+                                 {0xfe30, 0xfe6f},   {0xff00, 0xff60},   {0xffe0, 0xffe6},  {0x1f300, 0x1f64f},
+                                 {0x1f680, 0x1f6ff}, {0x1f900, 0x1f9ff}, {0x20000, 0x3fffd}};
+constexpr ColumnRange kCombining[] = {{0x300, 0x36f}, {0x200b, 0x200f}, {0x20d0, 0x20ff}, {0xfe00, 0xfe0f}};
 
 template <std::size_t Size>
-bool is_in(const Range (&ranges)[Size], char32_t code) {
+bool is_in(const ColumnRange (&ranges)[Size], char32_t code) {
   return std::any_of(std::begin(ranges), std::end(ranges),
-                     [code](const Range& range) { return code >= range.first && code <= range.last; });
+                     [code](const ColumnRange& range) { return code >= range.first && code <= range.last; });
 }
 
 std::size_t columns_of(char32_t code) {

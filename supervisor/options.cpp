@@ -359,11 +359,11 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
 }
 
 std::string quoted_command(const std::vector<std::string>& words) {
-  constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:=@%+,-";
+  constexpr std::string_view kUnquoted = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:=@%+,-";
   std::string line;
   for (const std::string& word : words) {
     std::string quoted = word;
-    if (word.empty() || word.find_first_not_of(kPlain) != std::string::npos) {
+    if (word.empty() || word.find_first_not_of(kUnquoted) != std::string::npos) {
       quoted = "'";
       for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
       quoted += "'";

@@ -89,7 +89,7 @@ std::string sparkline(const std::vector<double>& values, std::size_t columns, bo
   const auto [least, most] = std::minmax_element(from, values.end());
   const double range = *most - *least;
   for (auto value = from; value != values.end(); ++value) {
-    const double level = range > 0 ? (*value - *least) / range * 7 : 0;
+    const double level = range > 0 && std::isfinite(range) ? (*value - *least) / range * 7 : 0;
     line += (utf8 ? kBlocks : kAscii)[static_cast<std::size_t>(std::lround(level))];
   }
   return line;

@@ -87,16 +87,6 @@ void SnapshotStore::query(std::function<Result<T>(SnapshotFolder&)> work, Done<R
       alive_, [done = std::move(done), result] { done(std::move(*result)); });
 }
 
-template <class T>
-void SnapshotStore::query(std::function<Result<T>(SnapshotFolder&)> work, Done<Result<T>> done) const {
-  auto result = std::make_shared<Result<T>>(fail("the snapshot folder is not open", ENOENT));
-  queries_.run(
-      [folder = folder_, work = std::move(work), result] {
-        if (folder) *result = work(*folder);
-      },
-      alive_, [done = std::move(done), result] { done(std::move(*result)); });
-}
-
 void SnapshotStore::open(Done<Status> done) {
   auto result = std::make_shared<Result<Opened>>(fail(""));
   const bool first = folder_ == nullptr;

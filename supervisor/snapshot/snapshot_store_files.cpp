@@ -104,7 +104,7 @@ void SnapshotStore::import_file(std::string path, std::string worker, Done<Resul
       [this, import, worker = std::move(worker)](Result<std::shared_ptr<ForeignSnapshot>> opened) {
         if (!opened) return end_import(import, fail(std::move(opened.error())));
         import->from = std::move(*opened);
-        begin(head_of_import(import->from->envelope, worker, identity_), [this, import](Result<Draft> draft) {
+        begin(head_of_import(import->from->envelope, worker, identities_.front()), [this, import](Result<Draft> draft) {
           if (!draft) return end_import(import, fail(std::move(draft.error())));
           import->draft = std::move(*draft);
           copy_import(import);

@@ -7,7 +7,7 @@ namespace {
 
 constexpr Milliseconds kWindow{2'000};
 constexpr Milliseconds kLeastApart{500};  // for a rate
-constexpr double kSteady = 1e-4;          // change, relative to the value, that a person would not call one
+constexpr double kSteadyChange = 1e-4;    // change, relative to the value, that a person would not call one
 
 }  // namespace
 
@@ -37,7 +37,7 @@ Trend ProgressMeter::trend() const {
   if (!last_.convergence || !reference_.convergence || last_.at - reference_.at < kLeastApart) return Trend::Unknown;
   const double change = *last_.convergence - *reference_.convergence;
   if (!std::isfinite(change)) return Trend::Unknown;
-  if (std::fabs(change) <= kSteady * std::fabs(*last_.convergence)) return Trend::Steady;
+  if (std::fabs(change) <= kSteadyChange * std::fabs(*last_.convergence)) return Trend::Steady;
   return change < 0 ? Trend::Falling : Trend::Rising;
 }
 

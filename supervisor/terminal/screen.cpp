@@ -15,7 +15,7 @@ namespace {
 
 constexpr Milliseconds kRedrawEvery{200};
 constexpr std::string_view kDim = "\x1b[2m";
-constexpr std::string_view kPlain = "\x1b[0m";
+constexpr std::string_view kUndimmed = "\x1b[0m";
 
 bool one_terminal() {
   struct stat out {
@@ -95,7 +95,7 @@ void Screen::draw() {
   drawn_at_ = monotonic_now();
   if (text == drawn_) return;
   if (text.empty()) return clear();
-  err_->write("\r" + (colour_ ? std::string(kDim) + text + std::string(kPlain) : text) + "\x1b[K");
+  err_->write("\r" + (colour_ ? std::string(kDim) + text + std::string(kUndimmed) : text) + "\x1b[K");
   drawn_ = text;
 }
 

@@ -56,6 +56,7 @@ Terminal::Terminal(Loop& loop, const Options& options, Console::Names names, Eve
   ignore_background_signals();
   if (!options.give_stdin && !is_for_person(options)) keyboard_.reset();
   open_worker_terminal();
+  if (options.give_stdin && !(of_workers_ && of_workers_->typed)) keyboard_.reset();  // the worker reads for itself
   subscription_ = events.subscribe([this](std::string_view type, const Json& data) { on_event(type, data); });
   signals_.push_back(std::make_unique<SignalWatch>(loop, SIGWINCH, [this] {
     screen_.on_resize();

@@ -36,7 +36,8 @@ tl::expected<RollbackTarget, Refusal> choose_rollback(const RollbackWish& wish,
                                                       std::span<const SnapshotEnvelope> newest_first,
                                                       const std::map<std::uint64_t, std::string>& programs) {
   const auto is_meant = [&](const SnapshotEnvelope& snapshot) {
-    return wish.sequence ? snapshot.sequence == *wish.sequence : snapshot.generation == *wish.generation;
+    return wish.sequence ? snapshot.sequence == *wish.sequence
+                         : snapshot.generation == *wish.generation && !snapshot.imported;
   };
   const auto snapshot = std::find_if(newest_first.begin(), newest_first.end(), is_meant);
   const bool kept = snapshot != newest_first.end();

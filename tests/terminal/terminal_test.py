@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import unittest
 
@@ -145,6 +146,13 @@ class Greeting(OnScreen):
         found = self.pane.wait(r"\A[\u2581-\u2588]{4,}\nIteration +\d+\n")
         self.pane.wait(re.escape(found.group()), gone=True)  # drawn again
         self.assertEqual(len(re.findall("^Iteration", self.pane.text(), re.M)), 1)
+
+    def test_watch_in_a_pipe(self):
+        for verb, member in (("observe", "iteration"), ("status", "workers")):
+            with subprocess.Popen(["zerothctl", verb, "--watch"], env=self.pane.env, stdout=subprocess.PIPE) as watching:
+                for _ in range(2):
+                    self.assertIn(member, json.loads(watching.stdout.readline()))
+                watching.terminate()
 
 
 class InTheBackground(OnScreen):
