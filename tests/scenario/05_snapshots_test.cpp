@@ -13,8 +13,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::vector<std::string> kByHand = {"--rate", "0.001", "--checkpoint-interval", "0"};
-
 // A stopped supervisor whose snapshots hold LEFT's divergence as 1, 2 and so on above the start; newest last.
 struct Stopped {
   Daemon daemon{kApart, kByHand};

@@ -11,8 +11,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::vector<std::string> kByHand = {"--rate", "0.001", "--checkpoint-interval", "0"};
-
 // Generation 1 ran kApart and ended with `first`; generation 2 runs kApartWider with `second`. Nothing moves by itself.
 struct TwoGenerations {
   Daemon daemon;

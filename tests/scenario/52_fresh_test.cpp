@@ -6,8 +6,6 @@
 namespace zeroth::scenario {
 namespace {
 
-const std::vector<std::string> kByHand = {"--rate", "0.001", "--checkpoint-interval", "0"};
-
 const std::string kPython =
     "import zeroth\n"
     "w = zeroth.worker(schema='shop/1')\n"

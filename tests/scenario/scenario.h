@@ -24,6 +24,8 @@ inline constexpr std::string_view kBroken =
 
 // So slow that the field stands still for as long as a test takes.
 inline const std::vector<std::string> kStandingStill = {"--rate", "0.001"};
+// The same, and no snapshot but those that are asked for.
+inline const std::vector<std::string> kByHand = {"--rate", "0.001", "--checkpoint-interval", "0"};
 
 // The state document of a snapshot.
 inline Json state_of(Daemon& daemon, const Json& sequence) {
