@@ -12,6 +12,7 @@
 
 #include "common/exit_codes.h"
 #include "common/text.h"
+#include "supervisor/option_names.h"
 #include "supervisor/process/listeners.h"
 #include "supervisor/process/probe.h"
 
@@ -19,20 +20,6 @@ namespace zeroth {
 namespace {
 
 constexpr std::uint16_t kControlPort = 4040;  // of Zero programs, unless chosen
-
-const std::map<std::string, ReloadMode> kReloadModes = {{"overlap", ReloadMode::Overlap},
-                                                        {"recreate", ReloadMode::Recreate}};
-const std::map<std::string, RestartOn> kRestartOn = {
-    {"on-failure", RestartOn::OnFailure}, {"always", RestartOn::Always}, {"never", RestartOn::Never}};
-const std::map<std::string, LogFormat> kLogFormats = {{"text", LogFormat::Text}, {"json", LogFormat::JsonLines}};
-
-template <class T>
-std::string name_of_value(const std::map<std::string, T>& names, T value) {
-  for (const auto& [name, candidate] : names) {
-    if (candidate == value) return name;
-  }
-  return "auto";
-}
 
 // A duration option: CLI11 hands the text to our own parser.
 template <class Target>
@@ -356,75 +343,6 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
   if (Status checked = check_together(app, o); !checked) return usage_error(checked.error().message);
   if (Status applied = apply_environment(app, o); !applied) return usage_error(applied.error().message);
   return {std::move(o), "", kExitOk};
-}
-
-std::string quoted_command(const std::vector<std::string>& words) {
-  constexpr std::string_view kUnquoted = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:=@%+,-";
-  std::string line;
-  for (const std::string& word : words) {
-    std::string quoted = word;
-    if (word.empty() || word.find_first_not_of(kUnquoted) != std::string::npos) {
-      quoted = "'";
-      for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-      quoted += "'";
-    }
-    line += (line.empty() ? "" : " ") + escape_control(quoted);
-  }
-  return line;
-}
-
-Json describe(const Options& o) {
-  const auto ms = [](Milliseconds duration) { return Json(duration.count()); };
-  Json values = {{"program", o.program},
-                 {"command", o.command},
-                 {"name", o.name},
-                 {"protocol", o.protocol},
-                 {"cwd", o.cwd},
-                 {"listen", o.listen},
-                 {"stdin", o.give_stdin},
-                 {"rate", o.rate ? Json(*o.rate) : Json(60.0)},
-                 {"halflife", o.halflife ? Json(*o.halflife) : Json()},
-                 {"watch", o.watch},
-                 {"ignore", o.ignore},
-                 {"debounce", o.debounce ? ms(*o.debounce) : Json()},
-                 {"watch-interval", ms(o.watch_interval)},
-                 {"poll", o.poll},
-                 {"no-watch", o.no_watch},
-                 {"reload", name_of_value(kReloadModes, o.reload)},
-                 {"restart", name_of_value(kRestartOn, o.restart)},
-                 {"min-uptime", ms(o.min_uptime)},
-                 {"max-failures", o.max_failures},
-                 {"backoff-max", ms(o.backoff_max)},
-                 {"retry-failed", ms(o.retry_failed)},
-                 {"on-failure", o.exit_on_failure ? "exit" : "retry"},
-                 {"start-timeout", ms(o.start_timeout)},
-                 {"drain-timeout", ms(o.drain_timeout)},
-                 {"stop-timeout", ms(o.stop_timeout)},
-                 {"health", o.health},
-                 {"state-dir", o.state_dir},
-                 {"runtime-dir", o.runtime_dir},
-                 {"pid-file", o.pid_file},
-                 {"control-port", o.control_port ? Json(*o.control_port) : Json("off")},
-                 {"checkpoint-interval", ms(o.checkpoint_interval)},
-                 {"checkpoint-rate", o.checkpoint_rate},
-                 {"max-snapshot-age", o.max_snapshot_age ? ms(*o.max_snapshot_age) : Json()},
-                 {"keep-bytes", o.keep_bytes},
-                 {"fresh", o.fresh},
-                 {"adopt", o.adopt},
-                 {"strict", o.strict},
-                 {"no-sidecar", o.no_sidecar},
-                 {"log-format", name_of_value(kLogFormats, o.log_format)},
-                 {"log-file", o.log_file},
-                 {"raw", o.raw}};
-  Json env_names = Json::array();  // values may be secrets
-  for (const std::string& assignment : o.env) env_names.push_back(assignment.substr(0, assignment.find('=')));
-  values["env"] = std::move(env_names);
-  Json described = Json::object();
-  for (const auto& [name, value] : values.items()) {
-    const auto origin = o.origins.find(name);
-    described[name] = {{"value", value}, {"origin", origin != o.origins.end() ? *origin : Json("default")}};
-  }
-  return described;
 }
 
 }  // namespace zeroth

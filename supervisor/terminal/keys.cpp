@@ -6,7 +6,10 @@ namespace {
 constexpr KeyEntry kKeys[] = {
     {'h', Key::Help, "help", "this", true},
     {'r', Key::Restart, "restart", "a fresh process with the living state, also if nothing changed", true},
+    {'f', Key::Fresh, "fresh", "a fresh process without state; asks, and pins the present one", true},
     {'s', Key::Snapshot, "snapshot", "save the living state now", true},
+    {'u', Key::Undo, "undo", "back to the code and state of the generation before; asks, and pins the present one",
+     true},
     {'l', Key::Logs, "logs", "the last 20 lines of the worker's output", false},
     {'q', Key::Quit, "quit", "save and stop, as Ctrl-C does; twice: stop at once", true},
 };

@@ -8,7 +8,7 @@
 
 namespace zeroth {
 
-enum class Key { Help, Restart, Snapshot, Logs, Quit };
+enum class Key { Help, Restart, Fresh, Snapshot, Undo, Logs, Quit };
 
 struct KeyEntry {
   char letter;
@@ -25,7 +25,7 @@ const KeyEntry* find_key(std::string_view bytes);
 // The letter, if it is one at all.
 char letter_of(std::string_view bytes);
 
-// "h help  r restart  s snapshot  q quit"
+// "h help  r restart  f fresh  s snapshot  u undo  q quit"
 std::string key_hint();
 // One line a key.
 std::string key_help();

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <csignal>
+#include <utility>
 
+#include "common/clock.h"
 #include "common/json_fields.h"
 #include "common/terminal_style.h"
 #include "common/text.h"
@@ -168,6 +170,11 @@ void Terminal::suspend() {
 void Terminal::on_typed(std::string_view bytes) {
   if (worker_ == nullptr || closed_) return;
   if (options_.give_stdin) return worker_->type(std::string(bytes));
+  if (const auto on_yes = std::exchange(asked_, nullptr)) {
+    if (letter_of(bytes) == 'y') return on_yes();
+    console_.say("nothing was changed");
+    if (letter_of(bytes) == 'n') return;
+  }
   if (bytes == "\n" || bytes == "\r") return console_.say("");
   if (const KeyEntry* entry = find_key(bytes)) return act(entry->key);
   const char letter = letter_of(bytes);
@@ -179,9 +186,11 @@ void Terminal::act(Key key) {
     case Key::Help:
       return console_.say(key_help());
     case Key::Restart:
-      return worker_->reload({"restart", true, {}, monotonic_now(), [this](const tl::expected<Json, Refusal>& done) {
-                                if (!done) console_.say("no restart: " + refusal_text(done.error()));
-                              }});
+      return worker_->reload({"restart", true, {}, monotonic_now(), outcome("restart")});
+    case Key::Fresh:
+      return fresh();
+    case Key::Undo:
+      return undo();
     case Key::Snapshot:
       return snapshot();
     case Key::Logs:
@@ -197,6 +206,55 @@ void Terminal::snapshot() {
     console_.say("snapshot " + std::to_string(field_or<std::uint64_t>(*done, "sequence", 0)) + " saved, " +
                  with_thousands(field_or<std::uint64_t>(*done, "bytes", 0)) + " bytes");
   });
+}
+
+// ---- What throws something away
+
+void Terminal::ask(const std::string& sentence, std::function<void()> on_yes) {
+  console_.say(sentence + "? [y/N]");
+  asked_ = std::move(on_yes);
+}
+
+std::function<void(const tl::expected<Json, Refusal>&)> Terminal::outcome(const std::string& what) {
+  return [this, what](const tl::expected<Json, Refusal>& done) {
+    if (!done) return console_.say("no " + what + ": " + refusal_text(done.error()));
+    const auto pinned = field_or<std::uint64_t>(*done, "pinned", 0);
+    if (pinned != 0) console_.say("the way back: zerothctl rollback --sequence " + std::to_string(pinned));
+  };
+}
+
+void Terminal::fresh() {
+  ask("start without state; the present one is left behind and pinned", [this] {
+    Worker::ReloadRequest request{"restart", true, {}, monotonic_now(), outcome("fresh start")};
+    request.aim.state = Aim::State::Fresh;
+    worker_->reload(std::move(request));
+  });
+}
+
+void Terminal::undo() {
+  const auto& programs = worker_->generations().programs();
+  const auto& live = worker_->generations().last_live();
+  auto before = programs.lower_bound(live ? live->generation : 0);
+  if (before == programs.begin()) return console_.say("no undo: there is no generation before this one");
+  Worker::RollbackRequest request;
+  request.wish.generation = (--before)->first;
+  request.preview = true;
+  request.reply = [this, wish = request.wish](const tl::expected<Json, Refusal>& told) {
+    if (!told) return console_.say("no undo: " + refusal_text(told.error()));
+    const auto age = std::chrono::duration<double>(field_or<double>(*told, "age_s", 0));
+    std::string sentence = "back to generation " + std::to_string(*wish.generation) +
+                           (field_or<bool>(*told, "code", false) ? " and its code, " : ", ") +
+                           human_duration(std::chrono::duration_cast<std::chrono::nanoseconds>(age));
+    const auto lost = optional_field<std::uint64_t>(*told, "iteration_lost");
+    if (lost && *lost) sentence += " and " + with_thousands(**lost) + " iterations";
+    ask(sentence + " are left behind and pinned", [this, wish] {
+      Worker::RollbackRequest back;
+      back.wish = wish;
+      back.reply = outcome("undo");
+      worker_->roll_back(std::move(back));
+    });
+  };
+  worker_->roll_back(std::move(request));
 }
 
 void Terminal::show_logs() {

@@ -53,6 +53,12 @@ class Terminal {
   void act(Key key);
   void snapshot();
   void show_logs();
+  // Says it, and does it if the next key is y.
+  void ask(const std::string& sentence, std::function<void()> on_yes);
+  void fresh();
+  void undo();
+  // Of a restart or a rollback that was asked for by a key.
+  std::function<void(const tl::expected<Json, Refusal>&)> outcome(const std::string& what);
   void on_event(std::string_view type, const Json& data);
   void on_state(const std::string& state);
   StatusFacts facts() const;
@@ -74,6 +80,7 @@ class Terminal {
   Timer long_;  // a state lasts longer than a person expects
   Worker* worker_ = nullptr;
   Hooks hooks_;
+  std::function<void()> asked_;  // done if the next key is y
   bool closed_ = false;
   bool foreground_ = false;
 

@@ -8,8 +8,6 @@
 namespace zeroth {
 namespace {
 
-constexpr std::size_t kMaxProgram = std::size_t(256) << 20;  // bytes; a larger file is no program
-
 Content to_content(const KeptProgram& kept) {
   return {kept.hash, kept.path, kept.bytes};
 }

@@ -14,6 +14,8 @@
 
 namespace zeroth {
 
+inline constexpr std::size_t kMaxProgram = std::size_t(256) << 20;  // bytes; a larger file is no program
+
 struct Content {
   std::string hash;                          // of the program's bytes or of all that is watched; "" where nothing is
   std::string copy;                          // kept file that is run; "" for a command, which runs from disk

@@ -8,11 +8,7 @@
 #include "supervisor/worker/worker.h"
 
 namespace zeroth {
-namespace {
-
-constexpr std::size_t kMaxProgram = std::size_t(256) << 20;  // bytes; a larger file is no program
-
-}  // namespace
+namespace {}  // namespace
 
 void Worker::check(CheckRequest request) {
   if (checking_) return request.reply(refuse(ErrorCode::Busy, "a check is under way"));

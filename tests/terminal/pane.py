@@ -36,7 +36,7 @@ class Pane:
         self.work = self.folder / "work"
         self.clears = environment.get("TERM") != "dumb"
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("ZEROTH_") and k not in ("NO_COLOR", "TMUX")}
-        self.env = inherited | {"PATH": f"{BIN}:{os.environ['PATH']}", "XDG_STATE_HOME": str(self.folder / "state"),
+        self.env = inherited | {"ZEROTH_CONTROL_PORT": "off", "PATH": f"{BIN}:{os.environ['PATH']}", "XDG_STATE_HOME": str(self.folder / "state"),
                                 "XDG_RUNTIME_DIR": str(self.folder / "run"), "LC_ALL": "C.UTF-8"}
         shell = " ".join(["exec env PS1='$ '", *(f"{k}={v}" for k, v in environment.items()), "bash --norc --noprofile"])
         self.tmux("-f", "/dev/null", "-u", "new-session", "-d", "-x", str(COLUMNS), "-y", str(ROWS), shell, cwd=self.work)

@@ -39,7 +39,7 @@ class Greeting(OnScreen):
             [line for line in self.pane.lines() if line],
             ["$ zeroth-supervise greeting.zero",
              "zeroth 0.1.0  greeting.zero  pid N  overlap   control FOLDER/run/zeroth/greeting/control.sock",
-             "generation 1 started fresh, DURATION   h help  r restart  s snapshot  q quit", *expected])
+             "generation 1 started fresh, DURATION   h help  r restart  f fresh  s snapshot  u undo  q quit", *expected])
 
     def test_first_screen(self):
         status = self.pane.wait(STATUS + r"0\.\d{6} \S   saved (now|\d+ s ago)   watching 1 file$")
@@ -90,13 +90,37 @@ class Greeting(OnScreen):
         self.after_start(
             "  h  help      this",
             "  r  restart   a fresh process with the living state, also if nothing changed",
+            "  f  fresh     a fresh process without state; asks, and pins the present one",
             "  s  snapshot  save the living state now",
+            "  u  undo      back to the code and state of the generation before; asks, and pins the present one",
             "  l  logs      the last 20 lines of the worker's output",
             "  q  quit      save and stop, as Ctrl-C does; twice: stop at once",
             "TIME  generation 2  restart   kept 2   iteration N   pause DURATION   total DURATION",
             "snapshot N saved, N bytes",
             "no key 'x'; h lists them",
             "the worker has written nothing yet")
+        self.pane.press("q")
+        self.check_stopped()
+
+    def test_undo_and_fresh_ask_first(self):
+        self.pane.wait(STATUS)
+        self.pane.press("u")
+        self.pane.wait("^no undo: there is no generation before this one$")
+        self.pane.write("greeting.zero", GREETING + "state FRIEND\n")
+        self.pane.wait("generation 2  greeting.zero changed")
+        self.pane.press("u")
+        self.pane.wait(r"^back to generation 1 and its code, .* left behind and pinned\? \[y/N\]$")
+        self.pane.press("n")
+        self.pane.wait("^nothing was changed$")
+        self.pane.press("u")
+        self.pane.wait(r"(?s)nothing was changed.*\[y/N\]$")
+        self.pane.press("y")
+        self.pane.wait(r"generation 3  rollback .*parked FRIEND|generation 3  .*rollback")
+        self.pane.wait(r"^the way back: zerothctl rollback --sequence \d+$")
+        self.pane.press("f")
+        self.pane.wait(r"^start without state; the present one is left behind and pinned\? \[y/N\]$")
+        self.pane.press("y")
+        self.pane.wait("generation 4 ")
         self.pane.press("q")
         self.check_stopped()
 

@@ -13,7 +13,7 @@ TEST_CASE("keys: every letter once, and each found by it") {
     CHECK(find_key(std::string(1, entry.letter)) == &entry);
     CHECK(key_help().find(entry.help) != std::string::npos);
   }
-  CHECK(key_hint() == "h help  r restart  s snapshot  q quit");
+  CHECK(key_hint() == "h help  r restart  f fresh  s snapshot  u undo  q quit");
 }
 
 TEST_CASE("keys: pasted text and cursor keys are none") {
