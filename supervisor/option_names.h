@@ -16,7 +16,7 @@ inline const std::map<std::string, LogFormat> kLogFormats = {{"text", LogFormat:
 
 // "auto" for what is no choice of a person's.
 template <class T>
-std::string name_of_value(inline const std::map<std::string, T>& names, T value) {
+std::string name_of_value(const std::map<std::string, T>& names, T value) {
   for (const auto& [name, candidate] : names) {
     if (candidate == value) return name;
   }

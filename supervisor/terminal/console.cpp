@@ -41,8 +41,8 @@ std::string ms_of(const Json& receipt, const char* step) {
   return value < 0 ? "" : ms_text(value);
 }
 
-std::string seconds_text(double seconds) {
-  return human_duration(Milliseconds(static_cast<std::int64_t>(seconds * 1000)));
+std::string seconds_text(double time) {
+  return human_duration(Milliseconds(static_cast<std::int64_t>(time * 1000)));
 }
 
 std::string text_of(const Json& data, const char* member) {
