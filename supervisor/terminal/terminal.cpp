@@ -217,9 +217,7 @@ void Terminal::ask(const std::string& sentence, std::function<void()> on_yes) {
 
 std::function<void(const tl::expected<Json, Refusal>&)> Terminal::outcome(const std::string& what) {
   return [this, what](const tl::expected<Json, Refusal>& done) {
-    if (!done) return console_.say("no " + what + ": " + refusal_text(done.error()));
-    const auto pinned = field_or<std::uint64_t>(*done, "pinned", 0);
-    if (pinned != 0) console_.say("the way back: zerothctl rollback --sequence " + std::to_string(pinned));
+    if (!done) console_.say("no " + what + ": " + refusal_text(done.error()));
   };
 }
 
@@ -246,7 +244,7 @@ void Terminal::undo() {
                            (field_or<bool>(*told, "code", false) ? " and its code, " : ", ") +
                            human_duration(std::chrono::duration_cast<std::chrono::nanoseconds>(age));
     const auto lost = optional_field<std::uint64_t>(*told, "iteration_lost");
-    if (lost && *lost) sentence += " and " + with_thousands(**lost) + " iterations";
+    if (lost && lost->value_or(0) > 0) sentence += " and " + with_thousands(**lost) + " iterations";
     ask(sentence + " are left behind and pinned", [this, wish] {
       Worker::RollbackRequest back;
       back.wish = wish;
