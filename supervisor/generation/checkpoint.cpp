@@ -8,8 +8,9 @@
 
 namespace zeroth {
 
-Checkpoint::Checkpoint(SnapshotStore& store, std::shared_ptr<Generation> worker, SnapshotEnvelope head)
-    : store_(store), worker_(std::move(worker)), head_(std::move(head)) {
+Checkpoint::Checkpoint(SnapshotStore& store, std::shared_ptr<Generation> worker, SnapshotEnvelope head,
+                       SearchOptions living)
+    : store_(store), worker_(std::move(worker)), head_(std::move(head)), living_(std::move(living)) {
   head_.schema = worker_->loaded().schema;
 }
 
@@ -81,7 +82,7 @@ void Checkpoint::write(bool for_restore, std::function<void(Status)> done) {
 // Nothing is written: the newest snapshot is the state.
 void Checkpoint::write_unchanged(std::function<void(Status)> done) {
   draft_.reset();
-  store_.search({}, [self = weak_from_this(), done = std::move(done)](Result<SearchResult> searched) {
+  store_.search(living_, [self = weak_from_this(), done = std::move(done)](Result<SearchResult> searched) {
     const auto me = self.lock();
     if (!me) return;
     if (!searched) return me->on_written(fail(std::move(searched.error())), done);

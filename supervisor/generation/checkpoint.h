@@ -34,8 +34,8 @@ class Checkpoint : public std::enable_shared_from_this<Checkpoint> {
  public:
   using Done = std::function<void(const Result<SnapshotStore::Committed>&)>;
 
-  // `head`: as for SnapshotStore::begin.
-  Checkpoint(SnapshotStore& store, std::shared_ptr<Generation> worker, SnapshotEnvelope head);
+  // `head`: as for SnapshotStore::begin. `living`: finds the newest snapshot, which an unchanged state is.
+  Checkpoint(SnapshotStore& store, std::shared_ptr<Generation> worker, SnapshotEnvelope head, SearchOptions living);
   ~Checkpoint();
 
   // Offers a file and asks for the cut. Afterwards taken_at, iteration and pause are known.
@@ -81,6 +81,7 @@ class Checkpoint : public std::enable_shared_from_this<Checkpoint> {
   std::vector<Done> finish_waiting_;
   std::shared_ptr<Generation> worker_;
   SnapshotEnvelope head_;
+  const SearchOptions living_;
   std::optional<SnapshotStore::Draft> draft_;
   DraftState state_;
   bool unchanged_ = false;

@@ -117,7 +117,8 @@ SearchResult search_snapshots(SnapshotFolder& folder, const std::vector<std::uin
     tl::expected<Restorable, Skipped> tried =
         entry != quarantine.end() ? tl::unexpected(skip(sequence, SkipReason::Quarantined, entry->second))
                                   : try_snapshot(folder, sequence, identities, options, link_name);
-    if (tried && tried->envelope.imported && !options.exactly) {
+    const bool begun_from = options.aside.to != 0 && sequence == options.aside.after;
+    if (tried && tried->envelope.imported && !options.exactly && !begun_from) {
       if (tried->file) (void)folder.remove(link_name);
       continue;
     }

@@ -314,7 +314,8 @@ void SnapshotStore::prune(const RetentionRules& rules, Done<Status> done) {
   std::vector<RetentionEntry> entries;
   for (auto entry = index_.rbegin(); entry != index_.rend(); ++entry) {
     entries.push_back(entry->second);
-    entries.back().pinned = pins_.contains(entry->first) || held_.contains(entry->first);
+    const std::uint64_t sequence = entry->first;
+    entries.back().pinned = pins_.contains(sequence) || held_.contains(sequence) || sequence == begun_from_;
   }
   const std::vector<std::uint64_t> expired = expired_snapshots(entries, wall_now(), rules);
   for (const std::uint64_t sequence : expired) index_.erase(sequence);

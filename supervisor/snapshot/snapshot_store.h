@@ -96,6 +96,9 @@ class SnapshotStore {
   void unpin(std::uint64_t sequence, Done<Status> done);
   bool is_pinned(std::uint64_t sequence) const { return pins_.contains(sequence); }
 
+  // What the life that goes on began from, 0: nothing of the kind. Never pruned: what is newer may have been put aside.
+  void keep(std::uint64_t begun_from) { begun_from_ = begun_from; }
+
   void list(std::size_t offset, std::size_t limit, Done<Result<Page>> done) const;
   void read(std::uint64_t sequence, Done<Result<Detail>> done) const;
 
@@ -167,6 +170,7 @@ class SnapshotStore {
   Pins pins_;  // of what is in the index
   Pins held_;  // may have been pinned: nobody knows
   std::string pins_lost_;
+  std::uint64_t begun_from_ = 0;
   std::uint64_t pins_version_ = 0;
   std::shared_ptr<PinFile> pin_file_;
   std::weak_ptr<void> job_;

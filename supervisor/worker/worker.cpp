@@ -163,7 +163,8 @@ std::shared_ptr<Generation> Worker::make_candidate() {
 std::shared_ptr<Checkpoint> Worker::make_checkpoint(const std::shared_ptr<Generation>& generation,
                                                     const std::string& cause) {
   return std::make_shared<Checkpoint>(
-      store_, generation, snapshot_head(setup_, generation->number(), generation->plan().program_hash, cause));
+      store_, generation, snapshot_head(setup_, generation->number(), generation->plan().program_hash, cause),
+      living_snapshots());
 }
 
 // Keeps a process that is over until it is reaped, and hunts what it left behind.
@@ -208,6 +209,7 @@ void Worker::on_go(const std::shared_ptr<Generation>& generation, const Receipt&
   live_before_go_ = log_.last_live();
   if (Status logged = log_.live(line); !logged)
     emit("log", {{"level", "warning"}, {"message", logged.error().message}});
+  keep_begun_from();
   if (live_) {
     Generation::Hooks retiring;
     retiring.on_output = [this, of = live_.get()](OutputStream stream, std::string_view bytes) {

@@ -175,6 +175,8 @@ class Worker {
   void drop_keys(const RestoreSource& present, const Handover::SourceDone& done);
   void search_aimed_source();
   void pass_over_newest();
+  void keep_begun_from();
+  void drop_pin(std::uint64_t sequence, bool before);
   void finish_aim(Receipt& receipt);
   void on_aimed_start_failed(const Handover& attempt);
   // Checks (worker_check.cpp).
@@ -288,8 +290,9 @@ class Worker {
   std::uint64_t search_before_ = kMaxSequence + 1;
   std::string source_hash_;  // program that wrote the snapshot being restored
   std::uint64_t source_sequence_ = 0;
-  std::uint64_t suspect_ = 0;   // snapshot that the code that wrote it has failed on once
-  std::vector<Reply> replies_;  // wait for the verdict under way
+  std::uint64_t suspect_ = 0;               // snapshot that the code that wrote it has failed on once
+  std::shared_ptr<Checkpoint> saving_cut_;  // is made durable before anything else starts
+  std::vector<Reply> replies_;              // wait for the verdict under way
   std::vector<RollbackRequest> rollbacks_waiting_;
   std::vector<ReloadRequest> pending_;  // wait for the hand-over to end
 

@@ -48,7 +48,7 @@ void Worker::roll_back(RollbackRequest request) {
   if (state_ == WorkerState::Stopping || state_ == WorkerState::Stopped)
     return request.reply(refuse(ErrorCode::Unavailable, "the worker is " + std::string(to_string(state_))));
   // What a hand-over leaves behind is not known before its end.
-  if (handover_ || recovery_ || replacing_) return rollbacks_waiting_.push_back(std::move(request));
+  if (handover_ || recovery_ || replacing_ || saving_cut_) return rollbacks_waiting_.push_back(std::move(request));
   if (!current_) return request.reply(refuse(ErrorCode::Unavailable, "nothing has run yet"));
   if (live_ && live_->mute()) return request.reply(tl::unexpected(no_state()));
   store_.list(0, kAllSnapshots, [this, request = std::move(request)](Result<SnapshotStore::Page> page) {
@@ -146,13 +146,20 @@ void Worker::preview_rollback(const RollbackRequest& request, const RollbackTarg
 Handover::ReplaceSource Worker::replacing_source() {
   return [this](const SnapshotStore::Committed& cut, const RestoreSource& of_cut, Handover::SourceDone done) {
     const auto of = handover_->token();
-    store_.pin(cut.sequence, [this, of, cut, of_cut, done = std::move(done)](const Status& pinned) {
-      if (of.expired()) return store_.unpin(cut.sequence, [](const Status&) {});
+    const bool before = store_.is_pinned(cut.sequence);  // by somebody else; only an unchanged cut can be
+    store_.pin(cut.sequence, [this, of, before, cut, of_cut, done = std::move(done)](const Status& pinned) {
+      if (of.expired()) return drop_pin(cut.sequence, before);
       if (!pinned) return done(fail(Error(pinned.error()).in("pinning the present state")));
       pinned_ = cut.sequence;
+      pinned_before_ = before;
       choose_source(of_cut, done);
     });
   };
+}
+
+// What it was to be a way back from did not happen. `before`: somebody else had pinned it.
+void Worker::drop_pin(std::uint64_t sequence, bool before) {
+  if (!before) store_.unpin(sequence, [](const Status&) {});
 }
 
 void Worker::choose_source(const RestoreSource& present, const Handover::SourceDone& done) {
@@ -170,12 +177,15 @@ void Worker::choose_source(const RestoreSource& present, const Handover::SourceD
 
 // Nobody is live: the newest snapshot is the present state.
 void Worker::put_newest_aside(Handover::SourceDone done) {
-  store_.search(living_snapshots(), [this, done = std::move(done)](const Result<SearchResult>& searched) {
+  const auto of = handover_->token();
+  store_.search(living_snapshots(), [this, of, done = std::move(done)](const Result<SearchResult>& searched) {
+    if (of.expired()) return;
     if (!searched) return done(fail(searched.error()));
     if (!searched->found) return done(RestoreSource{});
     const RestoreSource newest = linked_source(*searched->found);
     const bool before = store_.is_pinned(newest.sequence);  // by somebody else
-    store_.pin(newest.sequence, [this, newest, before, done](const Status& pinned) {
+    store_.pin(newest.sequence, [this, of, newest, before, done](const Status& pinned) {
+      if (of.expired()) return drop_pin(newest.sequence, before);
       if (!pinned) return done(fail(Error(pinned.error()).in("pinning the present state")));
       pinned_ = newest.sequence;
       pinned_before_ = before;
@@ -275,7 +285,7 @@ void Worker::drop_keys(const RestoreSource& present, const Handover::SourceDone&
 
 void Worker::finish_aim(Receipt& receipt) {
   if (receipt.verdict != "ok") {
-    if (pinned_ != 0 && !pinned_before_) store_.unpin(pinned_, [](const Status&) {});
+    if (pinned_ != 0) drop_pin(pinned_, pinned_before_);
     return;
   }
   receipt.pinned = pinned_;
@@ -325,6 +335,10 @@ bool Worker::begins_anew() const {
 SequenceRange Worker::put_aside_now() const {
   if (begins_anew()) return {aim_.source.sequence, store_.next_sequence() - 1};
   return log_.last_live() ? log_.last_live()->put_aside : SequenceRange{};
+}
+
+void Worker::keep_begun_from() {
+  store_.keep(log_.last_live() ? log_.last_live()->put_aside.after : 0);
 }
 
 void Worker::release_if_changed() {

@@ -8,13 +8,17 @@
 #include "supervisor/worker/worker.h"
 
 namespace zeroth {
-namespace {}  // namespace
 
 void Worker::check(CheckRequest request) {
   if (checking_) return request.reply(refuse(ErrorCode::Busy, "a check is under way"));
   if (recovery_) return request.reply(refuse(ErrorCode::Busy, "the worker is still starting"));
   if (state_ == WorkerState::Stopping || state_ == WorkerState::Stopped)
     return request.reply(refuse(ErrorCode::Unavailable, "the worker is " + std::string(to_string(state_))));
+  const auto& last_live = log_.last_live();
+  if (live_ ? live_->mute() : last_live && !last_live->speaks) {
+    return request.reply(
+        refuse(ErrorCode::Refused, "it does not speak the worker protocol: a check would run it for real"));
+  }
   const bool command = setup_.options->program.empty();
   if (!request.file.empty() && command)
     return request.reply(refuse(ErrorCode::Refused, "a command runs what lies in its folder: check it without a file"));

@@ -266,7 +266,7 @@ void Worker::stop(bool insist, std::function<void(const StopOutcome&)> done) {
   if (state_ == WorkerState::Stopped) return finish_stop({});
   set_state(WorkerState::Stopping);
   if (handover_) return handover_->stop_requested();
-  begin_stop(live_, nullptr);
+  begin_stop(live_, std::exchange(saving_cut_, nullptr));
 }
 
 // `generation`: who is to be stopped; `cut`: its final checkpoint, if a hand-over took one.

@@ -25,6 +25,11 @@ void Worker::replace_mute(ReloadRequest request) {
 void Worker::on_mute_replaced() {
   const ReloadRequest request = *std::exchange(replacing_, std::nullopt);
   stopped_for_successor_ = true;
+  aim_ = request.aim;
+  pinned_ = 0;
+  pinned_before_ = false;
+  passed_over_ = newest_->hash;
+  down_state_ = WorkerState::Ready;
   launch("reload", request.cause, *newest_, false, request.changed);
 }
 

@@ -57,7 +57,7 @@ void Worker::on_content(ReloadRequest request, const Result<Content>& content) {
     }
     return;
   }
-  if (recovery_ || !current_ || replacing_) {
+  if (recovery_ || !current_ || replacing_ || saving_cut_) {
     pending_.push_back(std::move(request));
     return;
   }
@@ -250,6 +250,15 @@ void Worker::on_handover_done(const std::vector<HandoverAction>& actions) {
     }
   }
   second_try_ = again && what.has_value();
+  // Nobody else is there to go on: the candidate that was sent go is buried and reports its end to nobody.
+  const bool in_vain = live_ && live_ == finished->last_candidate() && finished->context().candidate_lost &&
+                       !finished->context().go_answered;
+  if (in_vain && aim.puts_aside()) {  // as if nothing had been asked
+    current_ = before_go_;
+    previous_ = previous_before_go_;
+    if (live_before_go_) (void)log_.live(*live_before_go_);
+    keep_begun_from();
+  }
   if (lost_a_port(*finished)) {
     own_port_ = "the port it opens itself was taken by the generation before";
     emit("log", {{"level", "info"}, {"message", "the next try is recreate: " + own_port_}});
@@ -261,9 +270,10 @@ void Worker::on_handover_done(const std::vector<HandoverAction>& actions) {
   if (what == HandoverAction::StopOldNow || what == HandoverAction::StopNew) return begin_stop(live_, nullptr);
   if (what == HandoverAction::StopOldWithCut) return begin_stop(live_, finished->checkpoint());
   if (what) return restart_after(finished, *what);
-  const bool nobody_live = !live_ || live_->gone();
+  const bool nobody_live = !live_ || live_->gone() || in_vain;
   if (state_ == WorkerState::Stopping) return begin_stop(live_, nullptr);
   const bool start_failed = nobody_live && finished->context().mode == HandoverMode::Start;
+  if (start_failed) live_.reset();
   if (start_failed && aim.puts_aside()) return on_aimed_start_failed(*finished);
   if (start_failed) return on_start_failed(*finished);
   take_pending();
@@ -279,6 +289,7 @@ void Worker::restart_after(const std::shared_ptr<Handover>& finished, HandoverAc
     current_ = before_go_;
     previous_ = previous_before_go_;
     if (live_before_go_) (void)log_.live(*live_before_go_);  // whose state and code it is again
+    keep_begun_from();
   }
   std::shared_ptr<Generation> ended = live_ ? live_ : lost_old_;
   if (live_ && !live_->gone()) live_->kill();
@@ -289,6 +300,7 @@ void Worker::restart_after(const std::shared_ptr<Handover>& finished, HandoverAc
   const auto go_on = [this, ended, meaning, planned, candidate = finished->last_candidate(),
                       alive = std::weak_ptr<void>(alive_)] {
     if (alive.expired()) return;
+    saving_cut_.reset();
     if (state_ != WorkerState::Starting) return;  // told to stop meanwhile
     stopped_for_successor_ = planned && current_->copy.empty();
     if (planned && !stopped_for_successor_) return launch_kept("start", "start", *current_);
@@ -298,11 +310,12 @@ void Worker::restart_after(const std::shared_ptr<Handover>& finished, HandoverAc
   const bool from_cut = action == HandoverAction::RestartOldFromCut && finished->checkpoint();
   if (!from_cut) return go_on();
   // The cut is the newest state: it is made durable before anybody looks for one.
+  saving_cut_ = finished->checkpoint();
   finished->checkpoint()->finish([go_on, keep = finished->checkpoint()](const auto&) { go_on(); });
 }
 
 void Worker::take_pending() {
-  if (handover_) return;
+  if (handover_ || replacing_) return;
   for (RollbackRequest& request : std::exchange(rollbacks_waiting_, {})) roll_back(std::move(request));
   if (!current_ || !newest_) return;
   release_if_changed();

@@ -23,6 +23,7 @@ void Worker::start() {
 
 void Worker::on_recovered(Status recovered) {
   loop_.post([finished = std::shared_ptr<Recovery>(std::move(recovery_))] {});
+  keep_begun_from();
   if (state_ != WorkerState::Starting) return;  // told to stop meanwhile
   if (!recovered) {
     Receipt receipt;
@@ -85,6 +86,7 @@ void Worker::launch(const std::string& operation, const std::string& cause, Cont
 }
 
 void Worker::launch_kept(const std::string& operation, const std::string& cause, const Content& content) {
+  search_before_ = kMaxSequence + 1;  // what other code refused, this code may take
   // A command runs from disk, whatever lies there by now.
   if (content.copy.empty()) return launch(operation, cause, content, !newest_ || !(*newest_ == content));
   restart_timer_.stop();
@@ -107,7 +109,8 @@ void Worker::search_source() {
   options.max_age = setup_.options->max_snapshot_age;
   options.now = wall_now();
   const bool was_fresh = options.aside.to != 0 && options.aside.after == 0;
-  store_.search(options, [this, was_fresh, of = handover_->token()](Result<SearchResult> searched) {
+  const bool gone_back = options.aside.to != 0 && !was_fresh;
+  store_.search(options, [this, was_fresh, gone_back, of = handover_->token()](Result<SearchResult> searched) {
     RestoreSource source;
     if (searched && searched->found) source = linked_source(*searched->found);
     if (of.expired() || !handover_) return;
@@ -132,6 +135,7 @@ void Worker::search_source() {
         skipped += (skipped.empty() ? "" : "; ") + rejected.file + ": " + rejected.reason;
     }
     if (skipped.empty() && search_before_ <= kMaxSequence) skipped = "each was refused by the code that is to run";
+    if (skipped.empty() && gone_back) skipped = "what a rollback went back to is gone, the others were put aside by it";
     if (skipped.empty() || too_old) return handover_->set_source({});
     handover_->fail_source("no snapshot is usable: " + skipped);
   });

@@ -181,5 +181,18 @@ TEST_CASE("dead end: new code that dies right after go is restarted with the sta
   CHECK(daemon.count() == 4);
 }
 
+TEST_CASE("dead end: a start whose go is never answered is tried again, with the state") {
+  for (const char* what : {"die", "hang"}) {
+    CAPTURE(what);
+    FakeDaemon daemon(behaviour_at("at_go", what, {2}), {"--checkpoint-interval", kRareSnapshots});
+    daemon.increment(4);
+    daemon.ask("checkpoint");
+    daemon.kill_worker();
+    CHECK(daemon.wait_generation(3)["state"] == "ready");
+    CHECK(daemon.count() == 4);
+    CHECK(daemon.workers_running().size() == 1);
+  }
+}
+
 }  // namespace
 }  // namespace zeroth

@@ -78,6 +78,19 @@ TEST_CASE("commands: one that does not speak runs, is restarted by a save and by
   CHECK(daemon.terminate() == kExitOk);
 }
 
+TEST_CASE(
+    "commands: two restarts while one that does not speak is still starting leave one copy, which restarts again") {
+  ShellDaemon daemon(std::string("echo first\n") + kWaits);
+  CHECK(daemon.terminate() == kExitOk);
+  daemon.launch();
+  daemon.wait_answering();
+  for (int i = 0; i < 2; ++i) CHECK(daemon.ask("restart", {{"wait", false}})["accepted"] == true);
+  CHECK(daemon.ask("restart")["verdict"] == "ok");
+  CHECK(daemon.ask("restart")["verdict"] == "ok");
+  CHECK(daemon.workers_running().size() == 1);
+  CHECK(daemon.terminate() == kExitOk);
+}
+
 TEST_CASE("commands: one that ends well is finished until the next save; one that fails is tried again") {
   ShellDaemon daemon(kWaits);
   daemon.write_renamed("exit 0\n");

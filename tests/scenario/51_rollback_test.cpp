@@ -111,6 +111,18 @@ TEST_CASE("rollback: what it went back to survives every death before the first 
   CHECK(same_memory(living_state(two.daemon), two.first));
 }
 
+TEST_CASE("rollback: to an imported snapshot, and a death before the first snapshot of its own") {
+  TwoGenerations two;
+  const std::string path = two.daemon.dir().path("moved.json");
+  two.daemon.ask("export", {{"sequence", 1}, {"path", path}});
+  const Json imported = two.daemon.ask("import", {{"path", path}});
+  CHECK(two.daemon.ask("rollback", {{"sequence", imported["sequence"]}, {"state_only", true}})["verdict"] == "ok");
+  const std::uint64_t generation = two.daemon.generation();
+  two.daemon.kill_worker();
+  two.daemon.wait_generation(generation + 1);
+  CHECK(same_memory(living_state(two.daemon), two.first));
+}
+
 TEST_CASE("rollback: code on disk is held back over restarts, and ends with another content") {
   TwoGenerations two;
   Daemon& daemon = two.daemon;
