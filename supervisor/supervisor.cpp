@@ -17,6 +17,8 @@
 namespace zeroth {
 namespace {
 
+constexpr Milliseconds kSameKeyPress{300};
+
 // Of zeroth-worker, which lies beside this program.
 std::string sibling(const std::string& name) {
   std::string self(4096, '\0');
@@ -186,7 +188,11 @@ int Supervisor::run() {
 }
 
 void Supervisor::on_signal() {
-  if (++stop_signals_ > 1 && worker_->state() == WorkerState::Stopping) return worker_->kill_now();
+  const bool stopping = stop_asked_ && worker_->state() == WorkerState::Stopping;
+  // One key press may come twice: to us and, through whoever started us, once more.
+  if (stopping && monotonic_now() - *stop_asked_ < kSameKeyPress) return;
+  if (stopping) return worker_->kill_now();
+  stop_asked_ = monotonic_now();
   shutdown(true, {});
 }
 

@@ -3,6 +3,7 @@
 // somebody else's. main makes one and runs it.
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -58,7 +59,7 @@ class Supervisor {
   ControlTargets targets_;
   std::vector<std::unique_ptr<SignalWatch>> signals_;
   std::vector<Listener> listeners_;
-  int stop_signals_ = 0;
+  std::optional<MonotonicTime> stop_asked_;  // by a signal
   int exit_code_ = 0;
 };
 

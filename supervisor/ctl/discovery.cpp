@@ -33,9 +33,12 @@ std::string state_home() {
   return (given.empty() ? variable("HOME") + "/.local/state" : given) + "/zeroth";
 }
 
-// A runtime folder inside its state folder is called "run".
+// A runtime folder inside its state folder is called "run"; so is that of a program of this name.
 Place place_at(const std::string& runtime_dir) {
-  if (name_of(runtime_dir) != "run") {
+  const std::string above = folder_of(runtime_dir);
+  const bool in_root = name_of(above) == "zeroth" && folder_of(above) != state_home();
+  const bool in_state = name_of(runtime_dir) == "run" && !in_root;
+  if (!in_state) {
     const std::string name = name_of(runtime_dir);
     return {name, runtime_dir, state_home() + "/" + name};
   }
@@ -70,6 +73,7 @@ std::vector<std::string> runtime_folders(const std::string& name) {
   }
   for (const std::string& state : folders_in(state_home(), name)) {
     std::error_code error;
+    if (std::filesystem::is_directory(state + "/run/snapshots", error)) continue;  // what a worker of this name keeps
     if (std::filesystem::is_directory(state + "/run", error) || forbids(error)) folders.push_back(state + "/run");
   }
   return folders;

@@ -1,5 +1,7 @@
 #include "supervisor/ctl/run.h"
 
+#include <poll.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -11,6 +13,7 @@
 #include "common/files.h"
 #include "common/json_fields.h"
 #include "common/text.h"
+#include "common/unique_fd.h"
 #include "supervisor/ctl/invocation.h"
 #include "supervisor/ctl/output.h"
 #include "supervisor/ctl/status.h"
@@ -21,6 +24,7 @@ namespace {
 
 // A worker's own command gets as long as the supervisor gives it (5 s), and a reload in between.
 constexpr Milliseconds kWorkerCommand{30'000};
+constexpr Milliseconds kLastSteps{5'000};  // of a supervisor that has answered `stop`
 
 Milliseconds deadline_of(const Invocation& call) {
   return call.timeout.value_or(call.verb != nullptr ? call.verb->deadline : kWorkerCommand);
@@ -157,6 +161,23 @@ int run_call(const Invocation& call) {
   const auto response = chosen->client->call(call.word, call.params, deadline_of(call));
   if (!response) return report(response.error());
   if (!response->outcome) return report(response->outcome.error());
+  const int shown = printed(call.json ? dump(*response->outcome) + "\n" : call.verb->text(*response->outcome));
+  return shown != kExitOk ? shown : exit_code_of(*response->outcome);
+}
+
+int run_stop(const Invocation& call) {
+  auto chosen = choose(call);
+  if (!chosen) return report(chosen.error());
+  const UniqueFd process(chosen->pid ? static_cast<int>(::syscall(SYS_pidfd_open, *chosen->pid, 0)) : -1);
+  const std::string socket = control_socket_path(chosen->place.runtime_dir);
+  const auto response = chosen->client->call(call.word, call.params, deadline_of(call));
+  if (!response) return report(response.error());
+  if (!response->outcome) return report(response->outcome.error());
+  // A supervisor that ends removes its socket before it answers.
+  if (process && ::access(socket.c_str(), F_OK) != 0) {
+    pollfd ended{process.get(), POLLIN, 0};
+    (void)::poll(&ended, 1, static_cast<int>(kLastSteps.count()));
+  }
   const int shown = printed(call.json ? dump(*response->outcome) + "\n" : call.verb->text(*response->outcome));
   return shown != kExitOk ? shown : exit_code_of(*response->outcome);
 }

@@ -19,6 +19,7 @@ int report(const Error& error);
 
 // The functions of verbs; each gives the exit code.
 int run_call(const Invocation& call);    // ask, show the result
+int run_stop(const Invocation& call);    // the same; if the supervisor is what stops, returns when it has ended
 int run_stream(const Invocation& call);  // ask, then show events until the end
 int run_start(const Invocation& call);
 int run_version(const Invocation& call);

@@ -86,9 +86,10 @@ std::string worker_text(const Json& worker) {
   if (!watching.is_null()) text += field("Watching", show(watching));
   if (!member_of(snapshot, "sequence").is_null()) {
     text += field("Snapshot", show(snapshot, "sequence") + ", " + age(snapshot, "age_s") + " ago, " +
-                                  thousands(snapshot, "bytes") + " bytes" +
-                                  (field_or<bool>(snapshot, "degraded", false) ? ", saving fails" : ""));
+                                  thousands(snapshot, "bytes") + " bytes");
   }
+  if (const Json why = member_of(snapshot, "degraded"); why.is_string())
+    text += field("Saving fails", paint(show(why), Colour::Red));
   const Json rejected = member_of(worker, "rejected"), failure = member_of(worker, "last_failure");
   if (rejected.is_object())
     text += field("Rejected", paint("the newest change, " + age(rejected, "since_s") + " ago", Colour::Red));
@@ -172,7 +173,8 @@ std::string receipt_changes(const Json& entry) {
 
 std::string stopped_text(const Json& result) {
   const auto verdict = field_or<std::string>(result, "verdict", "ok");
-  return verdict == "ok" || verdict == "unchanged" ? "Stopped\n" : receipt_text(result);
+  if (verdict == "ok" || verdict == "unchanged") return "Stopped\n";
+  return "Stopped without a final snapshot: " + show(result, "reason") + "\n";
 }
 
 std::string checkpoint_text(const Json& result) {
@@ -196,7 +198,8 @@ std::string logs_text(const Json& result) {
 }
 
 std::string event_text(const Event& event) {
-  const std::string time = clock_time(member_of(event.data, "at")) + "  ";
+  const Json at = member_of(event.data, "at");
+  const std::string time = clock_time(at.is_string() ? at : Json(rfc3339(wall_now()))) + "  ";
   if (event.name == "log") {
     return time + show(event.data, "worker") + "[" + show(event.data, "generation") + "]  " +
            escape_control(field_or<std::string>(event.data, "text", "")) + "\n";

@@ -55,10 +55,10 @@ const std::vector<Verb>& table() {
   // clang-format off
   static const std::vector<Verb> verbs = {
       {"start", Group::Lifecycle, "", {kWorker}, {kNoWait}, kPatient, receipt_text, run_restart},
-      {"stop", Group::Lifecycle, "", {kWorker}, {kForceStop}, kPatient, stopped_text, run_call},
+      {"stop", Group::Lifecycle, "", {kWorker}, {kForceStop}, kPatient, stopped_text, run_stop},
       {"restart", Group::Lifecycle, "", {kWorker}, {kFresh, kFreshKey, kRelease, kYes, kNoWait}, kPatient, receipt_text, run_restart},
       {"reload", Group::Lifecycle, "", {kWorker}, {kForceReload, kNoWait}, kPatient, receipt_text, run_restart},
-      {"shutdown", Group::Lifecycle, "", {}, {kForceStop}, kPatient, stopped_text, run_call},
+      {"shutdown", Group::Lifecycle, "", {}, {kForceStop}, kPatient, stopped_text, run_stop},
 
       {"status", Group::Observe, "", {kWorker}, {kWatch}, kQuick, nullptr, run_status},
       {"list", Group::Observe, "all instances", {}, {}, kQuick, nullptr, run_list},

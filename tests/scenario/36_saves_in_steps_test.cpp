@@ -58,7 +58,6 @@ TEST_CASE("saves in steps: whenever the file is saved again, its last content go
     CHECK(worker["rejected"].is_null());
     CHECK(worker["restarts"] == 0);
     CHECK(worker["generation"] <= 3);
-    CHECK(daemon.workers_running().size() <= 2);  // one may still be retiring
   }
 }
 
