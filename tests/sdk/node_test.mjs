@@ -6,7 +6,7 @@ import net from 'node:net'
 import path from 'node:path'
 import { once } from 'node:events'
 import { test } from 'node:test'
-import { Clients, SHOP, Supervisor, binary, programOf, start, supervise, temporaryFolder, within } from './node_support.mjs'
+import { Clients, SHOP, binary, programOf, start, supervise, temporaryFolder, within } from './node_support.mjs'
 
 const HOLD = { hold: true, deadline_ms: 10_000 }
 
@@ -352,54 +352,4 @@ test('drain: what is open is answered with Connection: close, what is new waits 
   assert.ok(!answered)
   await worker.ask('resume')
   assert.deepEqual(await within(fresh, 'answer after resume'), { closes: false, reused: false })
-})
-
-// ---- The real supervisor
-
-const KEEPER = `
-const w = await worker({ schema: 'keeper/1' })
-w.command('hit', {}, async () => {
-  ++S.hits
-  await w.save()
-  return { hits: S.hits, text: 'first' }
-})
-const S = await w.restore({ hits: 0, big: 2n ** 200n, when: new Date(0), pairs: new Map([[1, Tuple.of(NaN)]]) })
-await w.ready()`
-
-async function kept(t) {
-  const file = programOf(t, KEEPER, 'keeper.mjs')
-  const supervisor = new Supervisor(t, file)
-  await supervisor.start()
-  assert.deepEqual(await supervisor.ask('hit'), { hits: 1, text: 'first' })
-  return { file, supervisor }
-}
-
-test('supervised: an edited program goes on with its state, a broken one leaves the old one live', async t => {
-  const { file, supervisor } = await kept(t)
-  const { generation } = await supervisor.until(() => true)
-  const edit = (from, to) => fs.writeFileSync(file, fs.readFileSync(file, 'utf8').replace(from, to))
-  edit("'first'", "'second'")
-  await supervisor.until(worker => worker.generation > generation)
-  assert.deepEqual(await supervisor.ask('hit'), { hits: 2, text: 'second' })
-  edit('++S.hits', '++S.hits)')
-  await supervisor.until(worker => worker.rejected)
-  assert.deepEqual(await supervisor.ask('hit'), { hits: 3, text: 'second' })
-})
-
-test('supervised: a killed worker goes on from what was saved', async t => {
-  const { supervisor } = await kept(t)
-  const { pid } = await supervisor.until(() => true)
-  process.kill(pid, 'SIGKILL')
-  await supervisor.until(worker => worker.pid !== pid)
-  assert.deepEqual(await supervisor.ask('hit'), { hits: 2, text: 'first' })
-})
-
-test('supervised: after kill -9 of the supervisor the next one goes on from the emergency file', async t => {
-  const { supervisor } = await kept(t)
-  assert.equal((await supervisor.ask('hit')).hits, 2)
-  await supervisor.kill()
-  await supervisor.start()
-  const { snapshots } = await supervisor.ask('snapshots')
-  assert.ok(snapshots.some(({ cause }) => cause === 'emergency'), JSON.stringify(snapshots))
-  assert.deepEqual(await supervisor.ask('hit'), { hits: 3, text: 'first' })
 })
