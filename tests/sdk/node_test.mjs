@@ -211,6 +211,16 @@ test('end of the channel: the state is written whole, between sections', async t
   assert.deepEqual(fs.readdirSync(worker.folder).filter(name => name.endsWith('.tmp')), [])
 })
 
+test('SIGTERM: it may come before the end of the channel', async t => {
+  for (let time = 0; time < 5; ++time) {
+    const worker = await busy(t, { state: { sum: 41 } })
+    worker.child.kill('SIGTERM')
+    worker.channel.close()
+    assert.equal((await within(worker.child.ended, 'end')).code, 0)
+    assert.equal(JSON.parse(fs.readFileSync(worker.emergency)).sum, 41)
+  }
+})
+
 test('SIGTERM: with the supervisor there it does what it does without us', async t => {
   const worker = await busy(t)
   worker.child.kill('SIGTERM')

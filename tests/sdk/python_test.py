@@ -181,13 +181,15 @@ for _""")  # fmt: skip
             os.kill(worker.pid, signal.SIGTERM)
             self.assertEqual(worker.wait_exit(), -signal.SIGTERM)
             self.assertFalse(os.path.exists(worker.emergency))
-        with FakeSupervisor(COUNTER) as worker:
-            worker.go({"count": 7})
-            worker.lines.stream.shutdown(socket.SHUT_RDWR)
-            os.kill(worker.pid, signal.SIGTERM)
-            self.assertEqual(worker.wait_exit(), 0)
-            with open(worker.emergency) as file:
-                self.assertEqual(json.load(file), {"count": 7})
+        ends = [lambda worker: worker.lines.stream.shutdown(socket.SHUT_RDWR), lambda worker: os.kill(worker.pid, signal.SIGTERM)]
+        for first, then in (ends, reversed(ends)):
+            with FakeSupervisor(COUNTER) as worker:
+                worker.go({"count": 7})
+                first(worker)
+                then(worker)
+                self.assertEqual(worker.wait_exit(), 0)
+                with open(worker.emergency) as file:
+                    self.assertEqual(json.load(file), {"count": 7})
 
     def test_without_a_supervisor_the_program_just_runs(self):
         code = ("import zeroth\nw = zeroth.worker()\nS = w.restore({'n': 0})\nw.on_stop(lambda: print('bye'))\n"

@@ -35,6 +35,7 @@ const STATE_DEPTH = 2 * MAX_DEPTH - 2                  // beside the message and
 const CHUNK = 1 << 20                                  // characters encoded before they become bytes
 const BEAT_EVERY = 100                                 // ms
 const SECTION_PATIENCE = 5000                          // ms that a section may go on after the supervisor died
+const TERM_WAIT = 500                                  // ms that the channel's end may come later than the SIGTERM of the same death
 const ERROR_CODES = ['bad_request', 'bad_params', 'not_found', 'refused', 'busy', 'timeout', 'unavailable', 'failed']
 const CAPABILITIES = ['checkpoint', 'restore', 'hold', 'drain', 'call']
 const REQUESTS = ['restore', 'go', 'drain', 'checkpoint', 'resume', 'stop', 'call', 'ping']
@@ -1284,12 +1285,16 @@ class Worker {
     process.exit(1)
   }
 
-  // With the supervisor gone like the end of the channel; else what it would do without us.
+  // With the supervisor gone like the end of the channel, which may come a little later than the signal of the same
+  // death; else what it would do without us.
   #on_sigterm() {
     if (this.#channel.hasEnded()) return this.#on_channel_end()
     if (process.listenerCount('SIGTERM') > 1) return
-    process.removeAllListeners('SIGTERM')
-    process.kill(process.pid, 'SIGTERM')
+    setTimeout(() => {
+      if (this.#channel.hasEnded()) return this.#on_channel_end()
+      process.removeAllListeners('SIGTERM')
+      process.kill(process.pid, 'SIGTERM')
+    }, TERM_WAIT)
   }
 }
 

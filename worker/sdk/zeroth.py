@@ -289,7 +289,7 @@ _INLINE_BYTES, _INLINE_MEMBERS = 64 * 1024, 1_000  # a larger state goes through
 _BEAT_GAP = 0.1
 _PATIENCE = 8.0  # for an open section when the supervisor is gone; the next one waits 10 s for the emergency file
 _LEAVE = 1.0  # for the program to end by itself once it was told to stop
-_TERM_WAIT = 100  # ms that the end of the channel may come later than the SIGTERM of the same death
+_TERM_WAIT = 500  # ms that the end of the channel may come later than the SIGTERM of the same death
 _KNOWN = ("restore", "go", "drain", "checkpoint", "resume", "stop", "call", "ping")
 _AT_ONCE = ("restore", "go", "resume", "stop", "ping")  # the others wait until the worker is live
 
