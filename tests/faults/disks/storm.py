@@ -32,7 +32,7 @@ class Storm:
 
     def __init__(self, place, seed):
         self.place, self.random = place, random.Random(seed)
-        self.sequences, self.pins = set(), set()  # acknowledged
+        self.sequences, self.pins = {}, set()  # acknowledged; by what
         self.generation = 0  # highest that was acknowledged
         self.unsure = None  # what was asked last and is not answered
         self.wrong = []  # what failed before the power did
@@ -78,7 +78,8 @@ class Storm:
     # ---- What both kinds of worker do
 
     def checkpoint(self):
-        self.sequences.add(self.ask("checkpoint")["sequence"])
+        answer = self.ask("checkpoint")
+        self.sequences[answer["sequence"]] = f"a checkpoint of {answer['bytes']} bytes"
 
     def pin(self):
         found = frames.snapshots(self.place.snapshots)
@@ -98,8 +99,12 @@ class Storm:
     def take_receipt(self, receipt):
         if receipt["verdict"] != "ok":
             raise OSError(f"{receipt['operation']}: {receipt['reason']}")
+        if any("could not be made durable" in warning for warning in receipt["warnings"]):
+            return  # told that this one may be lost (lifecycle.md: a commit that fails after go)
         self.generation = max(self.generation, receipt["to"])
-        self.sequences.update(receipt[name] for name in ("snapshot", "pinned") if receipt.get(name))
+        for name in ("snapshot", "pinned"):
+            if receipt.get(name):
+                self.sequences[receipt[name]] = f"the {name} of a {receipt['operation']}"
         if receipt.get("pinned"):
             self.pins.add(receipt["pinned"])
 
@@ -114,12 +119,13 @@ class Storm:
                 valid.add(sequence)
             except frames.Broken as error:
                 violated(f"{os.path.basename(path)} is broken: {error}")
-        for sequence in sorted(self.sequences - valid):
+        for sequence in sorted(self.sequences.keys() - valid):
             newer = sum(other > sequence for other in valid)
             if sequence in self.pins or newer < KEPT:
-                violated(f"snapshot {sequence} was acknowledged{' and pinned' * (sequence in self.pins)} and is "
+                violated(f"snapshot {sequence}, {self.sequences[sequence]}, was acknowledged and is "
                          f"{'broken' if sequence in numbers else 'gone'}; {newer} newer ones")
-        self.sequences &= valid  # the others were pruned, or told
+        for sequence in self.sequences.keys() - valid:
+            del self.sequences[sequence]  # pruned, or told
         self._check_pins(violated)
         self._check_log(violated)
 
@@ -169,7 +175,14 @@ class CountingStorm(Storm):
 
     def add(self):
         self.number += 1
-        self.ask("add", n=self.number)
+        try:
+            self.ask("add", n=self.number)
+        except OSError as error:
+            # Cut off by a reload that did not wait for it: whether it counts is not told, but can be asked.
+            if "the worker is gone" not in str(error):
+                raise
+            if self.ask("get")["last"] != self.number:
+                raise Refused from None
         self.last = self.number
 
     def edit(self):
