@@ -11,6 +11,7 @@ import signal
 import frames
 import lab
 from disks import trace
+from disks.found import KEPT
 from disks.storm import ZERO
 
 
@@ -86,7 +87,8 @@ class Record:
         if command == "pin":
             known.pins.add(result["sequence"])
         if command in ("reload", "rollback"):
-            known.generation = result["to"]
+            if command == "rollback":
+                known.generation = result["to"]  # of reloads the log becomes durable a moment after the answer
             for name in ("snapshot", "pinned"):
                 if result.get(name):
                     known.sequences[result[name]] = f"the {name} of a {command}"
@@ -149,9 +151,8 @@ class Counting(Record):
         return check
 
 
-def counting():
+def run_counting(record):
     """Saves, reloads, pins, rollbacks of the state, prunings."""
-    record = Counting()
     record.begin()
     record.add()
     record.add()
@@ -167,16 +168,13 @@ def counting():
         record.add()
         record.ask("checkpoint")
     record.reload()
-    record.back_to(frames.snapshots(record.place.snapshots)[1][0])
+    record.back_to(frames.snapshots(record.place.snapshots)[KEPT - 1][0])  # which its own cut makes one too many
     record.reload()
     record.add()
     record.finish()
-    return record
 
 
-def large():
-    """A state that the worker writes into the file itself."""
-    record = Counting(', "text": "x" * 80_000')
+def run_large(record):
     record.begin()
     for _ in range(4):
         record.add()
@@ -184,7 +182,6 @@ def large():
     record.add()
     record.ask("checkpoint")
     record.finish()
-    return record
 
 
 class Held(Record):
@@ -200,7 +197,8 @@ class Held(Record):
     def change(self, command, **params):
         self.known.disk = frames.xxh3(self.known.text.encode())
         self.ask(command, **params)
-        self.known.code = list(self.tells.values())[-1].code = self.told_code()  # since that answer
+        # Since that answer; but that code is not held back any more becomes durable a moment after it.
+        self.known.code = list(self.tells.values())[-1].code = None if "force" in params else self.told_code()
         self.ask("checkpoint")
 
     def told_code(self):
@@ -216,8 +214,7 @@ class Held(Record):
         return check
 
 
-def held():
-    record = Held()
+def run_held(record):
     record.begin()
     record.ask("checkpoint")
     for strength in (2, 3):
@@ -229,4 +226,11 @@ def held():
     record.edit(4)
     record.change("reload")
     record.finish()
-    return record
+
+
+# name: (what makes the place, what is recorded there)
+RUNS = {
+    "counting": (Counting, run_counting),
+    "large": (lambda: Counting(', "text": "x" * 80_000'), run_large),  # a state that the worker writes itself
+    "held": (Held, run_held),
+}

@@ -4,23 +4,13 @@ of them is neither known to have happened nor known not to have."""
 import json
 import os
 import random
-import sys
 import threading
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import frames
 import lab
+from disks.found import KEPT, parse
 
-KEPT = 5  # newest snapshots that no pruning takes (snapshot.md)
 ZERO = "state LEFT\nstate RIGHT\nalign LEFT RIGHT strength 0.{strength}\nobserve convergence epsilon 0.0001\n"
-
-
-def is_json(line):
-    try:
-        json.loads(line)
-        return True
-    except ValueError:
-        return False
 
 
 class Refused(Exception):
@@ -33,7 +23,8 @@ class Storm:
     def __init__(self, place, seed):
         self.place, self.random = place, random.Random(seed)
         self.sequences, self.pins = {}, set()  # acknowledged; by what
-        self.generation = 0  # highest that was acknowledged
+        # Highest that was gone back with. Of one that was reloaded only, the log becomes durable a moment after the answer.
+        self.generation = 0
         self.unsure = None  # what was asked last and is not answered
         self.wrong = []  # what failed before the power did
         self.asked = self.cuts = 0
@@ -101,7 +92,8 @@ class Storm:
             raise OSError(f"{receipt['operation']}: {receipt['reason']}")
         if any("could not be made durable" in warning for warning in receipt["warnings"]):
             return  # told that this one may be lost (lifecycle.md: a commit that fails after go)
-        self.generation = max(self.generation, receipt["to"])
+        if receipt["operation"] == "rollback":
+            self.generation = receipt["to"]
         for name in ("snapshot", "pinned"):
             if receipt.get(name):
                 self.sequences[receipt[name]] = f"the {name} of a {receipt['operation']}"
@@ -147,7 +139,7 @@ class Storm:
                 lines = file.read().split(b"\n")
         except FileNotFoundError:
             return
-        torn = [number for number, line in enumerate(lines, 1) if line and not is_json(line)]
+        torn = [number for number, line in enumerate(lines, 1) if line and not parse(line)]
         if len(torn) > self.cuts:  # each may tear the line that is the last one then
             violated(f"generations.jsonl: lines {torn} cannot be read after {self.cuts} cuts")
 
@@ -238,7 +230,7 @@ class HeldBackStorm(Storm):
 
     def release(self):
         self.take_receipt(self.ask("reload", force=True))
-        self.code = self.told()
+        self.code = None  # known a moment later only, like the generation
 
     def rollback(self):
         sequence = self.random.choice([sequence for sequence, _ in frames.snapshots(self.place.snapshots)] or [0])

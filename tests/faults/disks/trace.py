@@ -5,7 +5,7 @@ import os
 import re
 
 CALLS = ("openat,mkdir,mkdirat,rename,renameat,renameat2,unlink,unlinkat,rmdir,link,linkat,write,pwrite64,writev,sendto,sendmsg,"
-         "ftruncate,fallocate,fsync,fdatasync")
+         "lseek,ftruncate,fallocate,fsync,fdatasync")
 _CALL = re.compile(r"(\d+) +(\w+)\((.*)\) += (-?\d+)")
 _UNFINISHED = re.compile(r"(\d+) +(\w+)\((.*) <unfinished \.\.\.>$")
 _RESUMED = re.compile(r"(\d+) +<\.\.\. \w+ resumed>(.*)$")
@@ -61,7 +61,7 @@ def read(path, root):
     """The events below the folder `root`."""
     with open(path) as file:
         calls = _calls(file)
-    known, events = {root}, []
+    known, places, events = {root}, {}, []  # places: where the next write goes, of files of which it is not the end
 
     def inside(name):
         return name == root or name.startswith(root + "/")
@@ -82,6 +82,12 @@ def read(path, root):
                 events.append(event)
                 continue
             event.what, event.path = "write", on
+            if on in places:
+                event.offset = places[on]
+                places[on] += result
+        elif call == "lseek":
+            places[on] = result
+            continue
         elif call == "pwrite64":
             event.what, event.path, event.data = "write", on, strings[0][:result]
             event.offset = int(arguments.rsplit(", ", 1)[1])
@@ -117,4 +123,4 @@ def read(path, root):
     return events
 
 
-_ON_DESCRIPTOR = {"write", "writev", "sendto", "sendmsg", "pwrite64", "ftruncate", "fallocate", "fsync", "fdatasync"}
+_ON_DESCRIPTOR = {"lseek", "write", "writev", "sendto", "sendmsg", "pwrite64", "ftruncate", "fallocate", "fsync", "fdatasync"}
