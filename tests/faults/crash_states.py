@@ -4,6 +4,7 @@ states are made from a strace log of the real supervisor, with all orders of wha
 at each, and the real supervisor starts on a sample. Then the same with fsyncs taken out of the log, with the pruning moved
 before the fsync and with a reader that takes each checksum for right: all of which has to be noticed."""
 
+import collections
 import dataclasses
 import fnmatch
 import os
@@ -160,7 +161,8 @@ def start_on_rotten(record, sample, figures):
 
 def checksum_mutant(record, told):
     """Whether a reader that takes each checksum for right is noticed on rotten snapshots, and the right one is not."""
-    states = [tree for state in States(record.events, record.tells, told.seed, False) if (tree := rotten(state[-1]))][-200:]
+    last = collections.deque(States(record.events, record.tells, told.seed, False), 200)
+    states = [tree for state in last if (tree := rotten(state[-1]))]
 
     def never_saved():
         return sum(Disk(tree).last() not in record.numbers for tree in states)

@@ -89,6 +89,7 @@ class Disk:
             said.append(f"generation {known.generation} was acknowledged, {self.generation} is the highest that is known")
         if self.last() not in (known.last, asked.last):
             said.append(f"a start goes on from {self.last()}, acknowledged was {known.last}")
-        if known.code and self.code(known.disk) not in (known.code, asked.code) and self.code(asked.disk) != asked.code:
+        promised = known.code and asked.code
+        if promised and self.code(known.disk) not in (known.code, asked.code) and self.code(asked.disk) != asked.code:
             said.append(f"a start runs and holds back {self.code(known.disk)}, acknowledged was {known.code}")
         return said

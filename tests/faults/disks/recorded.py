@@ -206,7 +206,7 @@ class Held(Record):
 
     def check(self, known, asked):
         def check(_, worker):
-            steady = known.code and known.text == asked.text
+            steady = known.code and asked.code and known.text == asked.text
             if steady and code_of(worker) not in (known.code, asked.code):
                 raise Wrong(f"it runs and holds back {code_of(worker)}, acknowledged was {known.code}")
             check_none_set_aside(worker)
