@@ -306,16 +306,30 @@ void SnapshotStore::read(std::uint64_t sequence, Done<Result<Detail>> done) cons
   query<Detail>([sequence](SnapshotFolder& folder) { return read_detail(folder, sequence); }, std::move(done));
 }
 
+std::shared_ptr<void> SnapshotStore::keep_while(std::uint64_t sequence) {
+  const auto kept = std::make_shared<std::uint64_t>(sequence);
+  kept_while_.push_back(kept);
+  return kept;
+}
+
+bool SnapshotStore::is_kept(std::uint64_t sequence) const {
+  if (pins_.contains(sequence) || held_.contains(sequence) || sequence == begun_from_) return true;
+  return std::any_of(kept_while_.begin(), kept_while_.end(), [sequence](const auto& kept) {
+    const auto locked = kept.lock();
+    return locked && *locked == sequence;
+  });
+}
+
 void SnapshotStore::shrink(Done<Status> done) {
   prune(kKeepLeast, std::move(done));
 }
 
 void SnapshotStore::prune(const RetentionRules& rules, Done<Status> done) {
+  std::erase_if(kept_while_, [](const auto& kept) { return kept.expired(); });
   std::vector<RetentionEntry> entries;
   for (auto entry = index_.rbegin(); entry != index_.rend(); ++entry) {
     entries.push_back(entry->second);
-    const std::uint64_t sequence = entry->first;
-    entries.back().pinned = pins_.contains(sequence) || held_.contains(sequence) || sequence == begun_from_;
+    entries.back().pinned = is_kept(entry->first);
   }
   const std::vector<std::uint64_t> expired = expired_snapshots(entries, wall_now(), rules);
   for (const std::uint64_t sequence : expired) index_.erase(sequence);

@@ -98,6 +98,8 @@ class SnapshotStore {
 
   // What the life that goes on began from, 0: nothing of the kind. Never pruned: what is newer may have been put aside.
   void keep(std::uint64_t begun_from) { begun_from_ = begun_from; }
+  // Not pruned as long as somebody has the result: it is about to be what a life begins from.
+  std::shared_ptr<void> keep_while(std::uint64_t sequence);
 
   void list(std::size_t offset, std::size_t limit, Done<Result<Page>> done) const;
   void read(std::uint64_t sequence, Done<Result<Detail>> done) const;
@@ -142,6 +144,7 @@ class SnapshotStore {
   void note_rejected(const std::vector<Skipped>& skipped);
   void note_valid(const SnapshotEnvelope& envelope);
   std::vector<std::uint64_t> newest_first() const;
+  bool is_kept(std::uint64_t sequence) const;
   void write_pins(Done<Status> done);
   // Null while another job has it; it ends with the last copy.
   std::shared_ptr<void> begin_job();
@@ -171,6 +174,7 @@ class SnapshotStore {
   Pins held_;  // may have been pinned: nobody knows
   std::string pins_lost_;
   std::uint64_t begun_from_ = 0;
+  std::vector<std::weak_ptr<std::uint64_t>> kept_while_;
   std::uint64_t pins_version_ = 0;
   std::shared_ptr<PinFile> pin_file_;
   std::weak_ptr<void> job_;

@@ -85,7 +85,8 @@ void Worker::fetch_code(const RollbackRequest& request, const RollbackTarget& ta
   });
 }
 
-// Now, not when its turn has come: the cut of this very hand-over may prune it.
+// Now, not when its turn has come; and kept: the cut of this very hand-over would prune it, from which the next start
+// is to go on.
 void Worker::fetch_state(const RollbackRequest& request, const RollbackTarget& target, Aim aim) {
   const auto go_on = [this, request, target](Aim ready) {
     if (request.preview) return preview_rollback(request, target, ready);
@@ -97,6 +98,7 @@ void Worker::fetch_state(const RollbackRequest& request, const RollbackTarget& t
   SearchOptions options;
   options.exactly = target.sequence;
   options.adopt = setup_.options->adopt;
+  aim.source.kept = store_.keep_while(target.sequence);
   store_.search(options, [this, request, target, aim = std::move(aim), go_on](const Result<SearchResult>& searched) {
     if (!searched) return request.reply(refuse(ErrorCode::Failed, searched.error().message));
     if (!searched->found) {
@@ -107,6 +109,7 @@ void Worker::fetch_state(const RollbackRequest& request, const RollbackTarget& t
     Aim ready = aim;
     ready.state = Aim::State::Snapshot;
     ready.source = linked_source(*searched->found);
+    ready.source.kept = aim.source.kept;
     go_on(std::move(ready));
   });
 }
