@@ -2,6 +2,7 @@
 """The power is cut at random moments of reload storms on ext4 and XFS: what was acknowledged is there afterwards, whole, and the
 supervisor goes on from it. Then the same with fsyncs that do nothing, which has to be noticed."""
 
+import contextlib
 import os
 import random
 import select
@@ -36,13 +37,12 @@ def pause(seconds):
 
 
 def kill_all(place):
-    for pid in place.processes():
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+    """Also what is being started right now."""
+    while left := place.processes():
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
     place.process.wait(lab.PATIENCE)
-    place.wait_gone()
 
 
 class Disk:

@@ -13,7 +13,7 @@ SHUTDOWN = 0x8004587D  # FS_IOC_SHUTDOWN = _IOR('X', 125, u32), the same number 
 NO_LOG_FLUSH = struct.pack("I", 2)  # what the journal holds in memory only is lost, as without power
 # Small, but XFS takes none below 300 MB; sparse, so a fresh one costs a fifth of a second.
 MAKE = {"ext4": ("64M", ["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=1"]), "xfs": ("320M", ["mkfs.xfs", "-q", "-f"])}
-UNMOUNT_WAIT = 10.0  # seconds for what was killed to let go of the mount
+UNMOUNT_WAIT = 30.0  # seconds for what was killed to let go of the mount
 
 
 class Unavailable(Exception):
@@ -58,19 +58,15 @@ class LoopImage:
         self.mounted = True
 
     def _unmount(self):
-        if not self.mounted:
-            return
         until = time.monotonic() + UNMOUNT_WAIT
-        while True:
+        while self.mounted:
             try:
                 _run("umount", self.mount)
-                break
+                self.mounted = False
             except Unavailable:
                 if time.monotonic() > until:
-                    _run("umount", "-l", self.mount)
-                    break
+                    raise
                 time.sleep(0.01)
-        self.mounted = False
 
     def cut(self):
         """From here on nothing gets onto the disk any more: each write, fsync and rename fails with EIO."""
@@ -86,8 +82,10 @@ class LoopImage:
         self._mount()
 
     def end(self):
-        with contextlib.suppress(Unavailable):
+        try:
             self._unmount()
+        except Unavailable:
+            subprocess.run(["umount", "-l", self.mount], capture_output=True)
         # mount detaches the loop device with the last user; one that is left behind would keep the image's space.
         for line in subprocess.run(["losetup", "-j", self.image], capture_output=True, text=True).stdout.splitlines():
             subprocess.run(["losetup", "-d", line.split(":")[0]], capture_output=True)

@@ -60,9 +60,11 @@ class Storm:
 
     def ask(self, command, **params):
         answer = self.place.request(command, **params)
+        if self.power_off.is_set():
+            raise OSError("nobody gets an answer without power")
         if answer["success"]:
             return answer["result"]
-        if answer["error"]["code"] in ("refused", "not_found") and not self.power_off.is_set():
+        if answer["error"]["code"] in ("refused", "not_found"):
             raise Refused
         raise OSError(answer["error"]["message"])
 
@@ -88,10 +90,8 @@ class Storm:
         self.ask("unpin", sequence=sequence)
 
     def take_receipt(self, receipt):
-        if receipt["verdict"] != "ok":
-            raise OSError(f"{receipt['operation']}: {receipt['reason']}")
-        if any("could not be made durable" in warning for warning in receipt["warnings"]):
-            return  # told that this one may be lost (lifecycle.md: a commit that fails after go)
+        if receipt["verdict"] != "ok" or receipt["warnings"]:
+            raise OSError(f"{receipt['operation']}: {receipt['reason']} {receipt['warnings']}")
         if receipt["operation"] == "rollback":
             self.generation = receipt["to"]
         for name in ("snapshot", "pinned"):
