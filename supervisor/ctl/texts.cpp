@@ -86,8 +86,13 @@ std::string worker_text(const Json& worker) {
   const Json watching = member_of(worker, "watching");
   if (!watching.is_null()) text += field("Watching", show(watching));
   if (!member_of(snapshot, "sequence").is_null()) {
+    // A state that stands still is not written again: an old snapshot then loses nothing.
+    constexpr double kNotice = 5;  // s
+    const double lost = field_or<double>(worker, "loss_window_s", 0);
+    const bool still = lost > 0 && field_or<double>(snapshot, "age_s", 0) > lost + kNotice;
     text += field("Snapshot", show(snapshot, "sequence") + ", " + age(snapshot, "age_s") + " ago, " +
-                                  thousands(snapshot, "bytes") + " bytes");
+                                  thousands(snapshot, "bytes") + " bytes" +
+                                  (still ? ", unchanged until " + age(worker, "loss_window_s") + " ago" : ""));
   }
   if (const Json why = member_of(snapshot, "degraded"); why.is_string())
     text += field("Saving fails", paint(show(why), Colour::Red));
