@@ -17,7 +17,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Milliseconds kGoDeadline = 2s;
-constexpr Milliseconds kLookAgain = 100ms;
+constexpr Milliseconds kStillLoads = 100ms;
 constexpr Milliseconds kExitAfterChannelEnd = 1s;    // a worker that closed its channel is about to end, or is broken
 constexpr std::size_t kMaxEarlyStderr = 256 * 1024;  // longer is no list of diagnostics
 constexpr std::size_t kMaxChanged = 32 * 1024;       // bytes of $ZEROTH_CHANGED
@@ -182,7 +182,7 @@ Status Generation::prepare_readiness() {
 void Generation::on_no_hello() {
   const bool loads = monotonic_now() - spawned_at_ < plan_.mute_latest && is_at_work(child_->pid());
   if (!loads) return settle();
-  start_timer_.start(kLookAgain, [this] { on_no_hello(); });
+  start_timer_.start(kStillLoads, [this] { on_no_hello(); });
 }
 
 // Whatever comes first: a hello, the check, or, where there is none, having lived for a while.
