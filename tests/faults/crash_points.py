@@ -156,18 +156,22 @@ class Laboratory:
             if point.role not in over and not self.point(point, lambda: kill_worker(self.place, self.operation, point), 1):
                 over.add(point.role)  # that was its last message
 
-    def point(self, where, attempt, attempts=2):
+    def point(self, where, what, attempts=2):
         """True if it was reached, well or not."""
         if time.monotonic() > self.until:
             return False
-        for _ in range(attempts):
+        for attempt in range(1, attempts + 1):
             try:
                 with self.a_place():
-                    reached = attempt()
+                    reached = what()
                     self.settle()
+            except injection.Missed:
+                reached = False
+                self.leave()
             except (Violated, AssertionError, OSError, KeyError, TypeError) as error:  # all of them are told
-                reached = True
-                self.figures.violated(f"{self.operation}: {where}", f"{error}\n--- log\n{self.place.told(2500)}\n---")
+                reached = not isinstance(error, injection.Late) or attempt == attempts
+                if reached:
+                    self.figures.violated(f"{self.operation}: {where}", f"{error}\n--- log\n{self.place.told(2500)}\n---")
                 self.leave()
             if reached:
                 self.figures.tried += 1
@@ -221,8 +225,9 @@ def run_all(laboratory, told, seconds, at_once=AT_ONCE):
 
 
 def main():
-    told = lab.arguments(__doc__)
     lab.need("strace")
+    injection.alone()
+    told = lab.arguments(__doc__)
     return run_all(Laboratory, told, SHORT)
 
 

@@ -94,7 +94,7 @@ class Pings:
         self.over.set()
         self.thread.join()
         if self.late:
-            raise Violated(self.late)
+            raise injection.Late(self.late)
 
 
 def check_end(place, operation, cell):
@@ -141,7 +141,10 @@ def inject(place, operation, cell):
     finally:
         pings.end()
     with open(log, errors="replace") as file:
-        return "(INJECTED)" in file.read()
+        hit = [line for line in file if line.endswith("(INJECTED)\n")]
+    if any(line.startswith("write(") and not re.match(r"write\(\d+</", line) for line in hit):
+        raise injection.Missed  # a write that wakes the loop, which can fail by injection only
+    return bool(hit)
 
 
 def fail(place, operation, cell):
@@ -201,7 +204,7 @@ class Cells(crash_points.Laboratory):
     def all_points(self):
         calls = injection.calls_of(self.operation, injection.FALLIBLE, injection.may_fail)
         for cell in self.sample([*self.cells(calls)]):
-            self.point(cell, lambda: fail(self.place, self.operation, cell))
+            self.point(cell, lambda: fail(self.place, self.operation, cell), 3)
         if not self.operation.launch and self.operation.name != "rollback":  # which may go back behind a whole one
             for cell in self.sample([*self.lies(calls)], 1):
                 self.point(cell, lambda: lie(self.place, self.operation, cell))
@@ -232,8 +235,9 @@ class Cells(crash_points.Laboratory):
 
 
 def main():
-    told = lab.arguments(__doc__)
     lab.need("strace")
+    injection.alone()
+    told = lab.arguments(__doc__)
     return crash_points.run_all(Cells, told, SHORT)
 
 
