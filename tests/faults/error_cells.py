@@ -19,6 +19,7 @@ import lab
 from injection import Violated
 
 ERRORS = "ENOSPC EIO EDQUOT EROFS EMFILE EINTR ENOMEM EAGAIN".split()
+READ_ERRORS = "EIO EMFILE EINTR ENOMEM EAGAIN".split()  # opening to read needs no room
 PATIENCE = 5.0  # seconds a ping may take
 SHORT = 28.0  # seconds after which the short form begins no further cell
 EXITS = {1, 65, 66, 69, 75, 77, 78}  # exit_codes.h
@@ -155,10 +156,9 @@ def fail(place, operation, cell):
         check_end(place, operation, cell)
         crash_points.check_disk(place)
         place.start()
+    if cell.error == "EIO" and "snapshot set aside" in place.told():
+        place.low = 0  # the disk did not give the newest one back, and that was told
     crash_points.check_running(place, tidy=False)  # what could not be removed waits for the next start
-    crash_points.check_stop(place, tidy=False)
-    place.start()
-    crash_points.check_running(place)
     return reached
 
 
@@ -208,13 +208,15 @@ class Cells(crash_points.Laboratory):
         if not self.operation.launch and self.operation.name != "rollback":  # which may go back behind a whole one
             for cell in self.sample([*self.lies(calls)], 1):
                 self.point(cell, lambda: lie(self.place, self.operation, cell))
+                self.leave()  # where something stays rejected
 
     def cells(self, calls):
         """A worker of Python is slow to start and asks the supervisor for the same: of its calls one errno each."""
         persistent = set()
         for call in calls:
-            errors = ERRORS if self.operation.kind == "zero" else [self.random.choice(ERRORS)]
-            for error in errors:
+            reads = call.name == "openat" and "O_CREAT" not in call.text
+            errors = READ_ERRORS if reads else ERRORS
+            for error in errors if self.operation.kind == "zero" else [self.random.choice(errors)]:
                 yield Cell(call, error, False)
                 once_for_all = (call.thread, error) if call.name == "write" else (call, error)
                 if once_for_all not in persistent:
@@ -230,6 +232,12 @@ class Cells(crash_points.Laboratory):
                     yield Lie(call, size)
 
     def settle(self):
+        """Now and then a stop and a start, after which nothing may lie about."""
+        self.since_stop += 1
+        if self.operation.fresh or self.since_stop % crash_points.POINTS_A_STOP == 0 or not self.full:
+            crash_points.check_stop(self.place, tidy=False)
+            self.place.start()
+            crash_points.check_running(self.place)
         if self.operation.fresh:
             self.leave()
 

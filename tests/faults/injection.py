@@ -91,7 +91,7 @@ class Call(typing.NamedTuple):
     text: str
 
     def __str__(self):
-        return f"{self.thread} {self.name}:when={self.of_path if self.path else self.ordinal} {self.text}"
+        return f"{self.thread} {self.name}:when={self.of_path if self.path else self.ordinal} {self.text[:140]}"
 
     def inject(self, place, what, more=""):
         """strace's words that do `what` to this call, and to `more`: `+` are all later ones of its name, `..9` those up to 9."""
@@ -353,6 +353,12 @@ BY_HAND = ("--checkpoint-interval", "0")
 
 
 def operations(exec_works):
+    """All of them, or those whose name and kind contain $LAB_OPERATION."""
+    only = os.environ.get("LAB_OPERATION", "")
+    return [operation for operation in _operations(exec_works) if only in str(operation)]
+
+
+def _operations(exec_works):
     bump = lambda place: place.count("bump")
     add = lambda place: place.count("add")
     for kind in ("zero", "python"):
@@ -370,7 +376,7 @@ def operations(exec_works):
 
 
 def operation(name, kind):
-    return next(found for found in operations(False) if (found.name, found.kind) == (name, kind))
+    return next(found for found in _operations(False) if (found.name, found.kind) == (name, kind))
 
 
 def exec_works():
@@ -458,7 +464,7 @@ def calls_of(operation, names=CALLS, wanted=has_effect):
 def _template(path, place, launch):
     """The path as another run of it has it; None if that cannot be told."""
     path = path.replace(place.folder, "{folder}").replace(f"alive-{place.next}", "alive-{next}")
-    path = path.replace(str(place.process.pid), "{pid}")
+    path = re.sub(rf"\b{place.process.pid}\b", "{pid}", path)
     return None if re.search(r"[0-9a-f]{32}", path) or (launch and "{pid}" in path) else path
 
 
@@ -472,5 +478,5 @@ def _parse(log, place, thread, launch, wanted):
             for key in {(name, None), (name, path)}:
                 counted[key] = counted.get(key, 0) + 1
             if wanted(name, text):
-                found.append(Call(thread, name, counted[name, None], counted[name, path], path, text[:120]))
+                found.append(Call(thread, name, counted[name, None], counted[name, path], path, text))
     return found
