@@ -17,7 +17,8 @@ import typing
 import frames
 import injection
 import lab
-from injection import Violated
+import operations
+from operations import Violated
 
 AT_ONCE = 3  # operations; most of a point is waiting
 SAMPLE = 3  # points of an operation in the short form
@@ -208,13 +209,13 @@ class Laboratory:
 
 def run_all(laboratory, told, seconds, at_once=AT_ONCE):
     """Each operation in a laboratory of that class, several at once; prints their figures and the sum, returns the exit code."""
-    exec_works = injection.exec_works()
+    exec_works = operations.exec_works()
     if not exec_works:
         print("SKIPPED: mode exec: this supervisor has none")
     until = time.monotonic() + (1e9 if told.full else seconds)
     total = lab.Figures(laboratory.what)
     with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
-        all_of_them = [laboratory(operation, told, until) for operation in injection.operations(exec_works)]
+        all_of_them = [laboratory(operation, told, until) for operation in operations.operations(exec_works)]
         random.Random(told.seed).shuffle(all_of_them)  # the short form may not come to the last ones
         for done in pool.map(laboratory.run, all_of_them):
             if done.figures.tried:

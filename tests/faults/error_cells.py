@@ -16,7 +16,7 @@ import crash_points
 import frames
 import injection
 import lab
-from injection import Violated
+from operations import Violated
 
 ERRORS = "ENOSPC EIO EDQUOT EROFS EMFILE EINTR ENOMEM EAGAIN".split()
 READ_ERRORS = "EIO EMFILE EINTR ENOMEM EAGAIN".split()  # opening to read needs no room
@@ -218,8 +218,8 @@ class Cells(crash_points.Laboratory):
             errors = READ_ERRORS if reads else ERRORS
             for error in errors if self.operation.kind == "zero" else [self.random.choice(errors)]:
                 yield Cell(call, error, False)
-                once_for_all = (call.thread, error) if call.name == "write" else (call, error)
-                if once_for_all not in persistent:
+                once_for_all = (call.name, error) if call.name == "write" else (call, error)
+                if once_for_all not in persistent and (call.name != "write" or call.thread == injection.MAIN):
                     persistent.add(once_for_all)
                     yield Cell(call, error, True)
 

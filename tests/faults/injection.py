@@ -2,29 +2,24 @@
 
 strace counts `when=N` per name and per thread, so the supervisor runs with one pool thread (`UV_THREADPOOL_SIZE=1`) and strace
 watches either that or the main thread, never both: the N-th call of one run is the N-th call of the next. Workers are not
-traced. An `Operation` brings a place to the moment before, and does it; `calls_of` lists what the supervisor calls meanwhile,
-`execute` does it with something injected.
+traced. `calls_of` lists what the supervisor calls during an operation, `execute` does it with something injected.
 """
 
 import contextlib
-import json
 import os
 import re
 import select
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import typing
 
-import frames
 import lab
+from operations import Violated
 
 MAIN, POOL = "main", "pool"
 AFTERWARDS = 0.2  # seconds for what an operation still does when it was answered: the commit, the old worker's end
-ONE_POOL_THREAD = {"UV_THREADPOOL_SIZE": "1"}
 
 # Calls with an effect that somebody else can see, or that fail for want of something. Between two of them a kill finds the
 # same world, so one kill before each is every kill.
@@ -37,49 +32,6 @@ CALLS = (
 FALLIBLE = (
     "openat write pwrite64 fsync fdatasync rename renameat2 linkat unlink unlinkat mkdir flock ftruncate fallocate clone"
 ).split()
-
-# Counts in its living state. `add` is durable when answered, `bump` is not. Each life is noted in `note/lives`, a line
-# `generation pid` whenever it has an effect; `note/die` tells it at which of its messages to kill itself, which `note/died` tells.
-COUNTER_PY = """
-import json, os, signal, socket, zeroth
-NOTE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "note")
-ME = f"{os.environ.get('ZEROTH_GENERATION')} {os.getpid()}"
-sent, plain = 0, socket.socket.sendall
-def sendall(channel, data):
-    global sent
-    if b'"event":"beat"' in data: return plain(channel, data)
-    try: die = json.load(open(NOTE + "/die"))
-    except OSError: return plain(channel, data)
-    if die["generation"] != int(ME.split()[0]): return plain(channel, data)
-    sent += 1
-    if sent != die["message"]: return plain(channel, data)
-    if die["after"]: plain(channel, data)
-    open(NOTE + "/died", "w").write(str(os.getpid()))
-    os.kill(os.getpid(), signal.SIGKILL)
-socket.socket.sendall = sendall
-w = zeroth.worker(schema="counter/1")
-lives = open(NOTE + "/lives", "a", buffering=1)
-def count():
-    lives.write(ME + chr(10))
-    with w.atomic():
-        S["count"] += 1
-        return dict(S)
-@w.command("add", help="count one up, durably")
-def add():
-    told = count()
-    w.save()
-    return told
-@w.command("bump", help="count one up")
-def bump():
-    return count()
-@w.command("get", help="what is counted")
-def get():
-    return dict(S)
-S = w.restore({"count": 0})
-for _ in w.every(0.01): lives.write(ME + chr(10))
-"""
-
-FIELD_ZERO = "state LEFT\nstate RIGHT\nobserve convergence epsilon 0.0001\n"
 
 
 class Call(typing.NamedTuple):
@@ -116,276 +68,12 @@ def may_fail(name, text):
     return has_effect(name, text)
 
 
-class Violated(Exception):
-    """What does not hold any more in a place, which is of no further use."""
-
-
 class Missed(Exception):
     """Something else was hit, as the calls came in another order: nothing can be told from this attempt."""
 
 
 class Late(Violated):
     """It counts only if it repeats itself: strace stops each call of its thread, which takes its time on a busy machine."""
-
-
-class Place(lab.Place):
-    """A counter or a field under the supervisor, and how much of it must be there: from `low`, what was answered, to `high`,
-    what was asked. Beside that it may also be one of `allowed`."""
-
-    def __init__(self, kind, *options):
-        code, name = (FIELD_ZERO, "program.zero") if kind == "zero" else (COUNTER_PY, "program.py")
-        super().__init__(code, *options, name=name)
-        self.kind, self.edits, self.next = kind, 0, 1
-        self.counts = "iteration" if kind == "zero" else "count"
-        self.low = self.high = self.durable = 0
-        self.allowed = set()
-        os.mkdir(self.folder + "/note")
-        self.traces = tempfile.mkdtemp(prefix="zeroth-trace-")  # not where the supervisor watches
-
-    def end(self):
-        super().end()
-        shutil.rmtree(self.traces, ignore_errors=True)
-
-    def start(self, *prefix, **env):
-        return super().start(*prefix, **ONE_POOL_THREAD, **env)
-
-    def edit_again(self):
-        self.edits += 1
-        self.edit((FIELD_ZERO if self.kind == "zero" else COUNTER_PY) + f"# {self.edits} {self.mark}\n")
-
-    # ---- Counting
-
-    def count(self, command):
-        """`add` or `bump` of the counter; a field counts by itself."""
-        if self.kind != "zero":
-            self.high += 1
-            self.low = self.ask(command)["count"]
-            if command == "add":
-                self._is_durable(self.low)
-
-    def save(self):
-        """A checkpoint that was answered; the sequence, whose file is there and whole."""
-        sequence = self.ask("checkpoint")["sequence"]
-        try:
-            state = frames.read_snapshot(f"{self.snapshots}/snapshot-{sequence:020}.json")[1]
-        except (OSError, frames.Broken) as error:
-            raise Violated(f"snapshot {sequence} was acknowledged: {error}") from None
-        self.low = max(self.low, state[self.counts])
-        self._is_durable(self.low)
-        return sequence
-
-    def _is_durable(self, count):
-        self.durable = count
-        if self.saved() < count:
-            raise Violated(f"{count} was acknowledged, the disk has {self.saved()}")
-
-    def saved(self):
-        """What the newest valid snapshot has counted; 0 without one."""
-        newest = frames.newest(self.snapshots)
-        return newest[1][self.counts] if newest else 0
-
-    def counted(self):
-        if self.kind != "zero":
-            return self.ask("get")["count"]
-        self.ask("checkpoint")
-        return self.saved()
-
-    def fits(self, count):
-        return count in self.allowed or (self.low <= count and (self.kind == "zero" or count <= self.high))
-
-    # ---- What is noted on disk, asking nobody
-
-    def log_lines(self):
-        with contextlib.suppress(OSError), open(self.worker_folder + "/generations.jsonl") as file:
-            for line in file:
-                with contextlib.suppress(ValueError):
-                    yield json.loads(line)
-
-    def look(self):
-        self.next = 1 + max((line.get("generation", 0) for line in self.log_lines()), default=0)
-
-    def receipts(self):
-        return sum(line.get("event") == "receipt" for line in self.log_lines())
-
-    def wait_receipt(self, earlier, seconds=5.0):
-        """Until one more attempt has ended, well or not, or the supervisor has."""
-        until = time.monotonic() + seconds
-        while time.monotonic() < until and self.process.poll() is None and self.receipts() <= earlier:
-            select.select([], [], [], 0.005)
-
-    def workers(self):
-        return [line for line in self.processes().values() if not line.split(" ")[0].endswith("/zeroth-supervise")]
-
-    def note(self, name):
-        return f"{self.folder}/note/{name}"
-
-    def lives(self):
-        """Sentences about two lives at once: later generations only ever follow, each in one process."""
-        found, last, pids = set(), 0, {}
-        with contextlib.suppress(FileNotFoundError), open(self.note("lives")) as file:
-            for words in map(str.split, file):
-                generation = int(words[0])
-                if generation < last:
-                    found.add(f"generation {generation} had an effect after generation {last}")
-                if pids.setdefault(generation, words[1]) != words[1]:
-                    found.add(f"generation {generation} in two processes")
-                last = max(last, generation)
-        return sorted(found)
-
-    # ---- The supervisor's threads
-
-    def threads(self):
-        """{MAIN: tid, POOL: tid} of the running supervisor."""
-        pid = self.process.pid
-        others = [int(tid) for tid in os.listdir(f"/proc/{pid}/task") if int(tid) != pid]
-        if len(others) > 1:
-            raise AssertionError(f"{len(others)} threads beside the main one")
-        return {MAIN: pid, **({POOL: others[0]} if others else {})}
-
-    def tracer(self):
-        try:
-            with open(f"/proc/{self.process.pid}/status") as file:
-                return int(re.search(r"TracerPid:\s*(\d+)", file.read())[1])
-        except OSError:
-            return 0
-
-    def free(self):
-        """Ends the strace that started the supervisor, which runs on."""
-        if tracer := self.tracer():
-            os.kill(tracer, signal.SIGKILL)
-        until = time.monotonic() + lab.PATIENCE
-        while self.tracer() and time.monotonic() < until:
-            select.select([], [], [], 0.002)
-
-
-# ---- Operations
-
-
-class Operation:
-    """`prepare(place)` brings it to the moment before; `run(place)` is the operation as its client sees it. A `launch` is a
-    start: prepared, nothing runs."""
-
-    def __init__(self, name, kind, run, prepare=lambda place: None, options=(), launch=False, fresh=False):
-        self.name, self.kind, self.run, self._prepare = name, kind, run, prepare
-        self.options, self.launch, self.fresh = options, launch, fresh
-
-    def __str__(self):
-        return f"{self.name} ({self.kind})"
-
-    def place(self):
-        """A new one; nothing runs in it yet."""
-        rate = ("--rate", "100") if self.kind == "zero" else ()
-        return Place(self.kind, *self.options, *rate, "--max-failures", "0", "--backoff-max", "100ms")
-
-    def prepare(self, place):
-        if not self.fresh and place.process is None:
-            place.start().wait_ready()
-        place.allowed = set()
-        place.look()
-        self._prepare(place)
-        place.look()
-
-
-def _checkpoint(place):
-    place.count("add")
-    place.count("bump")
-    place.save()
-
-
-def _reload(place):
-    place.edit_again()
-    place.ask("reload")
-
-
-def _prepare_rollback(place):
-    place.count("add")
-    place.target = {"sequence": place.save(), "state_only": True}
-    place.allowed = {place.low}
-    if place.kind == "zero":
-        place.target = {"generation": place.next - 1}
-        _reload(place)
-    place.count("add")
-
-
-def _roll_back(place):
-    if place.kind == "zero":
-        place.low = min(place.allowed)
-    receipt = place.ask("rollback", **place.target)
-    if receipt["verdict"] == "ok":
-        place.low = place.high = min(place.allowed)
-
-
-def _terminate(place):
-    place.process.send_signal(signal.SIGTERM)
-    place.process.wait(lab.PATIENCE)
-
-
-def _shut_down(place):
-    place.ask("shutdown")
-    place.process.wait(lab.PATIENCE)
-
-
-def _crash(place):
-    earlier = place.receipts()
-    place.low = place.saved()
-    os.kill(place.ask("status")["workers"][0]["pid"], signal.SIGKILL)
-    place.wait_receipt(earlier)
-
-
-def _start(place):
-    place.wait_receipt(place.receipts_before)
-    with contextlib.suppress(OSError):
-        place.count("add")
-
-
-def _prepare_start(place):
-    place.receipts_before = place.receipts()
-
-
-def _prepare_again(place):
-    place.count("bump")  # only the worker's emergency file has it
-    place.kill()
-    place.wait_gone()
-    _prepare_start(place)
-
-
-BY_HAND = ("--checkpoint-interval", "0")
-
-
-def operations(exec_works):
-    """All of them, or those whose name and kind contain $LAB_OPERATION."""
-    only = os.environ.get("LAB_OPERATION", "")
-    return [operation for operation in _operations(exec_works) if only in str(operation)]
-
-
-def _operations(exec_works):
-    bump = lambda place: place.count("bump")
-    add = lambda place: place.count("add")
-    for kind in ("zero", "python"):
-        yield Operation("first start", kind, _start, _prepare_start, launch=True, fresh=True)
-        yield Operation("start after a kill", kind, _start, _prepare_again, BY_HAND, launch=True)
-        yield Operation("checkpoint", kind, _checkpoint, options=BY_HAND)
-        yield Operation("reload", kind, _reload, bump, BY_HAND)
-        yield Operation("recreate", kind, _reload, bump, (*BY_HAND, "--reload", "recreate"))
-        if exec_works:
-            yield Operation("exec", kind, _reload, bump, (*BY_HAND, "--reload", "exec"))
-        yield Operation("rollback", kind, _roll_back, _prepare_rollback, BY_HAND)
-        yield Operation("crash restart", kind, _crash, add, BY_HAND)
-        yield Operation("stop by signal", kind, _terminate, bump, BY_HAND)
-        yield Operation("stop by command", kind, _shut_down, bump, BY_HAND)
-
-
-def operation(name, kind):
-    return next(found for found in _operations(False) if (found.name, found.kind) == (name, kind))
-
-
-def exec_works():
-    """Whether this supervisor has mode exec."""
-    told = subprocess.run([lab.binary("zeroth-supervise"), "--help"], capture_output=True, text=True, check=False)
-    return bool(re.search(r"--reload \S*\bexec\b", told.stdout))
-
-
-# ---- strace
 
 
 def alone():
@@ -414,6 +102,32 @@ class Strace:
         self.process.stderr.close()
 
 
+def threads(place):
+    """{MAIN: tid, POOL: tid} of the running supervisor."""
+    pid = place.process.pid
+    others = [int(tid) for tid in os.listdir(f"/proc/{pid}/task") if int(tid) != pid]
+    if len(others) > 1:
+        raise AssertionError(f"{len(others)} threads beside the main one")
+    return {MAIN: pid, **({POOL: others[0]} if others else {})}
+
+
+def tracer(place):
+    try:
+        with open(f"/proc/{place.process.pid}/status") as file:
+            return int(re.search(r"TracerPid:\s*(\d+)", file.read())[1])
+    except OSError:
+        return 0
+
+
+def free(place):
+    """Ends the strace that started the supervisor, which runs on."""
+    if pid := tracer(place):
+        os.kill(pid, signal.SIGKILL)
+    until = time.monotonic() + lab.PATIENCE
+    while tracer(place) and time.monotonic() < until:
+        select.select([], [], [], 0.002)
+
+
 def _launch(place, log, words):
     place.start("strace", "-D", "-o", log, *words)
 
@@ -422,12 +136,12 @@ def _launch_for_pool(place, log, words):
     """The main thread waits behind the making of the pool's thread until strace watches that one."""
     _launch(place, os.devnull, ["-e", "trace=clone3", "-e", "inject=clone3:delay_exit=60000000:when=1"])
     until = time.monotonic() + lab.PATIENCE
-    while place.process.poll() is None and POOL not in place.threads():
+    while place.process.poll() is None and POOL not in threads(place):
         if time.monotonic() > until:
             raise AssertionError("the supervisor made no pool thread")
         select.select([], [], [], 0.002)
-    strace = Strace(place.threads()[POOL], log, *words)
-    place.free()
+    strace = Strace(threads(place)[POOL], log, *words)
+    free(place)
     return strace
 
 
@@ -435,7 +149,7 @@ def execute(place, operation, thread, words):
     """Runs a prepared operation with strace on one thread; the supervisor's end may cut it short. Returns the log's path."""
     log, strace = f"{place.traces}/log", None
     if not operation.launch:
-        strace = Strace(place.threads()[thread], log, *words(place))
+        strace = Strace(threads(place)[thread], log, *words(place))
     elif thread == POOL:
         strace = _launch_for_pool(place, log, words(place))
     else:
@@ -446,7 +160,7 @@ def execute(place, operation, thread, words):
         with contextlib.suppress(subprocess.TimeoutExpired):
             place.process.wait(AFTERWARDS)
     finally:
-        strace.end() if strace else place.free()
+        strace.end() if strace else free(place)
     return log
 
 

@@ -11,6 +11,7 @@ import crash_points
 import frames
 import injection
 import lab
+import operations
 
 
 class Laboratory(unittest.TestCase):
@@ -61,22 +62,22 @@ class Laboratory(unittest.TestCase):
             with open(place.note("lives"), "a") as file:
                 file.write("999 1\n")
 
-        operation = injection.operation("checkpoint", "python")
+        operation = operations.operation("checkpoint", "python")
         fsync = injection.Call(injection.POOL, "fsync", 1, 1, None, "")
         for break_it, told in ((lose, "counts 0"), (live_on, "had an effect after generation 999")):
             with operation.place() as place, mock.patch.object(crash_points, "check_disk", break_it):
                 place.start().wait_ready()
                 place.count("add")
-                with self.assertRaisesRegex(injection.Violated, told):
+                with self.assertRaisesRegex(operations.Violated, told):
                     crash_points.kill_supervisor(place, operation, fsync)
 
     @unittest.skipUnless(shutil.which("strace"), "needs strace")
     def test_error_cells_find_a_rename_that_only_says_so(self):
-        operation = injection.operation("checkpoint", "python")
+        operation = operations.operation("checkpoint", "python")
         rename = injection.Call(injection.POOL, "renameat2", 1, 1, None, "")
         with operation.place() as place:
             operation.prepare(place)
-            with self.assertRaisesRegex(injection.Violated, "was acknowledged"):
+            with self.assertRaisesRegex(operations.Violated, "was acknowledged"):
                 injection.execute(place, operation, injection.POOL, lambda place: rename.inject(place, "retval=0"))
 
 
