@@ -1,5 +1,6 @@
 // Worker: ends that nobody asked for, and the one on purpose.
 
+#include <cerrno>
 #include <csignal>
 #include <utility>
 
@@ -16,6 +17,12 @@ constexpr const char* kEditHint = "edit the program, or zerothctl restart";
 ExitKind kind_of(const ExitInfo& exit) {
   if (exit.code == 0) return ExitKind::Finished;
   return !exit.by_us && (exit.signal == SIGKILL || exit.signal == SIGTERM) ? ExitKind::KilledByHand : ExitKind::Crashed;
+}
+
+// The system had no descriptor, memory or room for it, which says nothing about the code.
+bool could_not_be_spawned(const Generation& ended) {
+  const int error = ended.spawn_error();
+  return error == EROFS || (error != 0 && exit_code_for(error) == kExitFailed);
 }
 
 // What it was killed for says more than the signal.
@@ -77,7 +84,8 @@ void Worker::crashed(const std::shared_ptr<Generation>& ended, const std::string
   const bool of_its_own = end.kind == ExitKind::Crashed;
   if (std::exchange(stopped_for_successor_, false) && of_its_own && setup_.options->restart != RestartOn::Never) {
     current_ = newest_;  // all there is to be tried
-    return give_up(crash_json(meaning), "runtime", "the code before it is not kept, so nothing runs", kEditHint);
+    if (!ended || !could_not_be_spawned(*ended))
+      return give_up(crash_json(meaning), "runtime", "the code before it is not kept, so nothing runs", kEditHint);
   }
   follow(policy_.on_end(end), meaning);
 }
