@@ -135,7 +135,8 @@ class Laboratory:
         self.full, self.not_reached, self.since_stop = told.full, 0, 0  # not reached: twice, and not counted
 
     def sample(self, points, size=SAMPLE):
-        return points if self.full else self.random.sample(points, min(size, len(points)))
+        """In random order also if it is all of them: whatever time is left for them, what was tried says something of all."""
+        return self.random.sample(points, len(points) if self.full else min(size, len(points)))
 
     def run(self):
         try:
@@ -153,7 +154,7 @@ class Laboratory:
         last = 10 if self.full else 3
         points = [Message(role, message, after) for role in roles for message in range(1, last) for after in (False, True)]
         over = set()
-        for point in self.sample(points, 2):
+        for point in points if self.full else self.sample(points, 2):
             if point.role not in over and not self.point(point, lambda: kill_worker(self.place, self.operation, point), 1):
                 over.add(point.role)  # that was its last message
 
@@ -208,11 +209,12 @@ class Laboratory:
 
 
 def run_all(laboratory, told, seconds, at_once=AT_ONCE):
-    """Each operation in a laboratory of that class, several at once; prints their figures and the sum, returns the exit code."""
+    """Each operation in a laboratory of that class, several at once; prints their figures and the sum, returns the exit code.
+    Ends after $LAB_MINUTES in full."""
     exec_works = operations.exec_works()
     if not exec_works:
         print("SKIPPED: mode exec: this supervisor has none")
-    until = time.monotonic() + (1e9 if told.full else seconds)
+    until = time.monotonic() + (60 * float(os.environ.get("LAB_MINUTES", "110")) if told.full else seconds)
     total = lab.Figures(laboratory.what)
     with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
         all_of_them = [laboratory(operation, told, until) for operation in operations.operations(exec_works)]

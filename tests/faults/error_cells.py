@@ -156,6 +156,8 @@ def fail(place, operation, cell):
         check_end(place, operation, cell)
         crash_points.check_disk(place)
         place.start()
+    elif cell.onwards and place.ask("status")["workers"][0]["state"] == "failed":
+        place.ask("restart")  # it gave up, which status tells, and would be tried again in a minute
     if cell.error == "EIO" and "snapshot set aside" in place.told():
         place.low = 0  # the disk did not give the newest one back, and that was told
     crash_points.check_running(place, tidy=False)  # what could not be removed waits for the next start
