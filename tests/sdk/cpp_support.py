@@ -22,11 +22,10 @@ def run(words, **more):
     return done.stdout
 
 
-def build(folder, name, *flags):
-    """The test worker as `name` in `folder`."""
+def build_worker(folder, name):
     program = os.path.join(folder, name)
     cached = ["ccache"] if shutil.which("ccache") else []
-    run([*cached, "g++", "-std=c++17", "-pthread", *WARNINGS, *flags, "-c", WORKER, "-o", program + ".o"])
+    run([*cached, "g++", "-std=c++17", "-pthread", *WARNINGS, "-c", WORKER, "-o", program + ".o"])
     run(["g++", "-pthread", program + ".o", "-o", program])
     return program
 
@@ -45,13 +44,12 @@ BUILT = {}  # name -> program
 
 
 def program(name):
-    """The test worker ("worker", or "edited" with another STEP), or an example; built when the first test needs it."""
+    """The test worker ("worker") or an example; built when the first test needs it."""
     if not BUILT:
         BUILT["folder"] = tempfile.mkdtemp(prefix="zeroth-cpp-")
         atexit.register(shutil.rmtree, BUILT["folder"])
     if name not in BUILT:
-        steps = {"worker": "-DSTEP=1", "edited": "-DSTEP=10"}
-        BUILT[name] = build(BUILT["folder"], name, steps[name]) if name in steps else build_example(BUILT["folder"], name)
+        BUILT[name] = (build_worker if name == "worker" else build_example)(BUILT["folder"], name)
     return BUILT[name]
 
 
@@ -63,15 +61,14 @@ def main():
 
 
 class CppSupervisor(RealSupervisor):
-    """zeroth-supervise on a copy of a built program; an edit puts another one, or the same with a mark, in its place."""
+    """zeroth-supervise on a copy of a built program. An edit puts such a copy in its place, with something behind what is
+    loaded of it: the test worker looks there for its STEP."""
 
-    def __init__(self, program, *options, words=()):
-        self.edits = 0
-        super().__init__(program, *options, name="program", command=["./program", *words])
+    def __init__(self, program, *options):
+        super().__init__(program, *options, name="program", command=["./program"])
 
-    def edit(self, program):
-        self.edits += 1
+    def edit(self, program, behind=""):
         shutil.copy(program, self.program + ".new")
-        with open(self.program + ".new", "ab") as file:
-            file.write(f"edit {self.edits}\n".encode())  # behind what is loaded of it
+        with open(self.program + ".new", "a") as file:
+            file.write(behind)
         os.rename(self.program + ".new", self.program)

@@ -1,4 +1,4 @@
-// The programs that cpp_test.py and cpp_values_test.py drive, chosen by the first word: cpp_worker NAME [WORD]
+// The programs that the tests of the C++ library drive, chosen by the first word: cpp_worker NAME [WORD]
 #include <unistd.h>
 
 #include <array>
@@ -16,14 +16,19 @@
 
 #include "../../worker/sdk/zeroth.hpp"
 
-#ifndef STEP  // what an edit changes
-#define STEP 1
-#endif
-
 namespace {
 
 void print(const std::string& line) {
   std::cout << line << std::endl;
+}
+
+// What an edit changes: the number that stands behind "STEP " at the end of this program's file, or 1.
+int step() {
+  std::ifstream self("/proc/self/exe", std::ios::binary);
+  self.seekg(-16, std::ios::end);
+  const std::string end((std::istreambuf_iterator<char>(self)), std::istreambuf_iterator<char>());
+  const std::size_t found = end.find("STEP ");
+  return found == end.npos ? 1 : std::atoi(end.c_str() + found + 5);
 }
 
 // Lives until it is stopped.
@@ -34,6 +39,7 @@ void live(zeroth::Worker& w) {
 // $LARGE: with so many numbers more. $BAD: with text that cannot be saved.
 int counter() {
   zeroth::Worker w("counter/1", "counter");
+  const int by_step = step();
   std::int64_t count = 0;
   std::vector<std::int64_t> many;
   std::map<std::string, std::string> names;
@@ -45,7 +51,7 @@ int counter() {
   if (std::getenv("BAD") != nullptr) w.keep("names", names);
   const auto add = [&](const zeroth::Value& params) {
     const auto section = w.atomic();
-    count += STEP * params.get("by", std::int64_t{1});
+    count += by_step * params.get("by", std::int64_t{1});
     w.beat(count, {{"count", static_cast<double>(count)}}, "counts");
     return count;
   };

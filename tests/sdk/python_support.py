@@ -71,7 +71,7 @@ class FakeSupervisor:
         ours, theirs = socket.socketpair()
         first = 3
         if lend is not None:
-            env.update(LISTEN_FDS="1", LISTEN_FDNAMES="http")
+            env.update(LISTEN_FDS="1", LISTEN_FDNAMES=env.get("LISTEN_FDNAMES", "http"))
             # First out of the way, so that neither is overwritten by the other.
             actions += [(os.POSIX_SPAWN_DUP2, lend.fileno(), 90), (os.POSIX_SPAWN_DUP2, theirs.fileno(), 91)]
             actions += [(os.POSIX_SPAWN_DUP2, 90, 3), (os.POSIX_SPAWN_DUP2, 91, 4), (os.POSIX_SPAWN_CLOSE, 90)]

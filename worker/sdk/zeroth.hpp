@@ -1447,7 +1447,7 @@ class Worker {
   void shut_down(detail::Clock::time_point until);
   void on_channel_end();
   static bool channel_ended(int wait_ms);
-  static void on_sigterm(int number);
+  static void on_sigterm(int number, siginfo_t* info, void* context);
   static void on_terminate();
   void take_over();
 
@@ -1485,6 +1485,7 @@ class Worker {
   std::string emergency_file_, program_;
   std::thread reader_, ender_;
   const std::thread::id main_ = std::this_thread::get_id();
+  const pid_t pid_ = ::getpid();
   static inline std::atomic<int> channel_ = -1;  // -1 in a forked child, which is no worker
   static inline Worker* only_ = nullptr;
   static inline struct sigaction before_sigterm_ {};
@@ -1581,13 +1582,18 @@ inline Worker::Worker(std::string schema_name, std::string name, const std::stri
   const std::string key = take_env("ZEROTH_KEY"), worker = take_env("ZEROTH_WORKER", true);
   if (!supervised()) return;
   if (name.empty()) name = worker.empty() ? program_.substr(program_.rfind('/') + 1) : worker;
-  Object hello{{"protocol", 1}, {"name", name}, {"version", version}, {"pid", ::getpid()}};
+  Object hello{{"protocol", 1}, {"name", name}, {"version", version}, {"pid", pid_}};
   if (!key.empty()) hello["key"] = key;
   event("hello", hello);
   take_over();
 }
 
 inline Worker::~Worker() {
+  if (::getpid() != pid_) {  // a forked child, where no thread but this is
+    new std::thread(std::move(reader_));
+    new std::thread(std::move(ender_));
+    return;
+  }
   {
     Lock lock(mutex_);
     leaving_ = true;
@@ -1999,12 +2005,13 @@ inline void Worker::on_restore(const Request& request) {
 // Nothing is changed if it is refused.
 inline Object Worker::take_state(const Request& request) try {
   const Value* file = request.params.find("state_file");
-  std::string text = request.state;
+  Value state;
   if (file != nullptr && !file->is_null()) {
-    text = detail::read_part(file->get<std::string>("path", ""), file->get<off_t>("offset", 0),
-                             file->get<std::size_t>("length", 0));
+    state = loads(detail::read_part(file->get<std::string>("path", ""), file->get<off_t>("offset", 0),
+                                    file->get<std::size_t>("length", 0)));
+  } else if (!request.state.empty()) {
+    state = loads(request.state);
   }
-  const Value state = text.empty() ? Value() : loads(text);
   const std::string kept_schema =
       request.params.find("schema") != nullptr ? request.params.get<std::string>("schema", "") : "";
   if (!state.is_null() && !kept_schema.empty() && !schema.empty() && kept_schema != schema) {
@@ -2014,7 +2021,7 @@ inline Object Worker::take_state(const Request& request) try {
   std::vector<std::string> kept, added, removed;
   Array warnings;
   if (!state.is_null()) {
-    Object rest = state.as<Object>();
+    Object rest = std::move(state.as<Object>());
     std::vector<std::function<void()>> changes;
     const bool any_name = kept_.empty() && state_.size() == 0;
     for (const Kept& each : kept_) {
@@ -2286,6 +2293,7 @@ inline void Worker::accept_one(Door& door, const std::function<void(Connection&)
   } catch (const std::system_error& error) {
     const std::lock_guard lock(mutex_);
     connections_.erase(raw);
+    changed_.notify_all();
     detail::complain(std::string("a connection is closed: ") + error.what());
   }
 }
@@ -2421,20 +2429,22 @@ inline void Worker::take_over() {
   struct sigaction ours {};
   ::sigaction(SIGTERM, nullptr, &before_sigterm_);
   if (before_sigterm_.sa_handler == SIG_IGN) return;
-  ours.sa_handler = on_sigterm;
-  ours.sa_flags = SA_RESTART;
+  ours.sa_sigaction = on_sigterm;
+  ours.sa_flags = SA_RESTART | SA_SIGINFO;
   ::sigaction(SIGTERM, &ours, nullptr);
 }
 
 // A supervisor's death sends SIGTERM too: then the end of the channel counts. Else it does what it did.
-inline void Worker::on_sigterm(int number) {
+inline void Worker::on_sigterm(int number, siginfo_t* info, void* context) {
   const int error = errno;
   if (channel_ < 0 || !channel_ended(kTermWait)) {
-    if (before_sigterm_.sa_handler == SIG_DFL) {
+    if ((before_sigterm_.sa_flags & SA_SIGINFO) != 0) {
+      before_sigterm_.sa_sigaction(number, info, context);
+    } else if (before_sigterm_.sa_handler != SIG_DFL) {
+      before_sigterm_.sa_handler(number);
+    } else {
       ::sigaction(number, &before_sigterm_, nullptr);
       ::raise(number);  // as soon as this returns
-    } else {
-      before_sigterm_.sa_handler(number);
     }
   }
   errno = error;
