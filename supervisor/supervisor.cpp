@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <utility>
 
 #include "common/diagnostic.h"
@@ -92,6 +93,11 @@ tl::expected<void, StartError> Supervisor::open_worker() {
   std::vector<std::string> not_watched = {folders.state, folders.runtime};
   for (const std::string& own : {options_.log_file, options_.pid_file}) {
     if (!own.empty()) not_watched.push_back(own);
+  }
+  for (const char* stream : {"/proc/self/fd/1", "/proc/self/fd/2"}) {  // what we say is no edit
+    std::error_code error;
+    const auto file = std::filesystem::read_symlink(stream, error);
+    if (!error && file.is_absolute()) not_watched.push_back(file.string());
   }
   watch_ =
       std::make_unique<ProgramWatch>(loop_, options_, std::move(not_watched),
@@ -202,8 +208,8 @@ void Supervisor::shutdown(bool insist, Worker::Reply reply) {
   worker_->stop(insist, [this, reply = std::move(reply), began](const Worker::StopOutcome& outcome) {
     if (outcome.given_up) {
       if (reply)
-        reply(tl::unexpected(Refusal{ErrorCode::Refused, "its state cannot be saved: " + outcome.error,
-                                     "--force stops it without", nullptr}));
+        reply(tl::unexpected(
+            Refusal{ErrorCode::Refused, "its state cannot be saved: " + outcome.error, outcome.hint, nullptr}));
       watch_->start();
       return worker_->reload({"edit", false, {}, monotonic_now(), {}});
     }

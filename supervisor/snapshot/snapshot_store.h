@@ -101,6 +101,8 @@ class SnapshotStore {
   // Not pruned as long as somebody has the result: it is about to be what a life begins from.
   std::shared_ptr<void> keep_while(std::uint64_t sequence);
 
+  // Is its file still there, with a frame that can be read? ENOENT: there is no such snapshot.
+  void look_at(std::uint64_t sequence, Done<Status> done) const;
   void list(std::size_t offset, std::size_t limit, Done<Result<Page>> done) const;
   void read(std::uint64_t sequence, Done<Result<Detail>> done) const;
 
