@@ -196,9 +196,8 @@ def main():
     figures, started = lab.Figures("post-crash states"), lab.Figures("starts on post-crash states")
     records = {}
     try:
-        for name, (make, run) in recorded.RUNS.items():
-            records[name] = make()
-            run(records[name])
+        for name in recorded.RUNS:
+            records[name] = recorded.run(name)
             sample = look_at_all(name, records[name], told, figures)
             start_on(records[name], sample, name, started)
             if name == "counting":

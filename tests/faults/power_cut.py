@@ -18,8 +18,9 @@ from disks.storm import CountingStorm, HeldBackStorm
 
 CUTS, CUTS_IN_FULL = 6, 500
 CUTS_A_DISK = 5  # then everything begins on an empty disk
-MUTANT_CUTS = 12  # until which a mutant must have been noticed
+MUTANT_CUTS = 30  # until which a mutant must have been noticed
 EARLY = 0.2  # of the cuts come while the supervisors are starting
+AT_REST = 0.5  # of them right after the last answer, before another fsync can cover for a missing one
 
 # What does nothing: fsyncs of what has such a path. `None`: all, by libeatmydata.
 MUTANTS = {
@@ -74,6 +75,11 @@ class Disk:
             for storm in self.storms:
                 storm.begin()
         pause(self.random.uniform(0, 0.6 if early else 1.2))
+        if self.random.random() < AT_REST:
+            for storm in self.storms:
+                storm.enough.set()
+            for storm in self.storms:
+                storm.finish()
         for storm in self.storms:
             storm.power_off.set()
         self.image.cut()

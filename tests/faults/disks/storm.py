@@ -17,6 +17,10 @@ class Refused(Exception):
     """Told to be undone: nothing has changed."""
 
 
+class Unanswered(Exception):
+    """Told to be unknown: the worker did not answer in time."""
+
+
 class Storm:
     """Kept over all cuts of one place. Between `begin` and `finish` a thread asks; otherwise nobody touches it."""
 
@@ -28,29 +32,32 @@ class Storm:
         self.unsure = None  # what was asked last and is not answered
         self.wrong = []  # what failed before the power did
         self.asked = self.cuts = 0
-        self.power_off, self.thread = threading.Event(), None
+        self.power_off, self.enough, self.thread = threading.Event(), threading.Event(), None
 
     def begin(self):
         self.cuts += 1
         self.power_off.clear()
+        self.enough.clear()
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
 
     def finish(self):
-        """The place was killed; returns once the thread has ended."""
+        """Returns once the thread has ended: the place was killed, or this is enough."""
         if self.thread:
             self.thread.join()
         self.thread = None
 
     def _run(self):
         steps, weights = zip(*self.steps())
-        while not self.power_off.is_set():
+        while not (self.power_off.is_set() or self.enough.is_set()):
             step = self.random.choices(steps, weights)[0]
             self.unsure = step.__name__
             try:
                 step()
             except Refused:
                 pass
+            except Unanswered:
+                return
             except Exception as error:  # whatever it is: it is told, or the power was cut under it
                 if not self.power_off.is_set():
                     self.wrong.append(f"{step.__name__} failed before the power did: {error!r}")
@@ -66,6 +73,8 @@ class Storm:
             return answer["result"]
         if answer["error"]["code"] in ("refused", "not_found"):
             raise Refused
+        if answer["error"]["code"] == "timeout":
+            raise Unanswered
         raise OSError(answer["error"]["message"])
 
     # ---- What both kinds of worker do
