@@ -51,7 +51,7 @@ class Record:
 
     def __init__(self, code, *options, name="program.py"):
         # In memory where that is possible: the log tells what was synced, and a busy disk would only make it slow.
-        self.root = tempfile.mkdtemp(prefix="zeroth-disk-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
+        self.root = tempfile.mkdtemp(prefix="zeroth-replay-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
         self.place = lab.Place(code, *options, name=name, root=self.root)
         self.known, self.tells, self.numbers = Known(text=code), {}, [0]
         self.log = self.place.folder + "/strace"
