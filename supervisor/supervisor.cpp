@@ -19,6 +19,7 @@ namespace zeroth {
 namespace {
 
 constexpr Milliseconds kSameKeyPress{300};
+constexpr Milliseconds kLastWork{1'000};  // for the disk to end what nobody waits for
 
 // Of zeroth-worker, which lies beside this program.
 std::string sibling(const std::string& name) {
@@ -45,6 +46,10 @@ tl::expected<std::unique_ptr<Supervisor>, StartError> Supervisor::create(Options
 Supervisor::Supervisor(Options options) : options_(std::move(options)) {}
 
 Supervisor::~Supervisor() {
+  close();
+}
+
+void Supervisor::close() {
   if (place_) place_->close();  // no client outlives what it asks
   if (terminal_) terminal_->detach();
   worker_.reset();
@@ -153,6 +158,7 @@ tl::expected<void, StartError> Supervisor::open_control() {
   hooks.on_folder_made = [this] {
     log_->reopen();
     (void)make_folders(place_->folders().state + "/" + worker_->name() + "/own");
+    worker_->restore_files();
   };
   hooks.on_runtime_folder = [this] { worker_->restore_hello_socket(); };
   hooks.lost = [this](const StartError& taken) {
@@ -190,7 +196,12 @@ int Supervisor::run() {
   events_.publish("supervisor", {{"state", "started"}, {"pid", ::getpid()}, {"program", place_->identity().key}});
   worker_->start();
   loop_.run();
+  close();
   return exit_code_;
+}
+
+bool Supervisor::hangs() {
+  return !loop_.wait_for_pool(kLastWork);
 }
 
 void Supervisor::on_signal() {
@@ -214,14 +225,7 @@ void Supervisor::shutdown(bool insist, Worker::Reply reply) {
       return worker_->reload({"edit", false, {}, monotonic_now(), {}});
     }
     const auto& newest = worker_->snapshots().newest();
-    std::string line = outcome.sequence != 0 ? "saved and stopped"
-                       : outcome.saved       ? "stopped"
-                                             : "stopped without a final snapshot: " + outcome.error;
-    if (newest) {
-      line += "; snapshot " + std::to_string(newest->sequence) + " of " + rfc3339(newest->created_at) + " in " +
-              place_->folders().state + "/" + worker_->name() + "/snapshots";
-    }
-    say_stopped(line, outcome.saved, newest.has_value());
+    say_stopped(describe_stop(outcome), outcome.saved, newest.has_value());
     events_.publish("supervisor", {{"state", "stopped"}, {"saved", outcome.saved}});
     const Json receipt = {{"operation", "stop"},
                           {"worker", worker_->name()},
@@ -235,6 +239,21 @@ void Supervisor::shutdown(bool insist, Worker::Reply reply) {
       end(saved ? kExitOk : kExitFailed);
     });
   });
+}
+
+// What is kept of it, and where.
+std::string Supervisor::describe_stop(const Worker::StopOutcome& outcome) const {
+  const auto& newest = worker_->snapshots().newest();
+  const std::string folder = place_->folders().state + "/" + worker_->name() + "/snapshots";
+  const std::string number = newest ? "snapshot " + std::to_string(newest->sequence) : "";
+  if (outcome.saved) {
+    const std::string line = outcome.sequence != 0 ? "saved and stopped" : "stopped";
+    return newest ? line + "; " + number + " of " + rfc3339(newest->created_at) + " in " + folder : line;
+  }
+  const std::string line = "stopped without a final snapshot: " + outcome.error;
+  if (!newest) return line + "; nothing of it is kept";
+  return line + "; what is kept is " + number + ", " + human_duration(wall_now() - newest->created_at) +
+         " old: " + folder + "/" + snapshot_name(newest->sequence);
 }
 
 // How to go on is the last line, to be copied.

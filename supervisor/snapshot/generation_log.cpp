@@ -182,6 +182,12 @@ Status GenerationLog::write_line(std::string text) {
   return {};
 }
 
+Status GenerationLog::remake() {
+  if (!is_unlinked()) return {};
+  if (Status made = make_folders(folder_of(path_)); !made) return made;
+  return rotate();
+}
+
 // Our file has no name any more, or there is none of that name: the folder was removed or moved away under us.
 bool GenerationLog::is_unlinked() const {
   struct stat info {};
