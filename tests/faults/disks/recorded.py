@@ -1,5 +1,6 @@
 """Runs of the real supervisor under strace, with what was acknowledged to whom at which point; and starts of it on other disks."""
 
+import collections
 import contextlib
 import copy
 import dataclasses
@@ -55,6 +56,7 @@ class Record:
         self.place = lab.Place(code, *options, name=name, root=self.root)
         self.known, self.tells, self.numbers = Known(text=code), {}, [0]
         self.log = self.place.folder + "/strace"
+        self.latest = collections.deque(maxlen=200)  # trees of the last states that were looked at
 
     def begin(self):
         self.place.start(*trace.command(self.log)).wait_ready()
