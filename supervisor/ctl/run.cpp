@@ -206,6 +206,7 @@ int run_start(const Invocation& call) {
 }
 
 int run_version(const Invocation& call) {
+  if (call.word.empty()) return printed("zerothctl " ZEROTH_VERSION "\n");  // the option asks nobody
   Json result = {{"version", ZEROTH_VERSION}, {"protocol", kControlProtocol}, {"supervisor", nullptr}};
   auto chosen = choose(call);
   if (chosen) {

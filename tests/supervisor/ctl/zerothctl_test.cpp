@@ -75,6 +75,7 @@ TEST_CASE("zerothctl: with nothing running, what needs a supervisor exits 3") {
   CHECK(home.ctl({"start"}).exit_code == kExitNotRunning);
   CHECK(home.ctl({"version"}).out == "zerothctl " ZEROTH_VERSION "\n");
   CHECK(home.ctl({"help"}).exit_code == kExitOk);
+  CHECK(home.ctl({"--version"}).exit_code == kExitOk);
   const ProcessResult start = home.ctl({"start", "x.zero"});
   CHECK(start.exit_code == kExitNotRunning);
   CHECK(says(start.err, "zeroth-supervise"));
