@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The power is cut at random moments of reload storms on ext4 and XFS: what was acknowledged is there afterwards, whole, and the
-supervisor goes on from it. Then the same with fsyncs that do nothing, which has to be noticed."""
+supervisor goes on from it. In full then the same with fsyncs that do nothing, which has to be noticed."""
 
 import contextlib
 import os
@@ -182,10 +182,11 @@ def main():
         failed |= cut_often(kind, CUTS_IN_FULL if told.full else CUTS, told.seed)
     if not usable:
         lab.skip("no file system whose power can be cut can be mounted here")
-    for kind in usable if told.full else usable[:1]:
+    for kind in usable if told.full else ():
         lost, of = try_mutants(kind, told.seed)
         missed, tried = missed + lost, tried + of
-    print(f"mutants: {tried}, caught: {tried - len(missed)}")
+    if told.full:
+        print(f"mutants: {tried}, caught: {tried - len(missed)}")
     return 1 if failed or missed else 0
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import select
 import shutil
 import struct
 import subprocess
@@ -66,7 +67,7 @@ class LoopImage:
             except Unavailable:
                 if time.monotonic() > until:
                     raise
-                time.sleep(0.01)
+                select.select([], [], [], 0.01)  # somebody still holds a file
 
     def cut(self):
         """From here on nothing gets onto the disk any more: each write, fsync and rename fails with EIO."""
