@@ -141,6 +141,8 @@ class Laboratory:
     def run(self):
         try:
             self.all_points()
+        except AssertionError as error:  # in what is to be repeated, with nothing injected
+            self.figures.violated(str(self.operation), error)
         finally:
             self.leave()
         return self
