@@ -52,7 +52,7 @@ def check_running(place, tidy=True):
         if time.monotonic() > until:
             raise Violated(f"{len(running)} workers: {running}")
         select.select([], [], [], 0.01)
-    if rejected := worker["snapshot"]["rejected"]:
+    if tidy and (rejected := worker["snapshot"]["rejected"]):
         raise Violated(f"rejected: {rejected}")
     left = [name for folder in (place.worker_folder, place.snapshots, place.run) for name in os.listdir(folder)]
     if tidy and (left := [name for name in left if re.search(r"\.tmp$|^\.restore-|^emergency-\d+\.json$", name)]):
