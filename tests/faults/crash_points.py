@@ -55,6 +55,7 @@ def check_running(place, tidy=True):
     if tidy and (rejected := worker["snapshot"]["rejected"]):
         raise Violated(f"rejected: {rejected}")
     left = [name for folder in (place.worker_folder, place.snapshots, place.run) for name in os.listdir(folder)]
+    left = [name for name in left if not name.endswith(f".{place.process.pid}.tmp")]  # being written now
     if tidy and (left := [name for name in left if re.search(r"\.tmp$|^\.restore-|^emergency-\d+\.json$", name)]):
         raise Violated(f"left: {left}")
 
