@@ -18,7 +18,8 @@ void size_pool() {
   constexpr const char* kName = "UV_THREADPOOL_SIZE";
   const char* const given = std::getenv(kName);
   const std::string before = given != nullptr ? given : "";
-  ::setenv(kName, kPoolThreads, 1);
+  const char* const wanted = std::getenv("ZEROTH_POOL_THREADS");  // the fault laboratory counts calls thread by thread
+  ::setenv(kName, wanted != nullptr ? wanted : kPoolThreads, 1);
   uv_loop_t loop;
   if (uv_loop_init(&loop) != 0) std::abort();
   uv_work_t nothing{};

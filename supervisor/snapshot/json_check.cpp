@@ -53,8 +53,8 @@ bool JsonCheck::feed(std::string_view bytes) {
 }
 
 Status JsonCheck::finish() {
-  const bool number = state_ == State::Zero || state_ == State::Whole || state_ == State::Fraction ||
-                      state_ == State::ExponentDigits;
+  const bool number =
+      state_ == State::Zero || state_ == State::Whole || state_ == State::Fraction || state_ == State::ExponentDigits;
   if (state_ == State::End || (number && open_.empty())) return {};
   const std::string where = "not JSON at byte " + std::to_string(at_);
   return fail(where + (state_ == State::Bad ? "" : ": it ends there"), EBADMSG);
@@ -200,7 +200,8 @@ JsonCheck::State JsonCheck::close(bool object) {
 JsonCheck::State JsonCheck::escape(unsigned char c) {
   left_ = 4;
   if (c == 'u') return State::Hex;
-  return std::string_view("\"\\/bfnrt").find(static_cast<char>(c)) != std::string_view::npos ? State::String : State::Bad;
+  return std::string_view("\"\\/bfnrt").find(static_cast<char>(c)) != std::string_view::npos ? State::String
+                                                                                             : State::Bad;
 }
 
 JsonCheck::State JsonCheck::hex(unsigned char c) {

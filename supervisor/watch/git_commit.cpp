@@ -11,10 +11,10 @@
 namespace zeroth {
 namespace {
 
-constexpr std::size_t kSmall = 64 * 1024;          // HEAD, a reference
-constexpr std::size_t kPackedRefs = 64 << 20;      // a line for each reference
-constexpr std::string_view kReference = "ref: ";   // HEAD on a branch
-constexpr std::string_view kElsewhere = "gitdir: "; // .git of a linked working tree
+constexpr std::size_t kSmall = 64 * 1024;            // HEAD, a reference
+constexpr std::size_t kPackedRefs = 64 << 20;        // a line for each reference
+constexpr std::string_view kReference = "ref: ";     // HEAD on a branch
+constexpr std::string_view kElsewhere = "gitdir: ";  // .git of a linked working tree
 
 // The first line of a small file.
 std::string line_of(const std::string& path) {

@@ -1,8 +1,8 @@
 """One system call of a real supervisor, killed or failed: strace on one thread at a time.
 
-strace counts `when=N` per name and per thread, so the supervisor runs with one pool thread (`UV_THREADPOOL_SIZE=1`) and strace
-watches either that or the main thread, never both: the N-th call of one run is the N-th call of the next. Workers are not
-traced. `calls_of` lists what the supervisor calls during an operation, `execute` does it with something injected.
+strace counts `when=N` per name and per thread, so the supervisor runs with one pool thread (UV_THREADPOOL_SIZE is libuv's
+word for it, ZEROTH_POOL_THREADS that of a supervisor which chooses by itself) and strace watches either that or the main
+thread, never both: the N-th call of one run is the N-th call of the next. Workers are not traced. `calls_of` lists what the supervisor calls during an operation, `execute` does it with something injected.
 """
 
 import contextlib
@@ -107,7 +107,7 @@ def threads(place):
     pid = place.process.pid
     others = [int(tid) for tid in os.listdir(f"/proc/{pid}/task") if int(tid) != pid]
     if len(others) > 1:
-        raise AssertionError(f"{len(others)} threads beside the main one")
+        raise AssertionError(f"the supervisor has {len(others)} pool threads, which cannot be counted: ZEROTH_POOL_THREADS=1 was not heard")
     return {MAIN: pid, **({POOL: others[0]} if others else {})}
 
 

@@ -82,7 +82,7 @@ class Place(lab.Place):
         shutil.rmtree(self.traces, ignore_errors=True)
 
     def start(self, *prefix, **env):
-        return super().start(*prefix, UV_THREADPOOL_SIZE="1", **env)  # see injection.py
+        return super().start(*prefix, UV_THREADPOOL_SIZE="1", ZEROTH_POOL_THREADS="1", **env)  # see injection.py
 
     def edit_again(self):
         self.edits += 1
