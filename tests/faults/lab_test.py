@@ -41,8 +41,9 @@ class Laboratory(unittest.TestCase):
             self.assertTrue(any("lock held" in line for line in place.leftovers()))
             place.kill()
             place.wait_gone()
+            before = place.leftovers()  # maybe that of a checkpoint that was under way
             with open(place.snapshots + "/.snapshot-9.1.tmp", "w"):
-                self.assertEqual(len(place.leftovers()), 1)
+                self.assertEqual(len(place.leftovers()), len(before) + 1)
 
 
 if __name__ == "__main__":
