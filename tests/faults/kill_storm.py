@@ -223,10 +223,7 @@ class Storm:
         """One supervisor, one worker, few descriptors, once it has come to rest."""
         where = f"after {self.figures.tried} kills"
         self.place.wait_ready()
-        until = time.monotonic() + lab.PATIENCE
-        while len(there := self.place.processes()) != 2 and time.monotonic() < until:
-            select.select([], [], [], 0.02)
-        if len(there) != 2:
+        if len(there := self.place.wait_alone()) != 2:
             self.leak(where, f"processes {there}")
         fds = len(os.listdir(f"/proc/{self.place.process.pid}/fd"))
         if fds > 64:

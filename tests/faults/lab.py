@@ -232,6 +232,13 @@ class Place:
             select.select([], [], [], 0.01)
         return left
 
+    def wait_alone(self, seconds=PATIENCE):
+        """Processes once there are two, a supervisor and a worker; or after at most so long, however many."""
+        until = time.monotonic() + seconds
+        while len(there := self.processes()) != 2 and time.monotonic() < until:
+            select.select([], [], [], 0.02)
+        return there
+
     def leftovers(self):
         """Temporary files and held locks in the state and runtime folder, as sentences; asked when nothing runs."""
         found = []
