@@ -4,8 +4,10 @@ well, and a supervisor, or everything, suspended for a minute under edits: no st
 worker, and nothing pruned that should be kept.
 """
 
+import concurrent.futures
 import glob
 import os
+import random
 import select
 import signal
 import subprocess
@@ -17,6 +19,7 @@ import lab
 LIBRARIES = "/usr/lib/*/faketime/libfaketimeMT.so.1"
 SUSPENDED, SUSPENDED_FULL = 15.0, 60.0  # seconds; heartbeats are missed after ten
 KEPT = 5  # newest snapshots, whatever the clock says
+WHOSE = ("supervisor", "both")
 JUMPS = {"a day back": ["-86400"], "a year forward": ["+31536000"], "forward and back again": ["+31536000", "-86400", "+0"]}
 
 BEATING = lab.COUNTER_PY.replace("for _ in w.every(0.05): pass", """for _ in w.every(0.05):
@@ -135,13 +138,14 @@ def check_faked(clock, env):
     return 80_000 < real - told < 90_000
 
 
-def jumps(figures):
+def jumps(figures, whose_of):
+    """`whose_of`: gives whose clocks a change is tried with."""
     found = glob.glob(LIBRARIES)
     if not found:
         print("SKIPPED: jumps of the clock need libfaketime")
         return
-    for whose in ("supervisor", "both"):
-        for change, offsets in JUMPS.items():
+    for change, offsets in JUMPS.items():
+        for whose in whose_of():
             figures.tried += 1
             cell = f"{change}, {whose}"
             # Python's own sleep fails under libfaketime: there the worker is a Zero program, which stands still.
@@ -187,17 +191,23 @@ def suspend(place, seconds, whose):
     expect(place.stop() == 0, "the stop failed")
 
 
+def suspended(figures, seconds, whose):
+    figures.tried += 1
+    with lab.Place(BEATING) as place:
+        try:
+            suspend(place, seconds, whose)
+        except Exception as error:  # in a thread of its own nobody else tells it
+            figures.violated(f"suspended, {whose}", f"{error!r}\n{place.told()}")
+
+
 def main():
     told = lab.arguments(__doc__.split("\n")[0])
     figures = lab.Figures("clock cells")
-    jumps(figures)
-    for whose in ("supervisor", "everything"):
-        figures.tried += 1
-        with lab.Place(BEATING) as place:
-            try:
-                suspend(place, SUSPENDED_FULL if told.full else SUSPENDED, whose)
-            except (AssertionError, OSError, subprocess.SubprocessError) as error:
-                figures.violated(f"suspended, {whose}", f"{error}\n{place.told()}")
+    chance = random.Random(told.seed)
+    with concurrent.futures.ThreadPoolExecutor() as beside:
+        for whose in ("supervisor", "everything"):
+            beside.submit(suspended, figures, SUSPENDED_FULL if told.full else SUSPENDED, whose)
+        jumps(figures, (lambda: WHOSE) if told.full else lambda: [chance.choice(WHOSE)])
     return figures.end()
 
 
