@@ -122,7 +122,8 @@ def trouble_begins(place, disk):
 
 
 def reloaded(worker):
-    return worker["state"] == "ready" and (worker["last_reload"]["operation"], worker["last_reload"]["verdict"]) == ("reload", "ok")
+    last = worker["last_reload"]
+    return worker["state"] == "ready" and last["operation"] == "reload" and last["verdict"] == "ok"
 
 
 def serves(place, count, pid=None):

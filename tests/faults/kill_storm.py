@@ -52,6 +52,12 @@ def fold(total, numbers):
     return total
 
 
+def applied_since(base, state):
+    """The numbers that came after."""
+    more = state["count"] - base["count"]
+    return state["recent"][-more:] if more > 0 else []
+
+
 class Oracle:
     """Sends numbered increments one after the other and judges each answer. Runs on a thread of its own."""
 
@@ -104,7 +110,7 @@ class Oracle:
         since, self.since = self.since, {}
         self.acknowledged += 1
         where = f"number {self.n}"
-        new = told["recent"][len(told["recent"]) - (told["count"] - base["count"]) :] if told["count"] > base["count"] else []
+        new = applied_since(base, told)
         if told["count"] < base["count"] or fold(base["sum"], new) != told["sum"]:
             self.lost += 1
             self.figures.violated(where, f"acknowledged was {base}, now it is {told}")
@@ -196,7 +202,8 @@ class Storm:
         if self.random.random() < 0.25:
             self.edit()
             self.pause(0.15)
-        action = self.random.choices((self.kill_worker, self.kill_supervisor, self.kill_both, self.stop_for_a_while), (35, 30, 15, 20))[0]
+        actions = {self.kill_worker: 35, self.kill_supervisor: 30, self.kill_both: 15, self.stop_for_a_while: 20}
+        action = self.random.choices(list(actions), list(actions.values()))[0]
         at = time.monotonic()
         action()
         if self.place.process.poll() is not None:
@@ -215,7 +222,8 @@ class Storm:
     def check_end(self, action):
         code = self.place.process.returncode
         if code != -signal.SIGKILL:
-            self.figures.violated(f"kill {self.figures.tried}", f"{action.__name__}: the supervisor had ended with {code}:\n{self.place.told()}")
+            what = f"{action.__name__}: the supervisor had ended with {code}:\n{self.place.told()}"
+            self.figures.violated(f"kill {self.figures.tried}", what)
 
     # ---- What must hold
 
@@ -253,8 +261,9 @@ class Storm:
                 if name.endswith(".corrupt") or (name.startswith(("emergency-", "alive-")) and not name.endswith(".stale")):
                     self.leak("the end", os.path.join(folder, name))
         envelope, state = frames.newest(self.place.snapshots)
-        if fold(self.oracle.base["sum"], state["recent"][len(state["recent"]) - (state["count"] - self.oracle.base["count"]) :]) != state["sum"]:
-            self.figures.violated("the end", f"snapshot {envelope['sequence']} has {state['count']}, acknowledged {self.oracle.base}")
+        base = self.oracle.base
+        if state["count"] < base["count"] or fold(base["sum"], applied_since(base, state)) != state["sum"]:
+            self.figures.violated("the end", f"snapshot {envelope['sequence']} has {state}, acknowledged was {base}")
 
 
 def worker_code(edition, broken):
@@ -291,7 +300,8 @@ def main():
         oracle.ending.set()
         oracle.thread.join(lab.PATIENCE)
     if told.broken:
-        print(f"the worker that is broken ({told.broken}) was {'caught' if figures.violations else 'NOT caught'} after {figures.tried} kills")
+        caught = "caught" if figures.violations else "NOT caught"
+        print(f"the worker that is broken ({told.broken}) was {caught} after {figures.tried} kills")
         return 0 if figures.violations else 1
     recovery = sorted(storm.recoveries) or [0.0]
     return figures.end(
