@@ -102,6 +102,8 @@ class Handover {
   bool state_refused() const { return state_refused_; }
   // The last candidate was sent its state and ended, or was late, without an answer.
   bool lost_in_restore() const { return restoring_; }
+  // Neither the candidate nor its code is to blame: the disk or the machine lacked what it takes. Worth another try.
+  bool lacked_room() const { return lacked_room_; }
   // It got as far as saying loaded.
   bool loaded() const { return loaded_; }
 
@@ -141,6 +143,7 @@ class Handover {
   bool restored_ = false;
   bool said_ready_ = false;
   bool state_refused_ = false;
+  bool lacked_room_ = false;
   bool loaded_ = false;
   bool verdict_given_ = false;
   std::uint64_t last_state_bytes_;
