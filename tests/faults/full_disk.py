@@ -175,7 +175,8 @@ def during_a_reload(place, disk):
 
 
 def during_a_crash(place, disk):
-    """The worker is back from what is kept, at the latest when there is room again."""
+    """The worker is back from what is kept, at the latest when there is room again; where nothing is, only if it is told to
+    begin anew."""
     before = trouble_begins(place, disk)
     os.kill(before["pid"], signal.SIGKILL)
     with contextlib.suppress(AssertionError):
@@ -186,6 +187,8 @@ def during_a_crash(place, disk):
         raise AssertionError(f"why it is not there is not told: {here['state']}\n{told}")
     kept = 3 if disk.trouble in WORDS else 0
     disk.end()
+    if here["state"] == "failed" and not kept:
+        place.ask("restart", fresh=True)
     place.wait_ready(2)
     serves(place, kept)
     place.ask("add", n=5)
