@@ -252,7 +252,7 @@ void Worker::note_rejected(const Receipt& receipt) {
                  {"diagnostics", receipt.diagnostics},
                  {"reason", receipt.reason}};
   }
-  if (receipt.verdict == "abandoned" && handover_->lacked_room()) {
+  if (receipt.verdict == "abandoned" && handover_ && handover_->lacked_room()) {
     room_wait_ = std::clamp(2 * room_wait_, kReadAgain, kLongestWait);
     wait_for_room(room_wait_);
   }
