@@ -10,7 +10,7 @@
 namespace zeroth {
 namespace {
 
-constexpr std::string_view kPrefix = "emergency-", kSuffix = ".json", kStale = ".stale";
+constexpr std::string_view kPrefix = "emergency-", kSuffix = ".json", kStale = ".stale", kTemporary = ".tmp";
 
 std::optional<std::uint64_t> generation_of(std::string_view name) {
   if (!name.starts_with(kPrefix) || !name.ends_with(kSuffix)) return std::nullopt;
@@ -24,6 +24,11 @@ std::optional<std::uint64_t> generation_of(std::string_view name) {
 
 std::string file_name(std::uint64_t generation) {
   return std::string(kPrefix) + std::to_string(generation) + std::string(kSuffix);
+}
+
+// Of a worker that was killed while it wrote: its temporary file's name contains that of the file it was to become.
+bool is_half_written(std::string_view name) {
+  return name.find(kPrefix) != std::string_view::npos && name.ends_with(kTemporary);
 }
 
 void for_each_name(const std::string& folder, const std::function<void(const std::string&)>& call) {
@@ -62,6 +67,9 @@ std::uint64_t emergency_bytes_under_way(const std::string& folder, std::uint64_t
 Result<EmergencyChoice> choose_emergency_file(const std::string& folder, std::uint64_t newest_snapshot,
                                               const std::function<bool(const std::string& path)>& parses) {
   EmergencyChoice choice;
+  for_each_name(folder, [&](const std::string& name) {
+    if (is_half_written(name)) std::remove((folder + "/" + name).c_str());
+  });
   for (EmergencyFile& file : find_emergency_files(folder)) {
     if (!choice.adopted && file.generation >= newest_snapshot && parses(file.path)) {
       choice.adopted = std::move(file);

@@ -32,7 +32,8 @@ struct EmergencyChoice {
 };
 
 // Chooses the file of the highest generation that `parses` and is not older than `newest_snapshot` (the generation that
-// wrote the newest valid snapshot; 0 = there is none), and renames all others.
+// wrote the newest valid snapshot; 0 = there is none), renames all others, and removes what is half written: nobody
+// writes any more.
 Result<EmergencyChoice> choose_emergency_file(const std::string& folder, std::uint64_t newest_snapshot,
                                               const std::function<bool(const std::string& path)>& parses);
 

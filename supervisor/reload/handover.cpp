@@ -1,10 +1,20 @@
 #include "supervisor/reload/handover.h"
 
+#include <cerrno>
 #include <utility>
 
 #include "common/json_fields.h"
 
 namespace zeroth {
+namespace {
+
+// Says nothing about the program: the same start may succeed later.
+bool lacks_room(int code) {
+  return code == ENOSPC || code == EDQUOT || code == EFBIG || code == EROFS || code == EIO || code == EMFILE ||
+         code == ENFILE || code == ENOMEM || code == EAGAIN;
+}
+
+}  // namespace
 
 Handover::Handover(Loop& loop, Plan plan, Hooks hooks)
     : hooks_(std::move(hooks)),
@@ -91,7 +101,7 @@ void Handover::mark(std::optional<double>& step) {
 
 void Handover::spawn_candidate() {
   candidate_ = last_candidate_ = hooks_.make_candidate();
-  restoring_ = restored_ = said_ready_ = loaded_ = false;
+  restoring_ = restored_ = said_ready_ = loaded_ = lacked_room_ = false;
   receipt_.to = candidate_->number();
   mark_ = monotonic_now();
   Generation::Hooks hooks;
@@ -114,7 +124,10 @@ void Handover::spawn_candidate() {
     hooks_.on_output(*of, stream, bytes);
   };
   candidate_->set_hooks(std::move(hooks));
-  if (Status spawned = candidate_->spawn(); !spawned) candidate_failed(spawned.error().message);
+  Status spawned = candidate_->spawn();
+  if (spawned) return;
+  lacked_room_ = lacks_room(spawned.error().code);
+  candidate_failed(spawned.error().message);
 }
 
 void Handover::candidate_failed(const std::string& reason) {
@@ -156,6 +169,8 @@ void Handover::cut() {
                       if (alive.expired()) return;
                       mark(receipt_.ms.checkpoint);
                       if (!taken) {
+                        const int code = taken.error().code;
+                        lacked_room_ = lacks_room(code) || code == ENOENT || code == ESTALE;
                         cut_error_ = taken.error().message;
                         if (receipt_.reason.empty()) receipt_.reason = cut_error_;
                         return deliver(HandoverEvent::CutFailed);
@@ -170,6 +185,7 @@ void Handover::write_cut() {
   checkpoint_->write(true, [this, alive = std::weak_ptr<bool>(alive_)](const Status& written) {
     if (alive.expired()) return;
     if (!written) {
+      lacked_room_ = true;
       receipt_.reason = written.error().message;
       hooks_.on_committed(fail(written.error()), checkpoint_->taken_at());
       return deliver(HandoverEvent::WriteFailed);
@@ -190,6 +206,7 @@ void Handover::commit() {
 }
 
 void Handover::on_committed(const Result<SnapshotStore::Committed>& committed) {
+  lacked_room_ = !committed;
   if (!committed && receipt_.reason.empty()) receipt_.reason = committed.error().message;
   if (!committed || !replace_) return deliver(committed ? HandoverEvent::Committed : HandoverEvent::CommitFailed);
   replace_(*committed, *source_, [this, alive = std::weak_ptr<bool>(alive_)](Result<RestoreSource> source) {
@@ -312,7 +329,7 @@ void Handover::give_verdict(HandoverVerdict verdict) {
       receipt_.restored.warnings.push_back("the state at the cut could not be made durable: " + receipt_.reason);
       break;
     case HandoverVerdict::Rejected:
-      receipt_.verdict = "rejected";
+      receipt_.verdict = lacked_room_ ? "abandoned" : "rejected";
       break;
     case HandoverVerdict::Abandoned:
       receipt_.verdict = "abandoned";

@@ -108,6 +108,8 @@ class Handover {
   const std::string& cut_error() const { return cut_error_; }
   // The last candidate was sent its state and ended, or was late, without an answer.
   bool lost_in_restore() const { return restoring_; }
+  // Neither the candidate nor its code is to blame: the disk or the machine lacked what it takes. Worth another try.
+  bool lacked_room() const { return lacked_room_; }
   // It got as far as saying loaded.
   bool loaded() const { return loaded_; }
 
@@ -147,6 +149,7 @@ class Handover {
   bool restored_ = false;
   bool said_ready_ = false;
   bool state_refused_ = false;
+  bool lacked_room_ = false;
   std::string cut_error_;
   bool loaded_ = false;
   bool verdict_given_ = false;

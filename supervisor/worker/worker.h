@@ -166,6 +166,8 @@ class Worker {
   void tell_skipped(const Skipped& snapshot);
   // Reload of a live one.
   void on_content(ReloadRequest request, const Result<Content>& content);
+  void read_again(Milliseconds after);
+  void wait_for_room(Milliseconds after);
   void begin_reload(ReloadRequest request);
   void launch_reload(const ReloadRequest& request, const Content& content, bool kept_code);
   void answer_unchanged(const ReloadRequest& request);
@@ -262,6 +264,7 @@ class Worker {
   Timer restart_timer_;
   Timer rejection_timer_;
   Timer reread_timer_;
+  Milliseconds room_wait_{0};  // before the next try of an edit that the disk had no room for
 
   WorkerState state_ = WorkerState::Starting;
   ReloadMode mode_ = ReloadMode::Auto;

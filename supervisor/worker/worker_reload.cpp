@@ -1,5 +1,6 @@
 // Worker: reloads, from the request or the edit to the verdict and what follows it.
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -9,6 +10,7 @@ namespace zeroth {
 namespace {
 
 constexpr Milliseconds kReadAgain{1'000};
+constexpr Milliseconds kLongestWait{30'000};  // between two tries of what lacked room
 constexpr Milliseconds kStandStill{50};  // a rejection is announced only if the content did not change again by then
 
 }  // namespace
@@ -32,7 +34,7 @@ void Worker::on_content(ReloadRequest request, const Result<Content>& content) {
     if (unread_ != why) emit("log", {{"level", "warning"}, {"message", why}});
     unread_ = why;
     if (content.error().code != ENOENT) {
-      reread_timer_.start(kReadAgain, [this] { reload({"edit", false, {}, monotonic_now(), {}}); });
+      read_again(kReadAgain);
     }
     if (request.reply) request.reply(refuse(ErrorCode::Failed, why));
     return;
@@ -65,7 +67,21 @@ void Worker::on_content(ReloadRequest request, const Result<Content>& content) {
   begin_reload(std::move(request));
 }
 
+void Worker::read_again(Milliseconds after) {
+  reread_timer_.start(after, [this] { reload({"edit", false, {}, monotonic_now(), {}}); });
+}
+
+// As soon as snapshots can be saved again, if that is being tried.
+void Worker::wait_for_room(Milliseconds after) {
+  reread_timer_.start(after, [this] {
+    const bool told = setup_.options->checkpoint_interval.count() != 0;
+    if (told && !checkpointer_.degraded().empty()) return wait_for_room(kReadAgain);
+    reload({"edit", false, {}, monotonic_now(), {}});
+  });
+}
+
 void Worker::begin_reload(ReloadRequest request) {
+  reread_timer_.stop();
   const bool runs = live_ && state_ == WorkerState::Ready;
   const bool held = holds_back(request);
   if (!request.force) {
@@ -178,7 +194,8 @@ void Worker::on_verdict(const Receipt& original) {
   const bool automatic = rolls_back_by_itself();
   if (automatic && receipt.verdict == "ok") receipt.verdict = "rolled_back";
   const bool never_loaded = !handover_->loaded() && handover_->context().mode == HandoverMode::Start;
-  if (receipt.operation == "reload" && receipt.verdict == "failed" && never_loaded) receipt.verdict = "rejected";
+  if (receipt.operation == "reload" && receipt.verdict == "failed" && never_loaded && !handover_->lacked_room())
+    receipt.verdict = "rejected";
   const bool from_crash = receipt.operation == "crash-restart" || automatic;
   if (from_crash && iteration_at_end_ && receipt.iteration) {
     receipt.iteration_lost = *iteration_at_end_ > *receipt.iteration ? *iteration_at_end_ - *receipt.iteration : 0;
@@ -202,6 +219,7 @@ void Worker::on_verdict(const Receipt& original) {
   last_reload_ = json;
   if (ok) {
     last_failure_ = nullptr;
+    room_wait_ = Milliseconds(0);
     if (receipt.operation == "reload") {
       policy_.reset();  // earlier failures were another edition's
       policy_.on_reloaded();
@@ -233,6 +251,10 @@ void Worker::note_rejected(const Receipt& receipt) {
                  {"at", rfc3339(receipt.at)},
                  {"diagnostics", receipt.diagnostics},
                  {"reason", receipt.reason}};
+  }
+  if (receipt.verdict == "abandoned" && handover_ && handover_->lacked_room()) {
+    room_wait_ = std::clamp(2 * room_wait_, kReadAgain, kLongestWait);
+    wait_for_room(room_wait_);
   }
   untold_ = json;
   const bool superseded = handover_ && handover_->context().content_changed;

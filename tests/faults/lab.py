@@ -51,10 +51,12 @@ def binary(name):
     return os.path.join(BIN, name)
 
 
-def arguments(description):
+def arguments(description, more=lambda parser: None):
+    """`more` adds what only one laboratory takes."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--full", action="store_true", help="everything instead of a sample")
     parser.add_argument("--seed", type=int, default=None, help="repeats a run")
+    more(parser)
     told = parser.parse_args()
     told.seed = told.seed if told.seed is not None else random.SystemRandom().randrange(1 << 32)
     print(f"seed: {told.seed}")
@@ -229,6 +231,13 @@ class Place:
         while (left := self.processes()) and time.monotonic() < until:
             select.select([], [], [], 0.01)
         return left
+
+    def wait_alone(self, seconds=PATIENCE):
+        """Processes once there are two, a supervisor and a worker; or after at most so long, however many."""
+        until = time.monotonic() + seconds
+        while len(there := self.processes()) != 2 and time.monotonic() < until:
+            select.select([], [], [], 0.02)
+        return there
 
     def leftovers(self):
         """Temporary files and held locks in the state and runtime folder, as sentences; asked when nothing runs."""

@@ -176,6 +176,9 @@ TEST_CASE_FIXTURE(AliveLockFixture,
   CHECK(stale ==
         std::vector<std::string>{"emergency-12.json.stale", "emergency-10.json.stale", "emergency-9.json.stale"});
   CHECK(find_emergency_files(folder.path()).size() == 1);
+  CHECK_FALSE(read_file(folder.path() + "/.emergency-12.json.77.tmp"));  // half written: nobody goes on with it
+  CHECK(read_file(folder.path() + "/emergency-8.json.stale"));
+  CHECK(read_file(folder.path() + "/emergency-x.json"));
   const auto too_old = choose_emergency_file(folder.path(), 12, parses);
   REQUIRE(too_old);
   CHECK_FALSE(too_old->adopted);
