@@ -88,7 +88,7 @@ struct ParsedOptions {
 // Reads argv and the environment; never prints, never exits.
 ParsedOptions parse_options(int argc, const char* const* argv);
 
-// Whether they mean the same, wherever that was written.
+// Whether they mean the same, wherever that was written; how it is to start is not meant.
 bool same_settings(const Options& a, const Options& b);
 
 // Sets options one by one as the command line would: for files of options.

@@ -24,6 +24,7 @@ bool same_settings(const Options& a, const Options& b) {
   Options x = a, y = b;
   x.origins = y.origins = Json();
   x.again = y.again = {};
+  x.fresh = y.fresh = false;
   return x == y;
 }
 

@@ -13,6 +13,7 @@ Member::Plan Fleet::plan_of(FleetWorker worker, const std::string& cause) const 
   plan.name = worker.name;
   plan.identity = around_.identity + "#" + worker.name;
   plan.options = std::move(worker.options);
+  if (cause == "config") plan.options.fresh = false;  // that was said of the supervisor's start
   plan.depends_on = std::move(worker.depends_on);
   plan.alone = false;
   plan.cause = cause;

@@ -29,12 +29,12 @@ std::string list_of_names(std::span<const std::string_view> names) {
   return list;
 }
 
-std::string meant(std::string_view word, std::span<const std::string_view> known) {
+std::string help_for(std::string_view word, std::span<const std::string_view> known) {
   const std::string_view found = nearest(word, known);
   return found.empty() ? "" : "did you mean '" + std::string(found) + "'?";
 }
 
-std::vector<std::string_view> names_of(std::span<const FleetKey> keys) {
+std::vector<std::string_view> key_names(std::span<const FleetKey> keys) {
   std::vector<std::string_view> names;
   for (const FleetKey& key : keys) names.push_back(key.name);
   return names;
@@ -134,11 +134,11 @@ void FleetReader::read_top(const toml::table& root) {
     if (key == "worker" && value.is_table()) continue;
     const FleetKey* known = find_key(fleet_keys(), key.str());
     if (known == nullptr) {
-      std::vector<std::string_view> names = names_of(fleet_keys());
+      std::vector<std::string_view> names = key_names(fleet_keys());
       names.push_back("worker");
       const bool of_worker = find_key(worker_keys(), key.str()) != nullptr;
       complain(key.source(), "unknown key " + in_quotes(key.str()),
-               of_worker ? "it belongs to a worker: write it below [worker.NAME]" : meant(key.str(), names));
+               of_worker ? "it belongs to a worker: write it below [worker.NAME]" : help_for(key.str(), names));
       continue;
     }
     const auto origin = base_.origins.find(option_of(*known));
@@ -185,7 +185,7 @@ void FleetReader::read_worker(const std::string& name, const toml::key& key, con
       const FleetKey* known = find_key(worker_keys(), name_of_key.str());
       if (known == nullptr) {
         complain(name_of_key.source(), "unknown key " + in_quotes(name_of_key.str()),
-                 meant(name_of_key.str(), names_of(worker_keys())));
+                 help_for(name_of_key.str(), key_names(worker_keys())));
       } else if (known->kind == KeyKind::NotYet) {
         complain(name_of_key.source(), in_quotes(known->name) + " is not built yet", "remove this line");
       } else {
@@ -312,7 +312,7 @@ void FleetReader::read_limits(Options& options, const toml::node& value) {
   for (const auto& [key, one] : *table) {
     const auto known = std::find(names.begin(), names.end(), key.str());
     if (known == names.end()) {
-      const std::string help = meant(key.str(), names);
+      const std::string help = help_for(key.str(), names);
       complain(key.source(), "unknown limit " + in_quotes(key.str()),
                help.empty() ? "there are " + list_of_names(names) : help);
       continue;
@@ -339,7 +339,7 @@ void FleetReader::check_dependencies() {
   for (const FleetWorker& worker : file_.workers) {
     for (const std::string& on : worker.depends_on) {
       if (std::find(names.begin(), names.end(), on) == names.end())
-        complain(depends_at_[worker.name], "no worker " + in_quotes(on), meant(on, names));
+        complain(depends_at_[worker.name], "no worker " + in_quotes(on), help_for(on, names));
     }
   }
   const std::vector<std::string> cycle = find_cycle(dependencies);

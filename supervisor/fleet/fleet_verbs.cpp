@@ -107,8 +107,9 @@ void Fleet::roll() {
   if (!rolling_->current.empty()) {
     const Member* current = find(rolling_->current);
     const bool gone = current == nullptr || current->worker().state() == WorkerState::Stopped;
-    const bool ready = rolling_->answered && current != nullptr && current->worker().state() == WorkerState::Ready;
-    const bool failed = rolling_->answered && current != nullptr && current->worker().state() == WorkerState::Failed;
+    const WorkerState state = gone ? WorkerState::Stopped : current->worker().state();
+    const bool ready = rolling_->answered && (state == WorkerState::Ready || state == WorkerState::Finished);
+    const bool failed = rolling_->answered && state == WorkerState::Failed;
     if (failed) return end_rolling(rolling_->current + " has failed after its restart");
     if (!gone && !ready) return;
   }

@@ -23,7 +23,7 @@ std::string hello_socket_of(const Surroundings& around, const std::string& name,
   return folder_of(around.folders.socket) + "/" + xxh3_hex(path).substr(0, 16) + ".sock";
 }
 
-std::string describe_changes(const Options& options) {
+std::string fingerprint_of(const Options& options) {
   return xxh3_hex(dump(describe(options)));
 }
 
@@ -97,7 +97,7 @@ tl::expected<void, StartError> Member::open(const Surroundings& around, Plan& pl
   setup.identity = plan.identity;
   setup.former = around.former;
   setup.folder = folder_;
-  setup.fingerprint = describe_changes(options_);
+  setup.fingerprint = fingerprint_of(options_);
   setup.worker_binary = around.worker_binary;
   setup.cwd = options_.cwd;
   setup.scope = watch_->scope();

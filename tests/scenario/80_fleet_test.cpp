@@ -198,9 +198,10 @@ TEST_CASE("fleet: who is meant must be named; a name that is none is told with t
 
 TEST_CASE("fleet: mistakes in the file are told together, each with its place") {
   const TempDir dir;
-  const std::string file = dir.write("fleet.toml",
-                                     "[worker.a]\ncommand = [\"true\"]\nstart_timeout = \"soon\"\ndepends_on = [\"bb\"]\n"
-                                     "[worker.b]\ncommand = \"true\"\ncron = \"* * * * *\"\nlistn = 80\n");
+  const std::string file =
+      dir.write("fleet.toml",
+                "[worker.a]\ncommand = [\"true\"]\nstart_timeout = \"soon\"\ndepends_on = [\"bb\"]\n"
+                "[worker.b]\ncommand = \"true\"\ncron = \"* * * * *\"\nlistn = 80\n");
   const auto start = [&] {
     return run_process({built("zeroth-supervise"), file},
                        {{"ZEROTH_STATE_DIR", dir.path("state")}, {"ZEROTH_RUNTIME_DIR", dir.path("run")}});
@@ -225,7 +226,8 @@ TEST_CASE("fleet: mistakes in the file are told together, each with its place") 
   CHECK(says(flag.err, "--watch belongs to a worker"));
 }
 
-TEST_CASE("fleet: one that does not start is failed, the others run, and its repair brings it up with who waits for it") {
+TEST_CASE(
+    "fleet: one that does not start is failed, the others run, and its repair brings it up with who waits for it") {
   FleetDaemon daemon(counter("good") + "[worker.bad]\ncommand = [\"./not-there\"]\n" +
                      counter("after", "depends_on = [\"bad\"]"));
   const Json failed = daemon.wait_state("bad", "failed");

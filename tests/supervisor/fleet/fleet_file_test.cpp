@@ -96,8 +96,9 @@ TEST_CASE("fleet file: every kind of mistake has its place") {
   CHECK(wrong(worker + "limits = { nofile = \"many\" }\n").find("fleet.toml:3:21: error: a limit is") == 0);
   CHECK(wrong(worker + "env = { A = [] }\n").find("fleet.toml:3:13: error: expected text or a number") == 0);
   CHECK(wrong(worker + "listen = \"nowhere\"\n").find("fleet.toml:1:") == 0);
-  CHECK(wrong(worker + "listen = 80\n[worker.b]\ncommand = [\"true\"]\nlisten = 80\n").find("fleet.toml:6:10: error: ") ==
-        0);
+  CHECK(
+      wrong(worker + "listen = 80\n[worker.b]\ncommand = [\"true\"]\nlisten = 80\n").find("fleet.toml:6:10: error: ") ==
+      0);
   CHECK(wrong("worker = 3\n").find("unknown key 'worker'") != std::string::npos);
   CHECK(wrong("\xff").find("not UTF-8") != std::string::npos);
 }
@@ -106,8 +107,7 @@ TEST_CASE("dependencies: a cycle is named from its beginning, and the order of a
   CHECK(find_cycle({{"a", {"b"}}, {"b", {"c"}}, {"c", {"b"}}}) == std::vector<std::string>{"b", "c", "b"});
   CHECK(find_cycle({{"a", {"a"}}}) == std::vector<std::string>{"a", "a"});
   CHECK(find_cycle({{"a", {"b", "c"}}, {"b", {"c"}}, {"c", {}}}).empty());
-  CHECK(start_order({"z", "a", "m"}, {{"z", {"m"}}, {"a", {}}, {"m", {}}}) ==
-        std::vector<std::string>{"m", "z", "a"});
+  CHECK(start_order({"z", "a", "m"}, {{"z", {"m"}}, {"a", {}}, {"m", {}}}) == std::vector<std::string>{"m", "z", "a"});
 }
 
 }  // namespace zeroth
