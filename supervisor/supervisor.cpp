@@ -274,7 +274,8 @@ Json Supervisor::config() const {
   if (alone()) return describe(options_);
   Json all = describe(options_);
   for (const auto& member : fleet_->members()) {
-    for (const auto& [name, setting] : describe(member->options()).items()) {
+    const Json described = describe(member->options());  // outlives the loop over it
+    for (const auto& [name, setting] : described.items()) {
       const std::string origin = setting["origin"];
       if (origin != "default" && origin != "flag" && origin != "environment")
         all[member->name() + "." + name] = setting;
