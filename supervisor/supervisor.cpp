@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <utility>
 
 #include "common/diagnostic.h"
@@ -73,6 +74,11 @@ Surroundings Supervisor::surroundings() const {
   around.not_watched = {around.folders.state, around.folders.runtime};
   for (const std::string& own : {options_.log_file, options_.pid_file, options_.fleet}) {
     if (!own.empty()) around.not_watched.push_back(own);
+  }
+  for (const char* stream : {"/proc/self/fd/1", "/proc/self/fd/2"}) {  // what we say is no edit
+    std::error_code error;
+    const auto file = std::filesystem::read_symlink(stream, error);
+    if (!error && file.is_absolute()) around.not_watched.push_back(file.string());
   }
   around.orphans = orphans_.get();
   around.terminal = &terminal_->of_workers();
@@ -205,7 +211,7 @@ void Supervisor::shutdown(bool insist, Worker::Reply reply) {
     if (reply)
       reply(tl::unexpected(Refusal{ErrorCode::Refused,
                                    whose + " state" + of + " cannot be saved: " + refused->outcome.error,
-                                   "--force stops it without", nullptr}));
+                                   refused->outcome.hint, nullptr}));
     if (source_) source_->watch();
     fleet_->start();
   });

@@ -23,8 +23,8 @@ bool went_well(const Json& receipt) {
 
 tl::expected<Json, Refusal> stop_receipt(const std::string& name, const Worker::StopOutcome& outcome) {
   if (outcome.given_up)
-    return tl::unexpected(Refusal{ErrorCode::Refused, name + ": its state cannot be saved: " + outcome.error,
-                                  "stop --force stops it without", nullptr});
+    return tl::unexpected(
+        Refusal{ErrorCode::Refused, name + ": its state cannot be saved: " + outcome.error, outcome.hint, nullptr});
   return Json{{"operation", "stop"},
               {"worker", name},
               {"verdict", outcome.saved ? "ok" : "failed"},

@@ -18,22 +18,22 @@ Checkpoint::~Checkpoint() {
   if (source_.file) store_.drop_link(*source_.file);
 }
 
-void Checkpoint::take(bool hold, Milliseconds deadline, std::function<void(Status)> done) {
-  store_.begin(head_,
-               [self = weak_from_this(), hold, deadline, done = std::move(done)](Result<SnapshotStore::Draft> draft) {
-                 const auto me = self.lock();
-                 if (!me) return;
-                 if (!draft) return done(fail(std::move(draft.error())));
-                 me->draft_ = std::move(*draft);
-                 me->ask(hold, deadline, done);
-               });
+void Checkpoint::take(const Ask& ask, std::function<void(Status)> done) {
+  store_.begin(head_, [self = weak_from_this(), ask, done = std::move(done)](Result<SnapshotStore::Draft> draft) {
+    const auto me = self.lock();
+    if (!me) return;
+    if (!draft) return done(fail(std::move(draft.error())));
+    me->draft_ = std::move(*draft);
+    me->send(ask, done);
+  });
 }
 
-void Checkpoint::ask(bool hold, Milliseconds deadline, std::function<void(Status)> done) {
-  const Json params = {{"hold", hold},
-                       {"deadline_ms", deadline.count()},
-                       {"state_file", {{"path", draft_->file.path}, {"offset", draft_->file.offset}}}};
-  worker_->request("checkpoint", params, deadline,
+void Checkpoint::send(const Ask& ask, std::function<void(Status)> done) {
+  Json params = {{"hold", ask.hold},
+                 {"deadline_ms", ask.deadline.count()},
+                 {"state_file", {{"path", draft_->file.path}, {"offset", draft_->file.offset}}}};
+  if (ask.durable) params["durable"] = true;
+  worker_->request("checkpoint", params, ask.deadline,
                    [self = weak_from_this(), done = std::move(done)](const auto& outcome, std::string_view text) {
                      if (const auto me = self.lock()) done(me->on_answer(outcome, text));
                    });

@@ -44,8 +44,8 @@ struct GenerationPlan {
   // Without a hello within this time it is taken as a program that does not speak: live, but without state. nullopt: it
   // must speak, within start_timeout.
   std::optional<Milliseconds> mute_after;
-  // Of one that does not speak: ready when this succeeds, within start_timeout. nullopt: having lived so long is
-  // enough.
+  Milliseconds mute_latest{0};  // where it is still at work then, likely loading, by this time
+  // Of one that need not speak: instead of that time, until this succeeds, within start_timeout.
   std::optional<HealthCheck> health;
 };
 
@@ -123,6 +123,7 @@ class Generation {
   void open_channel(UniqueFd fd);
   void on_hello(const Event& event);
   Status prepare_readiness();
+  void await_readiness();
   void on_no_hello();
   void settle();
   void await_loaded();

@@ -32,6 +32,7 @@ Json to_json(const Receipt& receipt) {
                {"changed", receipt.changed},
                {"verdict", receipt.verdict},
                {"reason", receipt.reason},
+               {"hint", receipt.hint},
                {"diagnostics", receipt.diagnostics}};
   json.update(to_json(receipt.restored));
   json["iteration"] = or_null(receipt.iteration);

@@ -30,6 +30,7 @@ struct Receipt {
   std::vector<std::string> changed;
   std::string verdict;  // ok unchanged rejected abandoned rolled_back failed
   std::string reason;
+  std::string hint;  // what to do about it; "" if nothing special
   Json diagnostics = Json::array();
   RestoreSummary restored;
   std::optional<std::uint64_t> iteration;

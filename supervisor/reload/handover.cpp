@@ -63,7 +63,10 @@ void Handover::perform(HandoverAction action) {
     case HandoverAction::SendResume:
       return resume();
     case HandoverAction::StopOld:
-      if (state_ == HandoverState::StoppingOld) hooks_.on_cut();  // also where nothing could be cut
+      if (state_ == HandoverState::StoppingOld) {
+        hooks_.on_cut();  // also where nothing could be cut
+        receipt_.mode = "recreate";
+      }
       return old_->stop(deadlines_.stop);
     case HandoverAction::KillOld:
       if (old_) old_->kill();
@@ -148,12 +151,13 @@ void Handover::cut() {
   mark_ = monotonic_now();
   hooks_.on_cut();
   checkpoint_ = hooks_.make_checkpoint(old_);
-  checkpoint_->take(true, HandoverDeadlines::for_state(last_state_bytes_),
+  checkpoint_->take({true, false, HandoverDeadlines::for_state(last_state_bytes_)},
                     [this, alive = std::weak_ptr<bool>(alive_)](Status taken) {
                       if (alive.expired()) return;
                       mark(receipt_.ms.checkpoint);
                       if (!taken) {
-                        if (receipt_.reason.empty()) receipt_.reason = taken.error().message;
+                        cut_error_ = taken.error().message;
+                        if (receipt_.reason.empty()) receipt_.reason = cut_error_;
                         return deliver(HandoverEvent::CutFailed);
                       }
                       cut_at_ = checkpoint_->taken_at();

@@ -100,6 +100,8 @@ class Handover {
   const Receipt& receipt() const { return receipt_; }
   // Why the candidate did not make it: the worker refused the state itself (not: died, late).
   bool state_refused() const { return state_refused_; }
+  // Why N could not be cut; "" if it was, or was not to be.
+  const std::string& cut_error() const { return cut_error_; }
   // The last candidate was sent its state and ended, or was late, without an answer.
   bool lost_in_restore() const { return restoring_; }
   // It got as far as saying loaded.
@@ -141,6 +143,7 @@ class Handover {
   bool restored_ = false;
   bool said_ready_ = false;
   bool state_refused_ = false;
+  std::string cut_error_;
   bool loaded_ = false;
   bool verdict_given_ = false;
   std::uint64_t last_state_bytes_;

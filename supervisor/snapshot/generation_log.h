@@ -71,6 +71,8 @@ class GenerationLog {
   const std::optional<LiveGeneration>& last_live() const { return live_; }
   // Program hash of each generation that was live, of the newest 1,000 of them.
   const std::map<std::uint64_t, std::string>& programs() const { return programs_; }
+  // The newest generation that ran this program, 0: none that is known.
+  std::uint64_t newest_with(const std::string& program_hash) const;
   // The newest 1,000, newest first.
   const std::deque<Json>& receipts() const { return receipts_; }
 

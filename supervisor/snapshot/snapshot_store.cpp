@@ -285,6 +285,10 @@ void SnapshotStore::write_pins(Done<Status> done) {
             std::move(done));
 }
 
+void SnapshotStore::look_at(std::uint64_t sequence, Done<Status> done) const {
+  run<void>([sequence](SnapshotFolder& folder) { return check_frame(folder, sequence); }, std::move(done));
+}
+
 void SnapshotStore::list(std::size_t offset, std::size_t limit, Done<Result<Page>> done) const {
   std::vector<std::uint64_t> wanted = newest_first();
   wanted.erase(wanted.begin(), wanted.begin() + static_cast<std::ptrdiff_t>(std::min(offset, wanted.size())));

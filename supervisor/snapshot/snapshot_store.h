@@ -99,6 +99,8 @@ class SnapshotStore {
   // What the life that goes on began from, 0: nothing of the kind. Never pruned: what is newer may have been put aside.
   void keep(std::uint64_t begun_from) { begun_from_ = begun_from; }
 
+  // Is its file still there, with a frame that can be read? ENOENT: there is no such snapshot.
+  void look_at(std::uint64_t sequence, Done<Status> done) const;
   void list(std::size_t offset, std::size_t limit, Done<Result<Page>> done) const;
   void read(std::uint64_t sequence, Done<Result<Detail>> done) const;
 

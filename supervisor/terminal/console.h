@@ -57,6 +57,7 @@ class Console {
   Screen& screen_;
   const std::string hint_;
   EventHub::Subscription subscription_;
+  const bool shows_output_;  // among the messages
   bool utf8_;
   std::set<std::string> started_;               // workers
   std::map<std::string, std::string> crashed_;  // worker -> generation whose end was told last

@@ -29,11 +29,12 @@ bool is_lost(int code) {
 
 }  // namespace
 
-Checkpointer::Checkpointer(Loop& loop, SnapshotStore& store, const CheckpointPace& pace, Hooks hooks)
-    : store_(store), pace_(pace), hooks_(std::move(hooks)), timer_(loop) {}
+Checkpointer::Checkpointer(Loop& loop, SnapshotStore& store, const CheckpointPace& pace, bool young, Hooks hooks)
+    : store_(store), pace_(pace), young_(young), hooks_(std::move(hooks)), timer_(loop) {}
 
 void Checkpointer::begin(bool durable) {
   live_ = true;
+  answered_ = 0;
   const bool never_saved = !durable && !durable_at_;
   if (durable || never_saved) durable_at_ = monotonic_now();
   if (last_cut_ == MonotonicTime{}) last_cut_ = monotonic_now();  // else the interval runs on from the cut before
@@ -46,6 +47,7 @@ void Checkpointer::begin(bool durable) {
 
 void Checkpointer::pause() {
   live_ = false;
+  answered_ = 0;
   timer_.stop();
   current_.reset();
   // Whoever waited is served by the cut that is taken now, or else by the next snapshot: both are cut after they asked.
@@ -79,12 +81,10 @@ void Checkpointer::take(const std::string& cause, std::vector<Done> waiting) {
   current_ = hooks_.make(cause);
   Checkpoint* current = current_.get();
   // The callbacks hold nothing: a checkpoint that is dropped calls nobody.
-  current->take(false, deadline_for(last_bytes_), [this, current, cause](Status taken) {
+  current->take({false, may_be_unchanged(), deadline_for(last_bytes_)}, [this, current, cause](Status taken) {
     if (!taken) return finish(cause, std::exchange(current_waiting_, {}), fail(taken.error()));
     last_pause_ms_ = std::clamp(current->pause_ms(), 0.0, kLongestPauseMs);
-    if (current->unchanged())
-      return finish(cause, std::exchange(current_waiting_, {}),
-                    Committed{store_.newest() ? store_.newest()->sequence : 0, 0, 0});
+    if (current->unchanged() && current_waiting_.empty()) return on_unchanged(cause);
     current->write(false, [this, current, cause](Status written) {
       if (!written) return finish(cause, std::exchange(current_waiting_, {}), fail(written.error()));
       current->commit([this, cause](const Result<Committed>& committed) {
@@ -94,12 +94,33 @@ void Checkpointer::take(const std::string& cause, std::vector<Done> waiting) {
   });
 }
 
+// A write is spared only where nobody waits for it, and only from a worker whose last answer was committed and is still
+// the newest snapshot.
+bool Checkpointer::may_be_unchanged() const {
+  return !young_ && current_waiting_.empty() && answered_ != 0 && store_.newest() &&
+         store_.newest()->sequence == answered_;
+}
+
+// The newest snapshot stands for the state, if its file is still there; else the state is asked for.
+void Checkpointer::on_unchanged(const std::string& cause) {
+  const std::uint64_t newest = store_.newest() ? store_.newest()->sequence : 0;
+  store_.look_at(newest, [this, cause, newest, of = std::weak_ptr<Checkpoint>(current_)](const Status& there) {
+    if (of.expired() || of.lock() != current_) return;
+    if (there) return finish(cause, std::exchange(current_waiting_, {}), Committed{newest, last_bytes_, 0});
+    if (answered_ == 0) return finish(cause, std::exchange(current_waiting_, {}), fail(there.error()));
+    answered_ = 0;
+    take(cause, std::exchange(current_waiting_, {}));
+  });
+}
+
 void Checkpointer::finish(const std::string& cause, const std::vector<Done>& waiting,
                           const Result<Committed>& committed) {
   const std::shared_ptr<Checkpoint> finished = std::exchange(current_, nullptr);
-  if (committed) last_bytes_ = finished->bytes();
+  const bool saved = committed && !finished->unchanged();
+  if (saved) last_bytes_ = finished->bytes();
+  if (saved || !committed) answered_ = saved ? committed->sequence : 0;
   note(committed, finished->taken_at());
-  if (committed) hooks_.on_committed(*committed, cause);
+  if (saved) hooks_.on_committed(*committed, cause);
   for (const Done& done : waiting) done(committed);
   if (!live_ || current_) return;
   if (!next_waiting_.empty()) return take_next();
@@ -134,6 +155,11 @@ void Checkpointer::note(const Result<Committed>& committed, MonotonicTime cut) {
 
 double Checkpointer::loss_window_s() const {
   if (!live_ || !durable_at_) return 0;
+  return std::chrono::duration<double>(monotonic_now() - *durable_at_).count();
+}
+
+std::optional<double> Checkpointer::since_durable_s() const {
+  if (!durable_at_ || !store_.newest()) return std::nullopt;
   return std::chrono::duration<double>(monotonic_now() - *durable_at_).count();
 }
 

@@ -38,18 +38,30 @@ void ContentReader::read(Done done) {
 void ContentReader::start() {
   reading_ = true;
   const auto result = std::make_shared<Result<KeptProgram>>();
+  const auto changed = std::make_shared<std::vector<std::string>>();
   loop_.in_pool(
-      [result, program = program_, scope = scope_, store = store_, cache = cache_] {
-        *result = program.empty() ? KeptProgram{"", hash_targets(*scope, cache.get()).hex, nullptr, false}
-                                  : keep_program(program, store);
+      [result, changed, program = program_, scope = scope_, store = store_, cache = cache_] {
+        if (!program.empty()) {
+          *result = keep_program(program, store);
+          return;
+        }
+        ContentHash hashed = hash_targets(*scope, cache.get());
+        *changed = std::move(hashed.changed);
+        *result = KeptProgram{"", std::move(hashed.hex), nullptr, false};
       },
-      alive_, [this, result, waiting = std::exchange(waiting_, {})] { on_read(*result, waiting); });
+      alive_, [this, result, changed, waiting = std::exchange(waiting_, {})] { on_read(*result, *changed, waiting); });
 }
 
-void ContentReader::on_read(const Result<KeptProgram>& kept, const std::vector<Done>& waiting) {
+void ContentReader::on_read(const Result<KeptProgram>& kept, std::vector<std::string> changed,
+                            const std::vector<Done>& waiting) {
   reading_ = false;
   if (!waiting_.empty()) start();  // they asked after this read had begun
-  const Result<Content> content = kept ? Result<Content>(to_content(*kept)) : fail(kept.error());
+  Result<Content> content = kept ? Result<Content>(to_content(*kept)) : fail(kept.error());
+  if (kept && !program_.empty()) {
+    const std::string before = std::exchange(last_hash_, kept->hash);
+    if (!before.empty() && before != kept->hash) changed = {program_};
+  }
+  if (content) content->changed = std::move(changed);
   for (const Done& done : waiting) done(content);
   // Only now, beside the start of whoever runs it: what survives a power cut is the state; this is for going back.
   if (!kept || !kept->written) return;

@@ -20,6 +20,7 @@ struct Content {
   std::string hash;                          // of the program's bytes or of all that is watched; "" where nothing is
   std::string copy;                          // kept file that is run; "" for a command, which runs from disk
   std::shared_ptr<const std::string> bytes;  // of the copy, in case it is taken away; null for a command
+  std::vector<std::string> changed = {};     // paths whose content differs from the read before, the first 20
 
   bool operator==(const Content& other) const { return hash == other.hash; }
 };
@@ -42,7 +43,7 @@ class ContentReader {
 
  private:
   void start();
-  void on_read(const Result<KeptProgram>& kept, const std::vector<Done>& waiting);
+  void on_read(const Result<KeptProgram>& kept, std::vector<std::string> changed, const std::vector<Done>& waiting);
 
   Loop& loop_;
   const std::string program_;
@@ -50,6 +51,7 @@ class ContentReader {
   const ProgramStore store_;
   const Note on_note_;
   std::shared_ptr<HashCache> cache_ = std::make_shared<HashCache>();
+  std::string last_hash_;  // of the program, when it was last read
   std::vector<Done> waiting_;
   bool reading_ = false;
   std::shared_ptr<void> alive_ = std::make_shared<int>();

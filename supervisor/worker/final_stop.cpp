@@ -32,8 +32,9 @@ void FinalStop::begin_with(std::shared_ptr<Checkpoint> cut) {
 
 void FinalStop::cut() {
   cut_ = hooks_.make_checkpoint();
-  cut_->take(true, checkpoint_, [this, alive = std::weak_ptr<bool>(alive_)](Status taken) {
+  cut_->take({true, false, checkpoint_}, [this, alive = std::weak_ptr<bool>(alive_)](Status taken) {
     if (alive.expired()) return;
+    outcome_.uncut = !taken;
     if (!taken) return on_failed(taken.error().message);
     save();
   });

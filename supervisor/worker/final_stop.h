@@ -17,7 +17,8 @@ class FinalStop {
   struct Outcome {
     std::optional<SnapshotStore::Committed> snapshot;  // the final one
     std::string error;                                 // why there is none; "" if there is, or if none was wanted
-    bool given_up = false;                             // it was not stopped: it runs on
+    bool uncut = false;     // the worker could not give its state; else it could not be written
+    bool given_up = false;  // it was not stopped: it runs on
   };
   struct Hooks {
     std::function<std::shared_ptr<Checkpoint>()> make_checkpoint;

@@ -72,6 +72,7 @@ Worker::Worker(Loop& loop, Setup setup, GenerationLog log, Hooks hooks)
       policy_(restart_options(*setup_.options), random_source()),
       router_(loop),
       checkpointer_(loop, store_, {setup_.options->checkpoint_interval, setup_.options->checkpoint_rate},
+                    setup_.options->max_snapshot_age.has_value(),
                     {[this](const std::string& cause) { return make_checkpoint(live_, cause); },
                      [this](const Checkpointer::Committed& done, const std::string& cause) {
                        emit("checkpoint",
@@ -256,6 +257,8 @@ void Worker::on_go_answered() {
   if (!stopping && live_->loaded().capabilities.checkpoint) {
     checkpointer_.begin(handover_->context().mode == HandoverMode::Start && restored);
   }
+  if (first_start_ && !setup_.options->health.empty() && !live_->mute())
+    emit("log", {{"level", "info"}, {"message", "--health is not asked: this program says itself when it is ready"}});
   if (!setup_.options->command.empty()) port_check_.begin(live_->pid(), live_->plan().lent);
   if (first_start_ || handover_->receipt().code) sidecar_.write(current_->copy);
   first_start_ = false;

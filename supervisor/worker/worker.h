@@ -104,6 +104,7 @@ class Worker {
     std::string error;
     std::uint64_t sequence = 0;  // of the final snapshot, 0: none
     bool given_up = false;       // it runs on: its state could not be saved
+    std::string hint;            // what can be done about that
   };
 
   Worker(Loop& loop, Setup setup, GenerationLog log, Hooks hooks);
@@ -139,6 +140,8 @@ class Worker {
   const GenerationLog& generations() const { return log_; }
   OutputLog& output() { return output_; }
   Json status() const;
+  // Since the state was last known to be what the newest snapshot holds; nullopt if there is none.
+  std::optional<double> state_age_s() const;
   // What the next step depends on, for people: "tcp:8080 (Connection refused)", "a save"; "" if it is nothing to be
   // told.
   std::string waits_for() const;
@@ -181,6 +184,7 @@ class Worker {
   void pass_over_newest();
   void keep_begun_from();
   void drop_pin(std::uint64_t sequence, bool before);
+  std::string unsaved_hint(bool uncut) const;
   void finish_aim(Receipt& receipt);
   void on_aimed_start_failed(const Handover& attempt);
   // Checks (worker_check.cpp).
@@ -190,6 +194,7 @@ class Worker {
   // What on disk is not to be started: its hash, "" if nothing is held back.
   std::string held_hash() const;
   bool holds_back(const ReloadRequest& request) const;
+  bool rolls_back_by_itself() const;
   Json hold_back_now() const;
   bool begins_anew() const;
   SequenceRange put_aside_now() const;
@@ -214,6 +219,7 @@ class Worker {
   void on_handover_done(const std::vector<HandoverAction>& actions);
   void on_start_failed(const Handover& attempt);
   void note_rejected(const Receipt& receipt);
+  void tell_rejection(bool stands);
   void restart_after(const std::shared_ptr<Handover>& finished, HandoverAction action);
   void take_pending();
   void type_early();
@@ -312,6 +318,7 @@ class Worker {
   Json last_exit_;
   Json last_failure_;
   Json rejected_;
+  Json untold_;  // receipt of a rejection that is told when the content has stood still
   std::optional<MonotonicTime> rejected_at_;
   std::uint64_t restarts_ = 0;
   std::shared_ptr<void> alive_ = std::make_shared<int>();

@@ -283,12 +283,26 @@ void Worker::drop_keys(const RestoreSource& present, const Handover::SourceDone&
 
 // ---- How it ended
 
+// What a person can do. `uncut`: the worker could not give its state; else it could not be written.
+std::string Worker::unsaved_hint(bool uncut) const {
+  const auto age = state_age_s();
+  const std::string newest = age ? "snapshot " + std::to_string(store_.newest()->sequence) + ", " +
+                                       human_duration(Milliseconds(static_cast<std::int64_t>(*age * 1000))) +
+                                       " old, is the newest"
+                                 : "there is no snapshot";
+  const char* mend = uncut ? "mend it through a command of the program, or leave it behind: restart --fresh, or " : "";
+  return mend + ("stop --force; " + newest);
+}
+
 void Worker::finish_aim(Receipt& receipt) {
   if (receipt.verdict != "ok") {
     if (pinned_ != 0) drop_pin(pinned_, pinned_before_);
     return;
   }
   receipt.pinned = pinned_;
+  if (const std::string& why = handover_->cut_error(); !why.empty())
+    receipt.restored.warnings.push_back("the state it had could not be saved (" + why + ")" +
+                                        (pinned_ != 0 ? "; the newest snapshot before is the one that is pinned" : ""));
   if (aim_.rollback) policy_.reset();
   const auto& cut = handover_->checkpoint();
   const std::optional<std::uint64_t> before = cut && cut->iteration() ? cut->iteration() : iteration_before_aim_;
@@ -318,10 +332,18 @@ bool Worker::holds_back(const ReloadRequest& request) const {
   return current_ && !held_hash().empty() && newest_->hash == held_hash();
 }
 
+// After a second crash, and not because somebody asked.
+bool Worker::rolls_back_by_itself() const {
+  return handover_ && handover_->receipt().operation == "rollback" && !aim_.rollback;
+}
+
 // What the `live` line of the generation that is about to go says.
 Json Worker::hold_back_now() const {
-  const bool returned = aim_.code && aim_.code->hash != passed_over_;
-  if (returned) return {{"hash", passed_over_}, {"since", rfc3339(wall_now())}, {"generation", aim_.generation}};
+  const bool by_hand = aim_.code && aim_.code->hash != passed_over_;
+  if (by_hand || rolls_back_by_itself()) {
+    const std::uint64_t to = by_hand ? aim_.generation : log_.newest_with(target_->hash);
+    return {{"hash", passed_over_}, {"since", rfc3339(wall_now())}, {"generation", to}};
+  }
   const bool keeps = runs_kept_code_ && !aim_.code && log_.last_live();
   return keeps ? log_.last_live()->held_back : Json();
 }

@@ -48,6 +48,7 @@ void Worker::on_content(ReloadRequest request, const Result<Content>& content) {
     return;
   }
   unread_.clear();
+  if (request.changed.empty()) request.changed = content->changed;  // asked for before the watch had told
   const bool known = newest_ && *newest_ == *content;
   newest_ = *content;
   release_if_changed();
@@ -83,7 +84,7 @@ void Worker::begin_reload(ReloadRequest request) {
   const Content content = request.aim.code ? *request.aim.code : present ? *current_ : *newest_;
   const bool kept_code = present && !content.copy.empty();
   if (request.reply) replies_.push_back(std::move(request.reply));
-  rejection_timer_.stop();
+  tell_rejection(false);
   lost_old_.reset();
   if (runs && live_->mute()) return replace_mute(std::move(request));
   aim_ = request.aim;
@@ -99,6 +100,7 @@ void Worker::begin_reload(ReloadRequest request) {
   plan.context.old_drains = live_->loaded().capabilities.drain;
   plan.context.old_cuts = live_->loaded().capabilities.checkpoint && live_->loaded().capabilities.hold;
   plan.context.commit_first = aim_.puts_aside();
+  plan.context.cut_spared = aim_.state == Aim::State::Fresh;
   plan.context.kept_code = kept_code;
   plan.context.second_try = second_try_;
   plan.receipt.operation = aim_.rollback ? "rollback" : "reload";
@@ -132,7 +134,7 @@ void Worker::answer_unchanged(const ReloadRequest& request) {
   const bool as_running = live_ && *newest_ == *current_;
   const bool repaired = as_running && !rejected_.is_null();
   const bool told = !rejection_timer_.active();  // else it was broken for less than a person can see
-  if (as_running) rejection_timer_.stop();
+  if (as_running) tell_rejection(false);
   if (repaired && told) {
     emit("reload", {{"verdict", "unchanged"},
                     {"repaired", true},
@@ -178,7 +180,7 @@ void Worker::decide_mode() {
 
 void Worker::on_verdict(const Receipt& original) {
   Receipt receipt = original;
-  const bool automatic = receipt.operation == "rollback" && !aim_.rollback;
+  const bool automatic = rolls_back_by_itself();
   if (automatic && receipt.verdict == "ok") receipt.verdict = "rolled_back";
   const bool never_loaded = !handover_->loaded() && handover_->context().mode == HandoverMode::Start;
   if (receipt.operation == "reload" && receipt.verdict == "failed" && never_loaded) receipt.verdict = "rejected";
@@ -187,6 +189,7 @@ void Worker::on_verdict(const Receipt& original) {
     receipt.iteration_lost = *iteration_at_end_ > *receipt.iteration ? *iteration_at_end_ - *receipt.iteration : 0;
   }
   if (aim_.puts_aside()) finish_aim(receipt);
+  if (receipt.verdict == "abandoned" && !handover_->cut_error().empty()) receipt.hint = unsaved_hint(true);
   const bool ok = receipt.verdict == "ok" || receipt.verdict == "rolled_back";
   const bool runs_disk = !runs_kept_code_ || (newest_ && *newest_ == *target_);
   if (!ok && !aim_.rollback) failed_hash_ = target_->hash;
@@ -213,7 +216,7 @@ void Worker::on_verdict(const Receipt& original) {
       rejected_at_.reset();
     }
     emit("reload", json);
-    if (aim_.code && !held_hash().empty()) {
+    if ((aim_.code || automatic) && !held_hash().empty()) {
       emit("log",
            {{"level", "info"},
             {"message", "the code on disk is held back until it changes; zerothctl restart --release starts it"}});
@@ -236,10 +239,20 @@ void Worker::note_rejected(const Receipt& receipt) {
                  {"diagnostics", receipt.diagnostics},
                  {"reason", receipt.reason}};
   }
+  untold_ = json;
   const bool superseded = handover_ && handover_->context().content_changed;
-  if (superseded) return;
-  rejection_timer_.start(kStandStill,
-                         [this, json] { emit(json["verdict"] == "rejected" ? "rejected" : "reload", json); });
+  if (superseded) return tell_rejection(false);
+  rejection_timer_.start(kStandStill, [this] { tell_rejection(true); });
+}
+
+// Once. `stands`: else the content was another before a person could have seen it; that is for the log and for
+// programs.
+void Worker::tell_rejection(bool stands) {
+  rejection_timer_.stop();
+  if (untold_.is_null()) return;
+  Json json = std::exchange(untold_, nullptr);
+  if (!stands) json["superseded"] = true;
+  emit(json["verdict"] == "rejected" ? "rejected" : "reload", json);
 }
 
 void Worker::on_handover_done(const std::vector<HandoverAction>& actions) {

@@ -36,6 +36,13 @@ std::string Worker::waits_for() const {
   return "";
 }
 
+std::optional<double> Worker::state_age_s() const {
+  const auto& newest = store_.newest();
+  if (!newest) return std::nullopt;
+  const double age = std::chrono::duration<double>(wall_now() - newest->created_at).count();
+  return std::max(0.0, std::min(age, checkpointer_.since_durable_s().value_or(age)));
+}
+
 Json Worker::status() const {
   const bool alive = live_ && !live_->gone();
   const Options& options = *setup_.options;

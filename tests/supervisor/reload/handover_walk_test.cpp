@@ -44,7 +44,8 @@ struct Node {
 
 auto key(const Node& n) {
   const HandoverContext& c = n.context;
-  return std::tuple(n.state, c.mode, c.old_drains, c.old_cuts, std::tuple(c.commit_first, c.kept_code, c.second_try),
+  return std::tuple(n.state, c.mode, c.old_drains, c.old_cuts,
+                    std::tuple(c.commit_first, c.cut_spared, c.kept_code, c.second_try),
                     std::tuple(c.commit, c.old_alive, c.cut_taken, c.go_answered, c.candidate_lost, c.content_changed,
                                c.stop_requested),
                     n.world);
@@ -252,12 +253,13 @@ TEST_CASE("handover: no sequence of events breaks an invariant or gets stuck") {
     open.push_back(std::move(n));
   };
   for (const HandoverMode mode : {Start, Overlap, Recreate}) {
-    for (int bits = 0; bits < 32; bits++) {
+    for (int bits = 0; bits < 64; bits++) {
       Node n;
       n.context = {.mode = mode, .old_drains = (bits & 1) != 0, .old_cuts = (bits & 2) != 0 || mode == Overlap};
       n.context.kept_code = (bits & 4) != 0;
       n.context.second_try = (bits & 8) != 0;
       n.context.commit_first = (bits & 16) != 0 && mode != Start;
+      n.context.cut_spared = (bits & 32) != 0 && n.context.commit_first;
       n.world.old_runs = mode != Start;
       enter(n, Begin);
     }
