@@ -20,6 +20,7 @@ namespace zeroth {
 namespace {
 
 constexpr Milliseconds kSameKeyPress{300};
+constexpr Milliseconds kLastWork{1'000};  // for the disk to end what nobody waits for
 
 // Of zeroth-worker, which lies beside this program.
 std::string sibling(const std::string& name) {
@@ -46,6 +47,10 @@ tl::expected<std::unique_ptr<Supervisor>, StartError> Supervisor::create(Options
 Supervisor::Supervisor(Options options) : options_(std::move(options)) {}
 
 Supervisor::~Supervisor() {
+  close();
+}
+
+void Supervisor::close() {
   if (place_) place_->close();  // no client outlives what it asks
   if (terminal_) terminal_->detach();
   fleet_.reset();
@@ -153,7 +158,7 @@ tl::expected<void, StartError> Supervisor::open_control() {
   hooks.say = [this](std::string_view level, const std::string& message) { say(level, message); };
   hooks.on_folder_made = [this] {
     log_->reopen();
-    for (const auto& member : fleet_->members()) member->make_folders_again();
+    for (const auto& member : fleet_->members()) member->make_files_again();
   };
   hooks.on_runtime_folder = [this] {
     for (const auto& member : fleet_->members()) member->worker().restore_hello_socket();
@@ -188,7 +193,12 @@ int Supervisor::run() {
   if (source_) source_->watch();
   fleet_->start();
   loop_.run();
+  close();
   return exit_code_;
+}
+
+bool Supervisor::hangs() {
+  return !loop_.wait_for_pool(kLastWork);
 }
 
 void Supervisor::on_signal() {
@@ -250,16 +260,18 @@ std::string Supervisor::stopped_line(const std::vector<Fleet::Stopped>& stopped)
     }
     return line + "; the state is in " + place_->folders().state;
   }
-  const Worker::StopOutcome& outcome = stopped.front().outcome;
-  std::string line = outcome.sequence != 0 ? "saved and stopped"
-                     : outcome.saved       ? "stopped"
-                                           : "stopped without a final snapshot: " + outcome.error;
-  const std::string& name = stopped.front().name;
-  if (const auto& newest = fleet_->find(name)->worker().snapshots().newest()) {
-    line += "; snapshot " + std::to_string(newest->sequence) + " of " + rfc3339(newest->created_at) + " in " +
-            place_->folders().state + "/" + name + "/snapshots";
+  const Fleet::Stopped& one = stopped.front();
+  const auto& newest = fleet_->find(one.name)->worker().snapshots().newest();
+  const std::string folder = place_->folders().state + "/" + one.name + "/snapshots";
+  const std::string number = newest ? "snapshot " + std::to_string(newest->sequence) : "";
+  if (one.outcome.saved) {
+    const std::string line = one.outcome.sequence != 0 ? "saved and stopped" : "stopped";
+    return newest ? line + "; " + number + " of " + rfc3339(newest->created_at) + " in " + folder : line;
   }
-  return line;
+  const std::string line = "stopped without a final snapshot: " + one.outcome.error;
+  if (!newest) return line + "; nothing of it is kept";
+  return line + "; what is kept is " + number + ", " + human_duration(wall_now() - newest->created_at) +
+         " old: " + folder + "/" + snapshot_name(newest->sequence);
 }
 
 // How to go on is the last line, to be copied.

@@ -30,6 +30,8 @@ class Supervisor {
 
   // Until it is told to stop; the exit status. Lets through the signals that main held back.
   int run();
+  // After that: work for a disk that does not answer keeps this from being destroyed. All else is given up already.
+  bool hangs();
 
  private:
   explicit Supervisor(Options options);
@@ -43,6 +45,7 @@ class Supervisor {
   void shutdown(bool insist, Worker::Reply reply);
   void finish_shutdown(const std::vector<Fleet::Stopped>& stopped, MonotonicTime began, const Worker::Reply& reply);
   std::string stopped_line(const std::vector<Fleet::Stopped>& stopped) const;
+  void close();
   void say_stopped(const std::string& line, bool saved, bool goes_on);
   void end(int exit_code);
   bool alone() const { return options_.fleet.empty(); }

@@ -148,8 +148,9 @@ Json Member::status() const {
   return status;
 }
 
-void Member::make_folders_again() {
+void Member::make_files_again() {
   (void)make_folders(folder_ + "/own");
+  worker_->restore_files();
 }
 
 bool Member::can_take(const Options& options) const {

@@ -74,7 +74,7 @@ class Member {
   // As the worker's, with the addresses of its sockets.
   Json status() const;
   // The state folder was made anew.
-  void make_folders_again();
+  void make_files_again();
 
   // Whether these options can be taken by the next generation; of others the whole member has to be made anew.
   bool can_take(const Options& options) const;

@@ -1,12 +1,26 @@
 #include "supervisor/generation/checkpoint.h"
 
+#include <sys/statvfs.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <ctime>
 #include <utility>
 
 #include "common/json_reader.h"
 
 namespace zeroth {
+namespace {
+
+constexpr std::uint64_t kFull = 1 << 20;  // bytes free: less is no room for anybody
+
+// A worker that writes its state itself says in words why it could not; what it wrote still lies there.
+bool is_full_at(const std::string& path) {
+  struct statvfs disk {};
+  return ::statvfs(path.c_str(), &disk) == 0 && static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize < kFull;
+}
+
+}  // namespace
 
 Checkpoint::Checkpoint(SnapshotStore& store, std::shared_ptr<Generation> worker, SnapshotEnvelope head,
                        SearchOptions living)
@@ -41,8 +55,10 @@ void Checkpoint::send(const Ask& ask, std::function<void(Status)> done) {
 
 Status Checkpoint::on_answer(const tl::expected<Json, Refusal>& outcome, std::string_view text) {
   taken_at_ = monotonic_now();
-  if (!outcome)
-    return fail("checkpoint: " + outcome.error().message, outcome.error().code == ErrorCode::Busy ? EBUSY : 0);
+  if (!outcome) {
+    const bool busy = outcome.error().code == ErrorCode::Busy;
+    return fail("checkpoint: " + outcome.error().message, busy ? EBUSY : is_full_at(draft_->file.path) ? ENOSPC : 0);
+  }
   auto reply = parse_checkpoint_reply(*outcome);
   if (!reply) return fail(std::move(reply.error()));
   iteration_ = reply->iteration;

@@ -26,6 +26,7 @@ struct RestoreSource {
   std::uint64_t sequence = 0;  // of the snapshot, 0: none
   std::uint64_t bytes = 0;
   std::shared_ptr<void> link;  // drops the file's second name when nobody needs it any more
+  std::shared_ptr<void> kept;  // keeps the snapshot from being pruned before its successor has begun
 };
 
 RestoreSource to_source(const Restorable& found);

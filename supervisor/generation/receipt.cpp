@@ -38,6 +38,7 @@ Json to_json(const Receipt& receipt) {
   json["iteration"] = or_null(receipt.iteration);
   json["iteration_lost"] = or_null(receipt.iteration_lost);
   json["code"] = receipt.code;
+  if (!receipt.commit.empty()) json["commit"] = receipt.commit;
   json["closed"] = receipt.closed;
   json["env"] = {{"set", Json::array()}, {"unset", Json::array()}};
   json["snapshot"] = receipt.snapshot != 0 ? Json(receipt.snapshot) : Json();

@@ -171,6 +171,7 @@ void Handover::write_cut() {
     if (alive.expired()) return;
     if (!written) {
       receipt_.reason = written.error().message;
+      hooks_.on_committed(fail(written.error()), checkpoint_->taken_at());
       return deliver(HandoverEvent::WriteFailed);
     }
     source_ = checkpoint_->source();
@@ -262,7 +263,13 @@ void Handover::ready_if_both() {
   if (!restored_ || !said_ready_) return;
   ready_timer_.stop();
   mark(receipt_.ms.restore);
-  deliver(HandoverEvent::CandidateReady);
+  if (!hooks_.before_go) return deliver(HandoverEvent::CandidateReady);
+  hooks_.before_go(candidate_,
+                   [this, alive = std::weak_ptr<bool>(alive_), of = candidate_.get()](const Status& durable) {
+                     if (alive.expired() || candidate_.get() != of) return;
+                     if (!durable) return candidate_failed(durable.error().message);
+                     deliver(HandoverEvent::CandidateReady);
+                   });
 }
 
 void Handover::go() {

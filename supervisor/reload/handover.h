@@ -56,6 +56,8 @@ class Handover {
     std::function<void()> on_cut;
     // What a candidate prints; after on_go the worker's own hooks are in place.
     std::function<void(const Generation&, OutputStream, std::string_view)> on_output;
+    // What must be durable before go; null, or calling back later: why it is not.
+    std::function<void(const std::shared_ptr<Generation>&, std::function<void(const Status&)> done)> before_go;
     // Writes the `live` line and takes the candidate's hooks over; the commit point comes right after. From here on the
     // candidate is what is live, and its end is reported by candidate_lost().
     std::function<void(const std::shared_ptr<Generation>&, const Receipt&)> on_go;
@@ -77,6 +79,8 @@ class Handover {
   void set_source(RestoreSource source);
   // Mode Start: nothing can be restored; the hand-over fails.
   void fail_source(const std::string& reason);
+  // The same, but it may be there: the system did not let us look.
+  void lose_source(const std::string& reason) { candidate_failed(reason); }
   void content_changed() { deliver(HandoverEvent::ContentChanged); }
   void stop_requested() { deliver(HandoverEvent::StopRequested); }
   // The old generation is reaped (its hooks belong to the worker).

@@ -10,7 +10,7 @@
 //   {"event":"receipt","receipt":{…}}
 //   {"event":"rotated","generation":7,"sequence":12}     first line of a new file, so that it can stand alone
 //
-// A line is one write(2) with O_APPEND: it survives the death of this process, not a power cut, unless `sync_job` ran.
+// A line is one write(2) with O_APPEND: it survives the death of this process, and a power cut once `sync_job` ran.
 
 #include <cstddef>
 #include <cstdint>
@@ -60,6 +60,9 @@ class GenerationLog {
   Status released();
   // A receipt with the same whole number in "to" as an earlier one amends it: it takes its place in receipts().
   Status receipt(const Json& receipt);
+
+  // A log that was removed is made again with what counts.
+  Status remake();
 
   // Makes everything appended so far durable; run it on the pool.
   std::function<Status()> sync_job() const;

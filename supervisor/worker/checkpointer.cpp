@@ -12,19 +12,11 @@ using namespace std::chrono_literals;
 
 constexpr double kLongestPauseMs = 60'000;    // a worker may say anything
 constexpr Milliseconds kFirstDeadline = 10s;  // while nobody knows how large the state is
+constexpr std::uint64_t kRoom = 1 << 20;      // bytes made free on a full disk beside two of the last state
 
 Milliseconds deadline_for(std::uint64_t bytes) {
   if (bytes == 0) return kFirstDeadline;
   return Milliseconds(1'000 + static_cast<std::int64_t>(bytes / 10'000));
-}
-
-bool is_full(int code) {
-  return code == ENOSPC || code == EDQUOT || code == EFBIG;
-}
-
-// The folder is gone or was replaced: opening it again makes it.
-bool is_lost(int code) {
-  return code == ENOENT || code == ESTALE;
 }
 
 }  // namespace
@@ -33,7 +25,7 @@ Checkpointer::Checkpointer(Loop& loop, SnapshotStore& store, const CheckpointPac
     : store_(store), pace_(pace), young_(young), hooks_(std::move(hooks)), timer_(loop) {}
 
 void Checkpointer::begin(bool durable) {
-  live_ = true;
+  live_ = lives_ = true;
   answered_ = 0;
   const bool never_saved = !durable && !durable_at_;
   if (durable || never_saved) durable_at_ = monotonic_now();
@@ -46,6 +38,11 @@ void Checkpointer::begin(bool durable) {
 }
 
 void Checkpointer::pause() {
+  lives_ = false;
+  hold();
+}
+
+void Checkpointer::hold() {
   live_ = false;
   answered_ = 0;
   timer_.stop();
@@ -68,6 +65,10 @@ void Checkpointer::request(const std::string& cause, Done done) {
   next_waiting_.push_back(std::move(done));
   next_cause_ = cause;
   if (live_ && !current_) take_next();
+}
+
+void Checkpointer::try_again() {
+  if (live_ && !current_) take("periodic", {});
 }
 
 void Checkpointer::take_next() {
@@ -146,16 +147,20 @@ void Checkpointer::note(const Result<Committed>& committed, MonotonicTime cut) {
   }
   if (committed.error().code == EBUSY) return;  // ended for a cut
   ++failures_;
-  if (is_lost(committed.error().code)) store_.open([](const Status&) {});
-  if (is_full(committed.error().code) && !std::exchange(shrunk_, true)) store_.shrink([](const Status&) {});
+  const bool room_made = is_full(committed.error()) && std::exchange(shrunk_, true);
+  if (!room_made) store_.mend(committed.error(), room(), [](const Status&) {});
   const bool first = degraded_.empty();
   degraded_ = committed.error().message;
   if (first) hooks_.on_health(degraded_);
 }
 
 double Checkpointer::loss_window_s() const {
-  if (!live_ || !durable_at_) return 0;
+  if (!lives_ || !durable_at_) return 0;
   return std::chrono::duration<double>(monotonic_now() - *durable_at_).count();
+}
+
+std::uint64_t Checkpointer::room() const {
+  return 2 * last_bytes_ + kRoom;
 }
 
 std::optional<double> Checkpointer::since_durable_s() const {
@@ -164,7 +169,7 @@ std::optional<double> Checkpointer::since_durable_s() const {
 }
 
 void Checkpointer::schedule() {
-  if (pace_.interval.count() == 0) return;
+  if (pace_.interval.count() == 0 && failures_ == 0) return;
   const Milliseconds gap = gap_after({last_pause_ms_, last_bytes_, failures_}, pace_);
   const auto elapsed = std::chrono::duration_cast<Milliseconds>(monotonic_now() - last_cut_);
   timer_.start(std::max(Milliseconds(0), gap - elapsed), [this] {

@@ -35,8 +35,12 @@ class Checkpointer {
 
   // A worker is live, from now on or again; its state is durable up to now if `durable`.
   void begin(bool durable);
-  // It is not (a cut was taken, it ended, it stops). A request in flight fails; waiting ones stay.
+  // It is not (it ended, it stops). A request in flight fails; waiting ones stay.
   void pause();
+  // The same for a cut: what it did since it was last saved may still be lost.
+  void hold();
+  // What made saving fail may be over, or what was saved is gone.
+  void try_again();
   // Fails everybody who waits.
   void fail_waiting(const std::string& reason);
 
@@ -52,6 +56,8 @@ class Checkpointer {
   // Since the state was last known to be what the newest snapshot holds; nullopt if it never was.
   std::optional<double> since_durable_s() const;
   std::uint64_t last_bytes() const { return last_bytes_; }
+  // Bytes that are made free when the disk is full: for SnapshotStore::mend.
+  std::uint64_t room() const;
 
  private:
   void take_next();
@@ -68,6 +74,7 @@ class Checkpointer {
   Hooks hooks_;
   Timer timer_;
   bool live_ = false;
+  bool lives_ = false;  // live_, or held for a cut
   std::shared_ptr<Checkpoint> current_;
   std::vector<Done> current_waiting_;
   std::vector<Done> next_waiting_;

@@ -22,6 +22,8 @@ class FinalStop {
   };
   struct Hooks {
     std::function<std::shared_ptr<Checkpoint>()> make_checkpoint;
+    // Does what can be done about a failed save: it is tried once more.
+    std::function<void(const Error&, std::function<void()> done)> mend;
     std::function<void(const Outcome&)> on_done;  // may destroy this
   };
 
@@ -45,7 +47,9 @@ class FinalStop {
   void cut();
   void save();
   void on_saved(const Result<SnapshotStore::Committed>& committed);
-  void on_failed(const std::string& error);
+  void on_failed(const Error& error);
+  void try_again(const Error& error);
+  void resume(std::function<void(bool resumed)> then);
   void stop();
   void finish();
 
@@ -57,6 +61,7 @@ class FinalStop {
   Outcome outcome_;
   bool saving_ = false;
   bool gone_ = false;
+  bool tried_again_ = false;
   bool finished_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -28,6 +28,7 @@
 #include "supervisor/worker/content.h"
 #include "supervisor/worker/final_stop.h"
 #include "supervisor/worker/heartbeat.h"
+#include "supervisor/worker/log_sync.h"
 #include "supervisor/worker/port_check.h"
 #include "supervisor/worker/recovery.h"
 #include "supervisor/worker/rollback_target.h"
@@ -147,6 +148,8 @@ class Worker {
   std::string waits_for() const;
   // The runtime folder may be cleared under us: worker.sock is made again if it is gone.
   void restore_hello_socket();
+  // The state folder was taken away and is there again, empty.
+  void restore_files();
 
  private:
   void on_recovered(Status recovered);
@@ -212,6 +215,9 @@ class Worker {
   void bury(std::shared_ptr<Generation> generation);
 
   void on_cut();
+  void write_live_line(const Generation& generation);
+  void unwrite_live_line();
+  void note_logged(const Status& logged) const;
   void on_go(const std::shared_ptr<Generation>& generation, const Receipt& receipt);
   void on_go_answered();
   void on_resumed();
@@ -245,6 +251,7 @@ class Worker {
   Setup setup_;
   Hooks hooks_;
   GenerationLog log_;
+  LogSync log_sync_;
   SnapshotStore store_;
   ContentReader content_;
   OutputLog output_;
@@ -293,6 +300,7 @@ class Worker {
   std::string own_port_;                          // "python3 opens port 3000 itself"; "" if none is known
   std::string failed_hash_;  // content that did not make it: not tried again until it changes or somebody asks
   std::optional<LiveGeneration> live_before_go_;
+  bool line_before_go_ = false;       // the `live` line of a candidate that was not sent go yet
   std::optional<Content> before_go_;  // current_ and previous_ as they were before the last go
   std::optional<Content> previous_before_go_;
   std::shared_ptr<Generation> lost_old_;  // ended during the hand-over under way

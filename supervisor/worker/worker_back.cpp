@@ -4,6 +4,7 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <deque>
 #include <utility>
 
 #include "common/files.h"
@@ -33,6 +34,14 @@ Result<std::string> read_state(const RestoreSource& source) {
 // As the libraries write a key: theirs begin with one dollar sign.
 std::string as_written(const std::string& key) {
   return key.starts_with('$') ? "$" + key : key;
+}
+
+// As its receipt says; "" if that says nothing.
+std::string commit_of(const std::deque<Json>& receipts, std::uint64_t generation) {
+  for (const Json& receipt : receipts) {
+    if (field_or<std::uint64_t>(receipt, "to", 0) == generation) return field_or<std::string>(receipt, "commit", "");
+  }
+  return "";
 }
 
 Refusal no_state() {
@@ -76,7 +85,10 @@ void Worker::fetch_code(const RollbackRequest& request, const RollbackTarget& ta
         hint,
         {{"program_hash", target.program_hash}}}));
   };
-  if (setup_.options->program.empty()) return refuse_code("was a command's and is not kept");
+  if (setup_.options->program.empty()) {
+    const std::string commit = commit_of(log_.receipts(), target.generation);
+    return refuse_code("was a command's and is not kept" + (commit.empty() ? "" : "; its commit was " + commit));
+  }
   content_.find_kept(target.program_hash, [this, request, target, aim, refuse_code](const Result<Content>& content) {
     if (!content) return refuse_code("is not kept any more: " + content.error().message);
     Aim with_code = aim;
@@ -85,7 +97,8 @@ void Worker::fetch_code(const RollbackRequest& request, const RollbackTarget& ta
   });
 }
 
-// Now, not when its turn has come: the cut of this very hand-over may prune it.
+// Now, not when its turn has come; and kept: the cut of this very hand-over would prune it, from which the next start
+// is to go on.
 void Worker::fetch_state(const RollbackRequest& request, const RollbackTarget& target, Aim aim) {
   const auto go_on = [this, request, target](Aim ready) {
     if (request.preview) return preview_rollback(request, target, ready);
@@ -97,6 +110,7 @@ void Worker::fetch_state(const RollbackRequest& request, const RollbackTarget& t
   SearchOptions options;
   options.exactly = target.sequence;
   options.adopt = setup_.options->adopt;
+  aim.source.kept = store_.keep_while(target.sequence);
   store_.search(options, [this, request, target, aim = std::move(aim), go_on](const Result<SearchResult>& searched) {
     if (!searched) return request.reply(refuse(ErrorCode::Failed, searched.error().message));
     if (!searched->found) {
@@ -107,6 +121,7 @@ void Worker::fetch_state(const RollbackRequest& request, const RollbackTarget& t
     Aim ready = aim;
     ready.state = Aim::State::Snapshot;
     ready.source = linked_source(*searched->found);
+    ready.source.kept = aim.source.kept;
     go_on(std::move(ready));
   });
 }
@@ -366,8 +381,8 @@ void Worker::keep_begun_from() {
 void Worker::release_if_changed() {
   const std::string held = held_hash();
   if (held.empty() || !newest_ || newest_->hash == held) return;
-  if (Status logged = log_.released(); !logged)
-    emit("log", {{"level", "warning"}, {"message", logged.error().message}});
+  note_logged(log_.released());
+  log_sync_.soon();
   emit("log", {{"level", "info"}, {"message", "the code on disk is another: it is no longer held back"}});
 }
 

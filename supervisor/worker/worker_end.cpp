@@ -285,6 +285,9 @@ void Worker::begin_stop(std::shared_ptr<Generation> generation, std::shared_ptr<
   const Options& options = *setup_.options;
   FinalStop::Hooks hooks;
   hooks.make_checkpoint = [this, generation] { return make_checkpoint(generation, "stop"); };
+  hooks.mend = [this](const Error& why, const std::function<void()>& done) {
+    store_.mend(why, checkpointer_.room(), [done](const Status&) { done(); });
+  };
   hooks.on_done = [this](const FinalStop::Outcome& outcome) { finish_stop(outcome); };
   final_stop_ = std::make_unique<FinalStop>(generation, stop_insists_, options.drain_timeout,
                                             HandoverDeadlines::for_state(checkpointer_.last_bytes()),

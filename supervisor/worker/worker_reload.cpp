@@ -180,6 +180,7 @@ void Worker::decide_mode() {
 
 void Worker::on_verdict(const Receipt& original) {
   Receipt receipt = original;
+  receipt.commit = target_->commit;
   const bool automatic = rolls_back_by_itself();
   if (automatic && receipt.verdict == "ok") receipt.verdict = "rolled_back";
   const bool never_loaded = !handover_->loaded() && handover_->context().mode == HandoverMode::Start;
@@ -202,8 +203,8 @@ void Worker::on_verdict(const Receipt& original) {
   }
   Json json = to_json(receipt);
   if (ok) json["mode_reason"] = mode_reason_;
-  if (Status logged = log_.receipt(json); !logged)
-    emit("log", {{"level", "warning"}, {"message", logged.error().message}});
+  note_logged(log_.receipt(json));
+  log_sync_.soon();
   last_reload_ = json;
   if (ok) {
     last_failure_ = nullptr;
@@ -258,6 +259,7 @@ void Worker::tell_rejection(bool stands) {
 void Worker::on_handover_done(const std::vector<HandoverAction>& actions) {
   const std::shared_ptr<Handover> finished = std::move(handover_);
   const Aim aim = std::exchange(aim_, {});
+  if (line_before_go_) unwrite_live_line();
   loop_.post([finished] {});  // it is still on the stack
   bool again = false;
   std::optional<HandoverAction> what;  // the first one named counts: a stop that was asked for stays one
@@ -275,8 +277,7 @@ void Worker::on_handover_done(const std::vector<HandoverAction>& actions) {
   if (in_vain && aim.puts_aside()) {  // as if nothing had been asked
     current_ = before_go_;
     previous_ = previous_before_go_;
-    if (live_before_go_) (void)log_.live(*live_before_go_);
-    keep_begun_from();
+    unwrite_live_line();
   }
   if (lost_a_port(*finished)) {
     own_port_ = "the port it opens itself was taken by the generation before";
@@ -307,8 +308,7 @@ void Worker::restart_after(const std::shared_ptr<Handover>& finished, HandoverAc
   if (!of_new && live_ && live_ == finished->last_candidate()) {
     current_ = before_go_;
     previous_ = previous_before_go_;
-    if (live_before_go_) (void)log_.live(*live_before_go_);  // whose state and code it is again
-    keep_begun_from();
+    unwrite_live_line();
   }
   std::shared_ptr<Generation> ended = live_ ? live_ : lost_old_;
   if (live_ && !live_->gone()) live_->kill();

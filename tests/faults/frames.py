@@ -46,13 +46,22 @@ def read_snapshot(path):
         raise Broken(f"not JSON: {error}") from None
     if not int(name[1]) == envelope["sequence"] == end:
         raise Broken(f"sequence {envelope['sequence']}, end {end}")
-    blank = data
-    for key in ("length", "xxh3"):
-        blank = blank.replace(f'"{key}":"{envelope[key]}"'.encode(), f'"{key}":"{"0" * len(envelope[key])}"'.encode(), 1)
-    digest = _xxhash.XXH3_128bits(blank, len(blank))
-    if f"{digest.high:016x}{digest.low:016x}" != envelope["xxh3"]:
+    if not checksum_is_right(envelope, data):
         raise Broken("the checksum is wrong")
     return envelope, state
+
+
+def xxh3(data):
+    """The hash of 128 bit, as the supervisor writes it."""
+    digest = _xxhash.XXH3_128bits(data, len(data))
+    return f"{digest.high:016x}{digest.low:016x}"
+
+
+def checksum_is_right(envelope, data):
+    """The file's, with its own digits and those of the length zeroed."""
+    for key in ("length", "xxh3"):
+        data = data.replace(f'"{key}":"{envelope[key]}"'.encode(), f'"{key}":"{"0" * len(envelope[key])}"'.encode(), 1)
+    return xxh3(data) == envelope["xxh3"]
 
 
 def snapshots(folder):

@@ -146,6 +146,24 @@ TEST_CASE("generation log: a number that no count can have come to is passed ove
   CHECK(open_log(folder).next_generation() == 1);
 }
 
+TEST_CASE("generation log: remade when it was removed, it holds what counts, and else it is left alone") {
+  const TempDir folder;
+  const std::string worker = folder.path("worker");
+  auto log = GenerationLog::open(worker);
+  REQUIRE(log);
+  REQUIRE(log->live({3, 4711, "zeroth-vm/1", "/srv/a.zero", "abc", true, {5, 20}, true, nullptr}));
+  const std::string before = read_file(worker + "/generations.jsonl").value_or("");
+  REQUIRE(log->remake());
+  CHECK(read_file(worker + "/generations.jsonl").value_or("") == before);
+  std::filesystem::remove_all(worker);
+  REQUIRE(log->remake());
+  auto next = GenerationLog::open(worker);
+  REQUIRE(next);
+  REQUIRE(next->last_live());
+  CHECK(next->last_live()->generation == 3);
+  CHECK(next->last_live()->put_aside.to == 20);
+}
+
 TEST_CASE("generation log: removed while it is used, it is made again with what counts") {
   const TempDir folder;
   const std::string worker = folder.path("worker");
