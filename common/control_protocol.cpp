@@ -34,6 +34,10 @@ constexpr SupervisorCommand kCommands[] = {
     {"logs", "{worker?, lines?, follow?}", "the last lines of output; may follow"},
     {"events", "{types?}", "what happens, as it happens"},
     {"shutdown", "{}", "checkpoint, stop everything and end"},
+    {"start-all", "{wait?}", "start all workers, also those that were stopped"},
+    {"stop-all", "{force?}", "checkpoint and stop all workers; the supervisor stays, and remembers it"},
+    {"rolling-restart", "{wait?}",
+     "restart all workers, one at a time: the next when it is ready; ends at the first that fails"},
 };
 
 }  // namespace

@@ -5,16 +5,15 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
-#include <cmath>
 #include <cstdlib>
 #include <iterator>
 #include <map>
+#include <utility>
 
 #include "common/exit_codes.h"
 #include "common/text.h"
+#include "supervisor/option_checks.h"
 #include "supervisor/option_names.h"
-#include "supervisor/process/listeners.h"
-#include "supervisor/process/probe.h"
 
 namespace zeroth {
 namespace {
@@ -209,7 +208,7 @@ Status apply_control_port(Options& o) {
     o.origins["control-port"] = "environment";
     return choose_control_port(o, text, "ZEROTH_CONTROL_PORT");
   }
-  if (o.command.empty()) o.control_port = kControlPort;
+  if (!o.program.empty()) o.control_port = kControlPort;
   return {};
 }
 
@@ -249,44 +248,6 @@ std::string unknown_option(const CLI::App& app, const std::string& word) {
          (meant.empty() ? "" : ", did you mean '" + std::string(meant) + "'?");
 }
 
-Status check_health(const CLI::App& app, const Options& o) {
-  if (app.count("--health") == 0) return {};
-  auto check = parse_health(o.health);
-  if (!check) return fail("--health: " + check.error().message);
-  if (!o.program.empty() || o.protocol)
-    return fail(
-        "--health is for commands that do not speak the protocol; the others say themselves when they are ready");
-  for (const std::string& lent : o.listen) {
-    const auto address = parse_listen_address(lent);
-    if (check->kind == HealthCheck::Kind::Tcp && address && address->text == check->address.text)
-      return fail("--health " + o.health + " is lent with --listen: it accepts connections before the command runs");
-  }
-  return {};
-}
-
-Status check_together(const CLI::App& app, Options& o) {
-  for (const std::string& assignment : o.env) {
-    if (assignment.find('=') == std::string::npos || assignment[0] == '=') {
-      return fail("--env: '" + escape_control(assignment) + "' is not K=V");
-    }
-  }
-  for (const std::string& address : o.listen) {
-    if (auto parsed = parse_listen_address(address); !parsed) return fail("--listen: " + parsed.error().message);
-  }
-  if (o.give_stdin && o.command.empty()) return fail("--stdin is for commands; a Zero program reads nothing");
-  if (!o.listen.empty() && o.command.empty()) return fail("--listen is for commands; a Zero program opens no socket");
-  if (Status checked = check_health(app, o); !checked) return checked;
-  if (o.program.empty() && o.command.empty()) return fail("no program: give a .zero or .z file, or -- and a command");
-  if (!o.program.empty() && !o.command.empty()) return fail("give a program file or a command after --, not both");
-  if (o.command.empty() && o.protocol) return fail("--protocol needs a command after --");
-  if ((o.rate && !std::isfinite(*o.rate)) || (o.halflife && !std::isfinite(*o.halflife)))
-    return fail("--rate and --halflife are finite numbers");
-  if (!o.command.empty() && (app.count("--rate") > 0 || app.count("--halflife") > 0)) {
-    return fail("--rate and --halflife are for Zero programs");
-  }
-  return {};
-}
-
 ParsedOptions usage_error(const std::string& message) {
   return {std::nullopt, "zeroth-supervise: " + message + "\nTry 'zeroth-supervise --help'.\n", kExitUsage};
 }
@@ -302,7 +263,8 @@ static bool run_by_systemd() {
 constexpr const char* kDescription =
     "Runs a program and keeps its living state while its code changes, it crashes, or the machine restarts.\n\n"
     "  zeroth-supervise [options] program.zero|program.z\n"
-    "  zeroth-supervise [options] -- command args...      restarted when a file in the working folder changes";
+    "  zeroth-supervise [options] -- command args...      restarted when a file in the working folder changes\n"
+    "  zeroth-supervise [options] fleet.toml              many workers, each as the file says";
 
 ParsedOptions parse_options(int argc, const char* const* argv) {
   CLI::App app(kDescription, "zeroth-supervise");
@@ -340,9 +302,57 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
   o.exit_on_failure = on_failure == "exit";
   std::copy_if(argv, separator, std::back_inserter(o.again), [](std::string_view word) { return word != "--fresh"; });
   o.again.insert(o.again.end(), separator, argv + argc);
-  if (Status checked = check_together(app, o); !checked) return usage_error(checked.error().message);
+  if (o.command.empty() && o.program.ends_with(".toml")) o.fleet = std::exchange(o.program, "");
+  if (Status checked = o.fleet.empty() ? check_together(app, o) : check_of_fleet(app); !checked)
+    return usage_error(checked.error().message);
   if (Status applied = apply_environment(app, o); !applied) return usage_error(applied.error().message);
   return {std::move(o), "", kExitOk};
+}
+
+struct OptionSetter::Parser {
+  explicit Parser(Options& o) : options(o) {
+    add_what_runs(app, o);
+    add_watching(app, o);
+    add_restarting(app, o, on_failure);
+    add_state(app, o);
+    add_control_and_output(app, o, verbose, quiet);
+    app.add_option("--program", o.program);
+  }
+  Options& options;
+  CLI::App app;
+  std::string on_failure = "retry";
+  int verbose = 0;
+  bool quiet = false;
+};
+
+OptionSetter::OptionSetter(Options& options) : parser_(std::make_unique<Parser>(options)) {}
+OptionSetter::~OptionSetter() = default;
+
+Status OptionSetter::set(const std::string& name, const std::vector<std::string>& values) {
+  const std::string option = "--" + name;
+  std::vector<std::string> words;  // CLI11 takes them in reverse
+  for (const std::string& value : values) words.insert(words.begin(), option + "=" + value);
+  if (values.empty()) words = {option};
+  try {
+    parser_->app.parse(std::move(words));
+  } catch (const CLI::ParseError& error) {
+    const std::string message = error.what();
+    return fail(escape_control(message.starts_with(option + ": ") ? message.substr(option.size() + 2) : message));
+  }
+  return {};
+}
+
+Status OptionSetter::check() {
+  return check_together(parser_->app, parser_->options);
+}
+
+Result<std::uint64_t> parse_size(const std::string& text) {
+  std::string bytes = text;
+  try {
+    if (!text.starts_with('-') && CLI::AsSizeValue(false)(bytes).empty()) return std::stoull(bytes);
+  } catch (const std::exception&) {  // what CLI11 throws for what is no size
+  }
+  return fail("'" + escape_control(text) + "' is no size like 512MB");
 }
 
 }  // namespace zeroth

@@ -3,8 +3,10 @@
 // that `zerothctl config` can say so and the fingerprint covers all of them.
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/clock.h"
@@ -18,7 +20,8 @@ enum class RestartOn { OnFailure, Always, Never };
 enum class LogFormat { Text, JsonLines };
 
 struct Options {
-  // What runs: a program file, or a command that speaks the protocol.
+  // What runs: a program file, a command, or the workers that a fleet file names.
+  std::string fleet;
   std::string program;
   std::vector<std::string> command;
   bool protocol = false;  // the command must speak
@@ -29,6 +32,7 @@ struct Options {
   bool give_stdin = false;          // the worker has our stdin, and the terminal if that is one
   std::optional<double> rate;       // iterations/s, built-in worker
   std::optional<double> halflife;
+  std::vector<std::pair<int, std::uint64_t>> limits;  // RLIMIT_… of the worker, soft and hard
 
   std::vector<std::string> watch;
   std::vector<std::string> ignore;
@@ -69,7 +73,9 @@ struct Options {
   int verbosity = 0;  // -1 with -q
 
   std::vector<std::string> again;  // argv to go on from here with: without --fresh
-  Json origins = Json::object();   // option name -> "flag" | "environment" | "default"
+  Json origins = Json::object();   // option name -> "flag" | "environment" | "default" | place in a fleet file
+
+  bool operator==(const Options&) const = default;
 };
 
 // What the command line asks for besides running.
@@ -81,6 +87,27 @@ struct ParsedOptions {
 
 // Reads argv and the environment; never prints, never exits.
 ParsedOptions parse_options(int argc, const char* const* argv);
+
+// Whether they mean the same, wherever that was written; how it is to start is not meant.
+bool same_settings(const Options& a, const Options& b);
+
+// Sets options one by one as the command line would: for files of options.
+class OptionSetter {
+ public:
+  explicit OptionSetter(Options& options);  // outlives it
+  ~OptionSetter();
+  // `name` without dashes: "start-timeout". A flag has no value, a list several. The message does not name the option.
+  Status set(const std::string& name, const std::vector<std::string>& values);
+  // What one option alone cannot tell. Messages name options as the command line does.
+  Status check();
+
+ private:
+  struct Parser;
+  std::unique_ptr<Parser> parser_;
+};
+
+// "512MB", "2GB", or bytes.
+Result<std::uint64_t> parse_size(const std::string& text);
 
 // Each effective value with its origin: {"rate":{"value":60,"origin":"default"}, …}.
 Json describe(const Options& options);

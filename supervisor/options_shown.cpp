@@ -20,9 +20,21 @@ std::string quoted_command(const std::vector<std::string>& words) {
   return line;
 }
 
+bool same_settings(const Options& a, const Options& b) {
+  Options x = a, y = b;
+  x.origins = y.origins = Json();
+  x.again = y.again = {};
+  x.fresh = y.fresh = false;
+  return x == y;
+}
+
 Json describe(const Options& o) {
   const auto ms = [](Milliseconds duration) { return Json(duration.count()); };
+  Json limits = Json::array();
+  for (const auto& [resource, value] : o.limits) limits.push_back({resource, value});
   Json values = {{"program", o.program},
+                 {"fleet", o.fleet},
+                 {"limits", std::move(limits)},
                  {"command", o.command},
                  {"name", o.name},
                  {"protocol", o.protocol},

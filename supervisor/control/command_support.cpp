@@ -7,6 +7,11 @@
 #include "common/text.h"
 
 namespace zeroth {
+namespace {
+
+constexpr std::size_t kNamesShown = 10;
+
+}  // namespace
 
 void refuse(const Peer& peer, const Request& request, const Refusal& refusal) {
   peer->reply(encode_refusal(request.id, refusal));
@@ -22,16 +27,16 @@ Worker::Reply reply_to(const Peer& peer, const Request& request) {
   };
 }
 
-Worker* find_worker(Targets targets, const Peer& peer, const Request& request) {
+std::vector<Worker*> find_workers(Targets targets, const Peer& peer, const Request& request) {
   auto name = optional_field<std::string>(request.params, "worker");
   if (!name) {
     bad_params(peer, request, name.error().message);
-    return nullptr;
+    return {};
   }
-  if (!*name) return targets.workers.front();
+  if (!*name) return targets.workers;
   std::vector<std::string_view> names;
   for (Worker* worker : targets.workers) {
-    if (worker->name() == **name) return worker;
+    if (worker->name() == **name) return {worker};
     names.push_back(worker->name());
   }
   const std::string_view meant = nearest(**name, names);
@@ -40,6 +45,16 @@ Worker* find_worker(Targets targets, const Peer& peer, const Request& request) {
           "no worker '" + escape_control(**name) + "'",
           meant.empty() ? "" : "did you mean '" + std::string(meant) + "'?",
           {{"worker", **name}}});
+  return {};
+}
+
+Worker* find_worker(Targets targets, const Peer& peer, const Request& request) {
+  const std::vector<Worker*> meant = find_workers(targets, peer, request);
+  if (meant.size() <= 1) return meant.empty() ? nullptr : meant.front();
+  std::string names;
+  for (std::size_t i = 0; i < meant.size() && i < kNamesShown; ++i) names += (i == 0 ? "" : ", ") + meant[i]->name();
+  if (meant.size() > kNamesShown) names += ", …";
+  refuse(peer, request, {ErrorCode::BadParams, "which worker? There are " + names, "name one as worker", nullptr});
   return nullptr;
 }
 

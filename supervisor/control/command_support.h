@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "common/message.h"
 #include "supervisor/control/control_commands.h"
@@ -19,8 +20,12 @@ void bad_params(const Peer& peer, const Request& request, const std::string& mes
 // Answers the request with the outcome, whenever that comes.
 Worker::Reply reply_to(const Peer& peer, const Request& request);
 
-// The worker that is meant; answers by itself and returns null if there is none of that name.
+// Of these, `params.worker` may name one; an answer by itself and null if there is none of that name, or if several run
+// and none is named.
 Worker* find_worker(Targets targets, const Peer& peer, const Request& request);
+
+// The same, but none named means all of them; empty if it answered by itself.
+std::vector<Worker*> find_workers(Targets targets, const Peer& peer, const Request& request);
 
 // The commands of lifecycle_commands.cpp, which start, stop and replace workers.
 namespace lifecycle {
@@ -31,6 +36,9 @@ void reload(Targets targets, const Peer& peer, const Request& request);
 void rollback(Targets targets, const Peer& peer, const Request& request);
 void check(Targets targets, const Peer& peer, const Request& request);
 void shutdown(Targets targets, const Peer& peer, const Request& request);
+void start_all(Targets targets, const Peer& peer, const Request& request);
+void stop_all(Targets targets, const Peer& peer, const Request& request);
+void rolling_restart(Targets targets, const Peer& peer, const Request& request);
 }  // namespace lifecycle
 
 }  // namespace zeroth

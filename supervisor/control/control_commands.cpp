@@ -46,15 +46,12 @@ void version(Targets, const Peer& peer, const Request& request) {
 }
 
 void status(Targets targets, const Peer& peer, const Request& request) {
-  Worker* worker = find_worker(targets, peer, request);
-  if (worker == nullptr) return;
+  const std::vector<Worker*> meant = find_workers(targets, peer, request);
+  if (meant.empty()) return;
   Json all = targets.status();
-  if (request.params.contains("worker")) {
-    Json only = Json::array();
-    for (const Json& entry : all["workers"]) {
-      if (entry["name"] == worker->name()) only.push_back(entry);
-    }
-    all["workers"] = std::move(only);
+  if (meant.size() < targets.workers.size()) {
+    std::erase_if(all["workers"].get_ref<Json::array_t&>(),
+                  [&](const Json& entry) { return entry["name"] != meant.front()->name(); });
   }
   peer->reply(encode_result(request.id, all));
 }
@@ -124,29 +121,39 @@ Json line_json(const std::string& worker, const OutputEntry& entry) {
 }
 
 void logs(Targets targets, const Peer& peer, const Request& request) {
-  Worker* worker = find_worker(targets, peer, request);
-  if (worker == nullptr) return;
+  const std::vector<Worker*> meant = find_workers(targets, peer, request);
+  if (meant.empty()) return;
   auto paging = take_paging(request.params, "lines");
   if (!paging) return bad_params(peer, request, paging.error().message);
   auto since = optional_field<std::string>(request.params, "since");
   if (!since) return bad_params(peer, request, since.error().message);
   const auto asked = optional_field<bool>(request.params, "follow");
   if (!asked) return bad_params(peer, request, asked.error().message);
-  std::vector<OutputEntry> entries = worker->output().tail(paging->limit);
+  std::vector<std::pair<const Worker*, OutputEntry>> entries;
+  for (Worker* worker : meant) {
+    for (OutputEntry& entry : worker->output().tail(paging->limit)) entries.emplace_back(worker, std::move(entry));
+  }
   if (*since) {
     const auto time = parse_rfc3339(**since);
     if (!time) return bad_params(peer, request, "since: expected a time like 2026-01-31T10:02:11.123Z");
-    std::erase_if(entries, [&](const OutputEntry& entry) { return entry.at < *time; });
+    std::erase_if(entries, [&](const auto& entry) { return entry.second.at < *time; });
   }
+  std::stable_sort(entries.begin(), entries.end(),
+                   [](const auto& a, const auto& b) { return a.second.at < b.second.at; });
+  if (entries.size() > paging->limit)
+    entries.erase(entries.begin(), entries.end() - static_cast<std::ptrdiff_t>(paging->limit));
   Json lines = Json::array();
-  for (const OutputEntry& entry : entries) lines.push_back(line_json(worker->name(), entry));
+  for (const auto& [worker, entry] : entries) lines.push_back(line_json(worker->name(), entry));
   const bool follow = asked->value_or(false);
   if (follow) peer->begin_stream();
   peer->reply(encode_result(request.id, {{"lines", std::move(lines)}}));
   if (!follow) return;
-  peer->keep(worker->output().subscribe([weak = std::weak_ptr(peer), name = worker->name()](const OutputEntry& entry) {
-    if (const auto client = weak.lock()) client->stream(encode_event("log", line_json(name, entry)));
-  }));
+  for (Worker* worker : meant) {
+    peer->keep(
+        worker->output().subscribe([weak = std::weak_ptr(peer), name = worker->name()](const OutputEntry& entry) {
+          if (const auto client = weak.lock()) client->stream(encode_event("log", line_json(name, entry)));
+        }));
+  }
 }
 
 std::string list_of(std::span<const std::string_view> words) {
@@ -198,6 +205,9 @@ constexpr Entry kEntries[] = {
     {"logs", logs},
     {"events", events},
     {"shutdown", lifecycle::shutdown},
+    {"start-all", lifecycle::start_all},
+    {"stop-all", lifecycle::stop_all},
+    {"rolling-restart", lifecycle::rolling_restart},
     {"pin", keeping::pin},
     {"unpin", keeping::unpin},
     {"diff", keeping::diff},
@@ -205,18 +215,34 @@ constexpr Entry kEntries[] = {
     {"import", keeping::import_file},
 };
 
-// Whatever is not ours goes to the worker that announced it.
+bool announces(const Worker& worker, const std::string& command) {
+  const auto& announced = worker.commands();
+  return std::any_of(announced.begin(), announced.end(), [&](const CommandInfo& one) { return one.name == command; });
+}
+
+void pass_on(Worker& worker, const Peer& peer, const Request& request, const Json& params) {
+  worker.call(request.command, params, request.timestamp,
+              [peer, id = request.id](const tl::expected<Json, Refusal>& outcome, std::string_view text) {
+                peer->reply(outcome ? encode_result_text(id, text) : encode_refusal(id, outcome.error()));
+              });
+}
+
+// Whatever is not ours goes to the worker that announced it; of several, to the one that is named.
 void forward(Targets targets, const Peer& peer, const Request& request) {
-  for (Worker* worker : targets.workers) {
-    const std::vector<CommandInfo> announced = worker->commands();
-    const bool known = std::any_of(announced.begin(), announced.end(),
-                                   [&](const CommandInfo& command) { return command.name == request.command; });
-    if (!known && worker != targets.workers.back()) continue;
-    return worker->call(request.command, request.params, request.timestamp,
-                        [peer, id = request.id](const tl::expected<Json, Refusal>& outcome, std::string_view text) {
-                          peer->reply(outcome ? encode_result_text(id, text) : encode_refusal(id, outcome.error()));
-                        });
-  }
+  if (targets.workers.size() == 1) return pass_on(*targets.workers.front(), peer, request, request.params);
+  std::vector<Worker*> meant = find_workers(targets, peer, request);
+  if (meant.empty()) return;
+  Json params = request.params;
+  const bool named = meant.size() == 1;
+  if (named) params.erase("worker");
+  std::erase_if(meant, [&](const Worker* worker) { return !announces(*worker, request.command); });
+  if (meant.size() == 1) return pass_on(*meant.front(), peer, request, params);
+  std::string names;
+  for (const Worker* worker : meant) names += (names.empty() ? "" : ", ") + worker->name();
+  const std::string command = "'" + escape_control(request.command.substr(0, 64)) + "'";
+  refuse(peer, request,
+         named ? Refusal{ErrorCode::UnknownCommand, "that worker has no command " + command, "", nullptr}
+               : Refusal{ErrorCode::BadParams, command + " is a command of " + names, "name one as worker", nullptr});
 }
 
 }  // namespace
@@ -238,7 +264,8 @@ Dispatcher make_dispatcher(Targets targets) {
   };
   worker.takes = [&targets, names = worker.names](const std::string& name) {
     const std::vector<std::string> announced = names();
-    if (announced.empty()) return targets.workers.front()->state() == WorkerState::Starting;
+    if (announced.empty() && targets.workers.size() == 1)
+      return targets.workers.front()->state() == WorkerState::Starting;
     return std::find(announced.begin(), announced.end(), name) != announced.end();
   };
   worker.forward = [&targets](const Peer& peer, const Request& request) { forward(targets, peer, request); };

@@ -10,12 +10,14 @@
 #include "common/json.h"
 #include "supervisor/control/dispatcher.h"
 #include "supervisor/event_hub.h"
+#include "supervisor/fleet/fleet.h"
 #include "supervisor/worker/worker.h"
 
 namespace zeroth {
 
 // What the commands act on; outlives the dispatcher.
 struct ControlTargets {
+  Fleet* fleet = nullptr;        // whose workers they are
   std::vector<Worker*> workers;  // at least one
   EventHub* events = nullptr;
   std::function<Json()> status;  // whole, with the workers

@@ -78,6 +78,12 @@ void reload_as(Targets targets, const Peer& peer, const Request& request, std::s
   asked.aim.fresh_keys = texts(params, "fresh_key");
   if (fresh && !asked.aim.fresh_keys.empty())
     return bad_params(peer, request, "fresh and fresh_key: give one of them; fresh leaves all of the state behind");
+  if (field_or<bool>(params, "all", false)) {
+    if (asked.aim.puts_aside() || fresh || params.contains("worker"))
+      return bad_params(peer, request, "all: goes with neither worker, fresh nor fresh_key");
+    if (cause == "start") return targets.fleet->start_all(reply_now_or_later(peer, request));
+    return targets.fleet->restart_all(cause, force, reply_now_or_later(peer, request));
+  }
   Worker* worker = find_worker(targets, peer, request);
   if (worker == nullptr) return;
   if (auto known = worker->check_fresh_keys(asked.aim.fresh_keys); !known) return refuse(peer, request, known.error());
@@ -87,6 +93,7 @@ void reload_as(Targets targets, const Peer& peer, const Request& request, std::s
   asked.cause = std::move(cause);
   asked.force = force || (asked.cause != "start" && asked.aim.puts_aside());
   asked.reply = reply_now_or_later(peer, request);
+  if (asked.cause == "start") return targets.fleet->start(*targets.fleet->find(worker->name()), std::move(asked));
   worker->reload(std::move(asked));
 }
 
@@ -144,24 +151,32 @@ void shutdown(Targets targets, const Peer& peer, const Request& request) {
 }
 
 void stop(Targets targets, const Peer& peer, const Request& request) {
+  if (field_or<bool>(request.params, "all", false)) return stop_all(targets, peer, request);
   const bool named = request.params.contains("worker") && !request.params["worker"].is_null();
   if (!named && targets.workers.size() == 1) return shutdown(targets, peer, request);
   Worker* worker = find_worker(targets, peer, request);
   if (worker == nullptr) return;
   const auto force = optional_field<bool>(request.params, "force");
   if (!force) return bad_params(peer, request, force.error().message);
-  const auto reply = reply_to(peer, request);
-  worker->stop(force->value_or(false), [reply, name = worker->name()](const Worker::StopOutcome& outcome) {
-    if (outcome.given_up) {
-      return reply(tl::unexpected(
-          Refusal{ErrorCode::Refused, "its state cannot be saved: " + outcome.error, outcome.hint, nullptr}));
-    }
-    reply(Json{{"operation", "stop"},
-               {"worker", name},
-               {"verdict", "ok"},
-               {"reason", outcome.error},
-               {"snapshot", outcome.sequence}});
-  });
+  targets.fleet->stop(*targets.fleet->find(worker->name()), force->value_or(false), reply_to(peer, request));
+}
+
+void start_all(Targets targets, const Peer& peer, const Request& request) {
+  if (Status fit = check_params(request.params, kReloadParams); !fit)
+    return bad_params(peer, request, fit.error().message);
+  targets.fleet->start_all(reply_now_or_later(peer, request));
+}
+
+void stop_all(Targets targets, const Peer& peer, const Request& request) {
+  const auto force = optional_field<bool>(request.params, "force");
+  if (!force) return bad_params(peer, request, force.error().message);
+  targets.fleet->stop_all(force->value_or(false), reply_to(peer, request));
+}
+
+void rolling_restart(Targets targets, const Peer& peer, const Request& request) {
+  if (Status fit = check_params(request.params, kReloadParams); !fit)
+    return bad_params(peer, request, fit.error().message);
+  targets.fleet->rolling_restart(reply_now_or_later(peer, request));
 }
 
 }  // namespace lifecycle

@@ -49,7 +49,8 @@ int show_outcome(const Invocation& call, const Json& result) {
   const auto pinned = field_or<std::uint64_t>(result, "pinned", 0);
   if (pinned != 0 && !call.json) {
     text += field("Way back", "zerothctl " + (call.name.empty() ? "" : "-n " + call.name + " ") +
-                                  "rollback --sequence " + std::to_string(pinned));
+                                  "rollback --sequence " + std::to_string(pinned) +
+                                  (call.params.contains("worker") ? " --worker " + show(call.params, "worker") : ""));
   }
   if (!print(text)) return kExitFailed;
   const auto verdict = field_or<std::string>(result, "verdict", "ok");
@@ -83,9 +84,12 @@ std::string describe(const Json& preview) {
 }
 
 // What `restart --fresh` leaves behind.
-std::string describe_fresh(const Probe& chosen) {
+std::string describe_fresh(const Invocation& call, const Probe& chosen) {
   const Json workers = member_of(chosen.status, "workers");
-  const Json worker = workers.is_array() && !workers.empty() ? workers[0] : Json();
+  Json worker = workers.is_array() && workers.size() == 1 ? workers[0] : Json();
+  for (const Json& one : workers.is_array() ? workers : Json::array()) {
+    if (find_member(one, "name") != nullptr && member_of(one, "name") == member_of(call.params, "worker")) worker = one;
+  }
   const auto iteration = optional_field<std::uint64_t>(member_of(worker, "beat"), "iteration");
   const std::string reached = iteration && *iteration ? " of iteration " + with_thousands(**iteration) : "";
   return "starting without state: the present one" + reached + " is left behind (it is pinned)";
@@ -105,6 +109,11 @@ Result<std::optional<CheckWords>> read_check_words(const std::vector<std::string
     if (words[i] == "--json") {
       read.json = true;
       last = last || words.size() == 1;
+      continue;
+    }
+    if (words[i] == "--worker" && i + 1 < words.size()) {
+      read.params["worker"] = words[++i];
+      last = true;
       continue;
     }
     const bool split = words[i] == "--last";
@@ -135,7 +144,7 @@ int run_restart(const Invocation& call) {
   if (!chosen && call.word == "start") return run_start(call);
   if (!chosen) return report(chosen.error());
   if (field_or<bool>(call.params, "fresh", false)) {
-    if (const auto stopped = ask(call, describe_fresh(*chosen))) return *stopped;
+    if (const auto stopped = ask(call, describe_fresh(call, *chosen))) return *stopped;
   }
   return send(call, *chosen->client);
 }

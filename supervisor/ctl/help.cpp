@@ -49,7 +49,7 @@ std::string overview(const Invocation& call) {
   std::string text =
       "usage: zerothctl [-n NAME] [--json] [--timeout SECONDS] VERB [WORDS]\n"
       "       zerothctl help VERB\n";
-  for (Group group : {Group::Lifecycle, Group::Observe, Group::State, Group::Zero, Group::Other}) {
+  for (Group group : {Group::Lifecycle, Group::Observe, Group::State, Group::Zero, Group::Fleet, Group::Other}) {
     if (group == Group::Zero) {
       text += worker_group(call);
       continue;

@@ -1,6 +1,7 @@
 #include "supervisor/ctl/invocation.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <filesystem>
@@ -77,6 +78,9 @@ void declare(CLI::App& app, std::vector<std::unique_ptr<Slot>>& slots, const Ver
   CLI::App* sub =
       app.add_subcommand(std::string(verb.name))->fallthrough(!verb.raw_words)->prefix_command(verb.raw_words);
   sub->set_help_flag();
+  std::string with_underscores(verb.name);
+  std::replace(with_underscores.begin(), with_underscores.end(), '-', '_');
+  if (with_underscores != verb.name) sub->alias(with_underscores);
   for (const Word& word : verb.words) {
     Slot& slot =
         *slots.emplace_back(std::make_unique<Slot>(Slot{&verb, word.param, word.shown, word.kind, nullptr, {}}));

@@ -16,6 +16,9 @@ constexpr int kLogLines = 5;
 
 std::string program_of(const Probe& one) {
   const Json* workers = find_member(one.status, "workers");
+  const Json fleet = member_of(member_of(one.status, "supervisor"), "fleet");
+  if (fleet.is_string() && workers != nullptr)
+    return show(fleet) + " (" + std::to_string(workers->size()) + (workers->size() == 1 ? " worker)" : " workers)");
   if (workers == nullptr || !workers->is_array() || workers->empty()) return "-";
   return program_text(workers->front());
 }

@@ -119,6 +119,51 @@ std::string worker_text(const Json& worker) {
   return text;
 }
 
+// One line a worker.
+std::string workers_text(const Json& workers) {
+  Json rows = Json::array();
+  for (const Json& worker : workers) {
+    std::string ports;
+    for (const std::string& address : field_or<std::vector<std::string>>(worker, "listen", {}))
+      ports += (ports.empty() ? "" : " ") + address;
+    const Json failure = member_of(worker, "last_failure"), awaited = member_of(worker, "waits_for");
+    std::string note = awaited.is_null() ? "" : "waits for " + show(awaited);
+    if (member_of(worker, "rejected").is_object()) note = "the newest change is rejected";
+    if (failure.is_object()) note = show(failure, "summary");
+    rows.push_back({{"name", member_of(worker, "name")},
+                    {"state", member_of(worker, "state")},
+                    {"pid", member_of(worker, "pid")},
+                    {"generation", member_of(worker, "generation")},
+                    {"up", age(worker, "uptime_s")},
+                    {"restarts", member_of(worker, "restarts")},
+                    {"ports", ports},
+                    {"note", note}});
+  }
+  constexpr Column kColumns[] = {{"Worker", "name"},           {"State", "state"}, {"PID", "pid"},
+                                 {"Generation", "generation"}, {"Up", "up"},       {"Restarts", "restarts"},
+                                 {"Ports", "ports"},           {"", "note"}};
+  return table(rows, kColumns);
+}
+
+// Of a command about several workers: one line each, and why it ended.
+std::string receipts_text(const Json& result) {
+  const Json workers = member_of(result, "workers");
+  std::string text;
+  for (const Json& receipt : workers) {
+    const auto verdict = field_or<std::string>(receipt, "verdict", "-");
+    text += field(show(receipt, "worker"),
+                  paint(escape_control(verdict), verdict_colour(verdict)) +
+                      (member_of(receipt, "to").is_null() ? "" : "   generation " + show(receipt, "to")) +
+                      changes(receipt) + (show(receipt, "reason").empty() ? "" : "   " + show(receipt, "reason")));
+  }
+  if (const auto left = field_or<std::vector<std::string>>(result, "left", {}); !left.empty()) {
+    text += "Not restarted:";
+    for (const std::string& name : left) text += " " + escape_control(name);
+    text += "\n";
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string program_text(const Json& worker) {
@@ -136,12 +181,10 @@ std::string status_text(const Json& result) {
                      paint(show(result, "state"), healthy ? Colour::Green : Colour::Yellow) + "  pid " +
                      show(supervisor, "pid") + "  up " + age(supervisor, "uptime_s") + "\n";
   const Json workers = member_of(result, "workers");
-  if (workers.is_array()) {
-    for (const Json& worker : workers) {
-      if (workers.size() > 1) text += paint(show(worker, "name"), Colour::Bold) + "\n";
-      text += worker_text(worker);
-    }
-  }
+  const bool fleet = member_of(supervisor, "fleet").is_string();
+  if (fleet) text += field("Fleet", show(supervisor, "fleet"));
+  if (fleet && workers.is_array() && workers.size() == 1) text += field("Worker", show(workers[0], "name"));
+  if (workers.is_array()) text += workers.size() == 1 ? worker_text(workers[0]) : workers_text(workers);
   if (!member_of(control, "socket").is_null()) text += field("Control", show(control, "socket"));
   if (!member_of(control, "port").is_null()) text += field("Control port", show(control, "port"));
   if (!member_of(supervisor, "web_port").is_null()) text += field("Web port", show(supervisor, "web_port"));
@@ -149,6 +192,7 @@ std::string status_text(const Json& result) {
 }
 
 std::string receipt_text(const Json& result) {
+  if (member_of(result, "workers").is_array()) return receipts_text(result);
   std::string text = receipt_line(result);
   const Json phases = member_of(result, "ms");
   if (phases.is_object()) {
@@ -174,6 +218,7 @@ std::string receipt_changes(const Json& entry) {
 }
 
 std::string stopped_text(const Json& result) {
+  if (member_of(result, "workers").is_array()) return receipts_text(result) + "Stopped\n";
   const auto verdict = field_or<std::string>(result, "verdict", "ok");
   if (verdict == "ok" || verdict == "unchanged") return "Stopped\n";
   return "Stopped without a final snapshot: " + show(result, "reason") + "\n";

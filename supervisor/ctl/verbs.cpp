@@ -21,6 +21,8 @@ constexpr Milliseconds kQuick{10'000};
 constexpr Milliseconds kPatient{15 * 60'000};
 
 constexpr Word kWorker = {"worker", "[WORKER]"};
+constexpr Switch kAll = {"--all", "all", Kind::Flag, "", "all workers"};
+constexpr Switch kOf = {"--worker", "worker", Kind::Text, "NAME", "of this one, where several run"};
 constexpr Word kSnapshot = {"sequence", "SEQUENCE", Kind::Count};
 constexpr Word kFile = {"path", "FILE", Kind::Path};
 constexpr Switch kGenerations = {"--generation", "generation", Kind::Flag, "",
@@ -51,17 +53,26 @@ constexpr Switch kCodeOnly = {"--code-only", "code_only", Kind::Flag, "", "with 
 constexpr Switch kStateOnly = {"--state-only", "state_only", Kind::Flag, "", "with the code that runs"};
 constexpr Switch kState = {"--state", "state", Kind::Text, "NAME", "the state to inject into"};
 
+// What is about one worker may name it.
+std::vector<Verb> with_worker(std::vector<Verb> verbs) {
+  for (Verb& verb : verbs) {
+    const bool of_one = verb.group == Group::State || verb.group == Group::Zero;
+    const bool has = !verb.words.empty() && verb.words.back().param == kOf.param;
+    if (of_one && !has && !verb.raw_words) verb.switches.push_back(kOf);
+  }
+  return verbs;
+}
+
 const std::vector<Verb>& table() {
   // clang-format off
-  static const std::vector<Verb> verbs = {
-      {"start", Group::Lifecycle, "", {kWorker}, {kNoWait}, kPatient, receipt_text, run_restart},
-      {"stop", Group::Lifecycle, "", {kWorker}, {kForceStop}, kPatient, stopped_text, run_stop},
-      {"restart", Group::Lifecycle, "", {kWorker}, {kFresh, kFreshKey, kRelease, kYes, kNoWait}, kPatient, receipt_text, run_restart},
-      {"reload", Group::Lifecycle, "", {kWorker}, {kForceReload, kNoWait}, kPatient, receipt_text, run_restart},
+  static const std::vector<Verb> verbs = with_worker({
+      {"start", Group::Lifecycle, "", {kWorker}, {kAll, kNoWait}, kPatient, receipt_text, run_restart},
+      {"stop", Group::Lifecycle, "", {kWorker}, {kAll, kForceStop}, kPatient, stopped_text, run_stop},
+      {"restart", Group::Lifecycle, "", {kWorker}, {kAll, kFresh, kFreshKey, kRelease, kYes, kNoWait}, kPatient, receipt_text, run_restart},
+      {"reload", Group::Lifecycle, "", {kWorker}, {kAll, kForceReload, kNoWait}, kPatient, receipt_text, run_restart},
       {"shutdown", Group::Lifecycle, "", {}, {kForceStop}, kPatient, stopped_text, run_stop},
 
       {"status", Group::Observe, "", {kWorker}, {kWatch}, kQuick, nullptr, run_status},
-      {"list", Group::Observe, "all instances", {}, {}, kQuick, nullptr, run_list},
       {"logs", Group::Observe, "", {kWorker}, {kLines, kFollow}, kQuick, logs_text, run_stream},
       {"events", Group::Observe, "", {}, {kFollow}, kQuick, nullptr, run_stream},
       {"generations", Group::Observe, "", {kWorker}, {kLimit, kOffset}, kQuick, generations_text, run_call},
@@ -89,13 +100,18 @@ const std::vector<Verb>& table() {
       {"dimension-list", Group::Zero, "all dimensions", {}, {kLimit, kOffset}, kQuick, dimension_list_text, run_call},
       {"dimension", Group::Zero, "one dimension", {{"id", "ID", Kind::Count}}, {}, kQuick, fields, run_call},
 
+      {"start-all", Group::Fleet, "", {}, {kNoWait}, kPatient, receipt_text, run_restart},
+      {"stop-all", Group::Fleet, "", {}, {kForceStop}, kPatient, stopped_text, run_stop},
+      {"rolling-restart", Group::Fleet, "", {}, {kNoWait}, kPatient, receipt_text, run_restart},
+      {"list", Group::Fleet, "all instances", {}, {}, kQuick, nullptr, run_list},
+
       {"config", Group::Other, "", {}, {}, kQuick, config_text, run_call},
       {"ping", Group::Other, "", {}, {}, kQuick, ping_text, run_call},
       {"compile", Group::Other, "compile a program: compile FILE [OPTION...]", {}, {}, kQuick, nullptr, run_worker_program, true},
       {"completion", Group::Other, "a completion script for bash, zsh or fish", {{"shell", "SHELL"}}, {}, kQuick, nullptr, run_completion},
       {"version", Group::Other, "", {}, {}, kQuick, nullptr, run_version},
       {"help", Group::Other, "this, or about one verb", {{"verb", "[VERB]"}}, {}, kQuick, nullptr, run_help},
-  };
+  });
   // clang-format on
   return verbs;
 }
@@ -112,6 +128,8 @@ std::string_view to_string(Group group) {
       return "State";
     case Group::Zero:
       return "Zero";
+    case Group::Fleet:
+      return "Fleet";
     case Group::Other:
       return "Other";
   }
@@ -135,8 +153,7 @@ std::string_view help_of(const Verb& verb) {
 }
 
 bool is_not_built(std::string_view name) {
-  constexpr std::string_view kNames[] = {"upgrade",         "daemon-reexec", "metrics", "start-all", "stop-all",
-                                         "rolling-restart", "env",           "web",     "doctor",    "worker"};
+  constexpr std::string_view kNames[] = {"upgrade", "daemon-reexec", "metrics", "env", "web", "doctor", "worker"};
   return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
 }
 

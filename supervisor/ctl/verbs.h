@@ -49,7 +49,7 @@ struct Switch {
   std::string_view help;
 };
 
-enum class Group { Lifecycle, Observe, State, Zero, Other };
+enum class Group { Lifecycle, Observe, State, Zero, Fleet, Other };
 std::string_view to_string(Group group);
 
 struct Verb {

@@ -116,6 +116,7 @@ Status Generation::spawn() {
   request.terminal = plan_.terminal;
   request.stdin_mode = plan_.stdin_mode;
   request.die_with_us = plan_.die_with_us;
+  request.limits = plan_.limits;
   Child::Hooks hooks;
   hooks.on_output = [this](OutputStream stream, std::string_view bytes) { on_output(stream, bytes); };
   hooks.on_exit = [this](const ExitInfo& info) { on_exit(info); };

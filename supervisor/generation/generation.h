@@ -36,6 +36,7 @@ struct GenerationPlan {
   std::optional<WorkerTerminal> terminal;  // for its output; nullopt: pipes
   StdinMode stdin_mode = StdinMode::Null;
   bool die_with_us = false;
+  std::vector<ResourceLimit> limits;
   bool built_in = false;     // zeroth-worker: its diagnostics come as JSON on stderr
   std::string program_hash;  // content that it runs
   std::string program_copy;  // kept file that it runs, "" if it runs from disk

@@ -32,24 +32,12 @@ tl::expected<void, StartError> check_program_owner(const std::string& path, cons
                                            ", or run it as that user: " + as + " zeroth-supervise " + shown);
 }
 
-// The program must be a regular file that can be read: said before anything is touched.
-tl::expected<void, StartError> check_program(const std::string& path) {
-  const auto unusable = [&path] {
-    const Error error = last_error(escape_control(path));
-    return refuse_start(exit_code_for(error.code), error.message);
-  };
-  struct stat info {};
-  if (::stat(path.c_str(), &info) != 0) return unusable();
-  if (!S_ISREG(info.st_mode)) return refuse_start(kExitNotFound, escape_control(path) + ": not a regular file");
-  if (::access(path.c_str(), R_OK) != 0) return unusable();
-  return check_program_owner(path, info);
-}
-
 tl::expected<Identity, StartError> identify(const Options& options) {
   if (!options.command.empty())
     return identify_command(options.cwd.empty() ? working_folder() : options.cwd, options.command);
-  if (auto checked = check_program(options.program); !checked) return tl::unexpected(checked.error());
-  auto identity = identify_program(options.program);
+  const std::string& file = options.fleet.empty() ? options.program : options.fleet;
+  if (auto checked = check_program(file); !checked) return tl::unexpected(checked.error());
+  auto identity = identify_program(file);
   if (!identity) return refuse_start(exit_code_for(identity.error().code), identity.error().message);
   return std::move(*identity);
 }
@@ -95,6 +83,18 @@ Status take_over(const InstanceRecord& dead, Claim& claim) {
 }
 
 }  // namespace
+
+tl::expected<void, StartError> check_program(const std::string& path) {
+  const auto unusable = [&path] {
+    const Error error = last_error(escape_control(path));
+    return refuse_start(exit_code_for(error.code), error.message);
+  };
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) return unusable();
+  if (!S_ISREG(info.st_mode)) return refuse_start(kExitNotFound, escape_control(path) + ": not a regular file");
+  if (::access(path.c_str(), R_OK) != 0) return unusable();
+  return check_program_owner(path, info);
+}
 
 std::string working_folder() {
   std::string path(4096, '\0');

@@ -19,6 +19,9 @@ struct Claim {
   InstanceRecord record;  // all but process and unit; to be written when the instance answers
 };
 
+// A program must be a regular file that can be read, and as root one of root.
+tl::expected<void, StartError> check_program(const std::string& path);
+
 // Where a command runs if nothing else was asked for; "/" if that cannot be said.
 std::string working_folder();
 

@@ -121,13 +121,14 @@ void Console::progress(const std::string& what) {
   if (options_.verbosity >= 0 && subscription_) tell(what);
 }
 
-std::string Console::prefix_of(std::uint64_t generation) const {
-  return names_.worker + "." + std::to_string(generation) + (utf8_ ? " \xe2\x94\x82 " : " | ");
+std::string Console::prefix_of(const std::string& worker, std::uint64_t generation) const {
+  return worker + "." + std::to_string(generation) + (utf8_ ? " \xe2\x94\x82 " : " | ");
 }
 
-void Console::on_output(const OutputEntry& entry) {
+void Console::on_output(const std::string& worker, const OutputEntry& entry) {
   if (options_.log_format == LogFormat::JsonLines) return;
-  screen_.output(prefix_of(entry.generation) + (screen_.output_colour() ? entry.shown_in_colour() : entry.shown()));
+  screen_.output(prefix_of(worker, entry.generation) +
+                 (screen_.output_colour() ? entry.shown_in_colour() : entry.shown()));
 }
 
 void Console::on_event(std::string_view type, const Json& data) {
@@ -136,14 +137,43 @@ void Console::on_event(std::string_view type, const Json& data) {
   if (type == "crash") return on_crash(data);
   if (type == "reload") return on_reload(data);
   if (type == "checkpoint") return on_checkpoint(data);
+  if (type == "supervisor" && names_.workers > 0) return on_supervisor(data);
   if (type == "snapshot-rejected") {
-    return say(time_of_day() + "  " + paint(kYellow, "snapshot set aside") + ": " + text_of(data, "file") + ": " +
+    return say(when(data) + paint(kYellow, "snapshot set aside") + ": " + text_of(data, "file") + ": " +
                text_of(data, "reason"));
   }
   if (type == "log") {
     const bool quiet = options_.verbosity < 0 && text_of(data, "level") == "info";
-    if (!quiet) say(time_of_day() + "  " + text_of(data, "message"));
+    if (!quiet) say(when(data) + text_of(data, "message"));
+    if (const Json* diagnostics = find_member(data, "diagnostics")) screen_.message(render_reported(*diagnostics));
   }
+}
+
+std::string Console::when(const Json& data) const {
+  const std::string worker = names_.workers == 0 ? "" : text_of(data, "worker");
+  return time_of_day() + "  " + (worker.empty() ? "" : worker + "  ");
+}
+
+std::string Console::program_of(const Json& data) const {
+  return names_.workers == 0 ? names_.program : text_of(data, "worker");
+}
+
+void Console::on_supervisor(const Json& data) {
+  if (options_.verbosity < 0) return;
+  const std::string state = text_of(data, "state");
+  if (state == "started") {
+    say("zeroth " ZEROTH_VERSION "  " + names_.program + "  pid " + std::to_string(::getpid()) + "  " +
+        std::to_string(names_.workers) + (names_.workers == 1 ? " worker" : " workers") + "   control " +
+        names_.control);
+    return say(hint_);
+  }
+  if (state != "ready") return;
+  const auto workers = field_or<std::uint64_t>(data, "workers", 0),
+             stopped = field_or<std::uint64_t>(data, "stopped", 0);
+  say(time_of_day() + "  " +
+      paint(kGreen, std::to_string(workers) + (workers == 1 ? " worker is" : " workers are") + " ready") +
+      (stopped == 0 ? "" : ", " + std::to_string(stopped) + " stopped on purpose") + "   total " +
+      ms_text(field_or<double>(data, "ms", 0)));
 }
 
 std::string Console::names_of(const Json& receipt, const char* member, const char* word) const {
@@ -175,11 +205,12 @@ std::string Console::defaults_of(const Json& receipt) const {
 }
 
 void Console::on_first(const Json& receipt) {
-  started_ = true;
+  started_.insert(text_of(receipt, "worker"));
   if (options_.verbosity < 0) return;
-  say("zeroth " ZEROTH_VERSION "  " + names_.program + "  pid " + std::to_string(::getpid()) + "  " +
-      text_of(receipt, "mode") + why_recreate(receipt) + "   control " + names_.control);
-  std::string line = "generation " + number_of(receipt, "to");
+  if (names_.workers == 0)
+    say("zeroth " ZEROTH_VERSION "  " + names_.program + "  pid " + std::to_string(::getpid()) + "  " +
+        text_of(receipt, "mode") + why_recreate(receipt) + "   control " + names_.control);
+  std::string line = (names_.workers == 0 ? "" : when(receipt)) + "generation " + number_of(receipt, "to");
   const Json* kept = find_member(receipt, "kept");
   const bool restored = field_or<std::uint64_t>(receipt, "snapshot", 0) != 0;
   if (restored) {
@@ -193,6 +224,7 @@ void Console::on_first(const Json& receipt) {
     line += " started fresh";
   }
   line += ", " + ms_of(receipt, "total");
+  if (names_.workers > 0) return say(line);
   const bool fits = screen_.columns() == 0 || display_width(line) + 3 + hint_.size() <= screen_.columns();
   say(line + (fits ? "   " : "\n") + hint_);
 }
@@ -201,7 +233,7 @@ void Console::on_reload(const Json& receipt) {
   const std::string verdict = text_of(receipt, "verdict");
   if (verdict == "unchanged") return on_unchanged(receipt);
   if (verdict != "ok" && verdict != "rolled_back") return on_rejected(receipt);
-  if (!started_) return on_first(receipt);
+  if (started_.count(text_of(receipt, "worker")) == 0) return on_first(receipt);
   if (options_.verbosity < 0) return;
   const std::string operation = text_of(receipt, "operation");
   std::string why = text_of(receipt, "cause");
@@ -211,7 +243,7 @@ void Console::on_reload(const Json& receipt) {
     why = verdict == "rolled_back" ? "rolled back to the code before"
                                    : "rolled back to generation " + number_of(receipt, "restored_generation");
   }
-  std::string line = time_of_day() + "  generation " + number_of(receipt, "to") + "  " + why + "   kept " +
+  std::string line = when(receipt) + "generation " + number_of(receipt, "to") + "  " + why + "   kept " +
                      number_of(receipt["kept"], "count") + names_of(receipt, "added", "added") +
                      names_of(receipt, "removed", "parked") + names_of(receipt, "renamed", "renamed");
   if (const std::string iteration = number_of(receipt, "iteration"); !iteration.empty())
@@ -230,24 +262,23 @@ void Console::on_unchanged(const Json& data) {
   if (options_.verbosity < 0) return;
   if (field_or<bool>(data, "repaired", false)) {
     const std::string broken = seconds_text(field_or<double>(data, "broken_s", 0));
-    return say(time_of_day() + "  " +
-               paint(kGreen, names_.program + " compiles again after " + broken + ", content as running"));
+    return say(when(data) +
+               paint(kGreen, program_of(data) + " compiles again after " + broken + ", content as running"));
   }
-  say(time_of_day() + "  " + (first_change(data).empty() ? names_.program : first_change(data)) +
-      " touched, same content");
+  say(when(data) + (first_change(data).empty() ? program_of(data) : first_change(data)) + " touched, same content");
 }
 
 void Console::on_rejected(const Json& receipt) {
   const std::string from = number_of(receipt, "from");
   const std::string verdict = text_of(receipt, "verdict");
-  std::string line =
-      time_of_day() + "  " +
-      paint(kRed, "generation " + number_of(receipt, "to") + " " + (verdict.empty() ? "failed" : verdict));
+  std::string line = when(receipt) + paint(kRed, "generation " + number_of(receipt, "to") + " " +
+                                                     (verdict.empty() ? "failed" : verdict));
   const bool ran_on = text_of(receipt, "mode") == "overlap";  // else it was stopped before
   if (ran_on && (verdict == "rejected" || verdict == "abandoned")) line += ", " + from + " goes on";
   const Json* diagnostics = find_member(receipt, "diagnostics");
   const bool shown = diagnostics != nullptr && !diagnostics->empty();
-  if (!shown && number_of(receipt, "to") == crashed_) return;  // told already
+  const auto crashed = crashed_.find(text_of(receipt, "worker"));
+  if (!shown && crashed != crashed_.end() && number_of(receipt, "to") == crashed->second) return;  // told already
   if (!shown && !text_of(receipt, "reason").empty()) line += ": " + text_of(receipt, "reason");
   say(line);
   if (const std::string hint = text_of(receipt, "hint"); !hint.empty()) say("  " + hint);
@@ -256,9 +287,10 @@ void Console::on_rejected(const Json& receipt) {
 
 void Console::on_crash(const Json& crash) {
   const std::string next = text_of(crash, "next");
-  crashed_ = number_of(crash, "generation");
-  const std::string line = "generation " + crashed_ + " " + text_of(crash, "meaning");
-  say(time_of_day() + "  " + paint(next == "finished" ? kYellow : kRed, line) + "; " + what_follows(crash, next));
+  const std::string generation = number_of(crash, "generation");
+  crashed_[text_of(crash, "worker")] = generation;
+  const std::string line = "generation " + generation + " " + text_of(crash, "meaning");
+  say(when(crash) + paint(next == "finished" ? kYellow : kRed, line) + "; " + what_follows(crash, next));
   if (shows_output_) return;  // they stand right above
   for (const std::string& text : field_or<std::vector<std::string>>(crash, "log_tail", {})) say("  " + text);
 }
@@ -266,8 +298,8 @@ void Console::on_crash(const Json& crash) {
 void Console::on_checkpoint(const Json& data) {
   const Json* degraded = find_member(data, "degraded");
   if (degraded == nullptr) return;
-  if (degraded->is_null()) return say(time_of_day() + "  " + paint(kGreen, "snapshots are saved again"));
-  say(time_of_day() + "  " + paint(kRed, "checkpoint degraded") + ": " + text_of(data, "degraded") +
+  if (degraded->is_null()) return say(when(data) + paint(kGreen, "snapshots are saved again"));
+  say(when(data) + paint(kRed, "checkpoint degraded") + ": " + text_of(data, "degraded") +
       "; what runs goes on, what is kept stays");
 }
 

@@ -3,6 +3,8 @@
 // worker's output. Made from the same events that clients get.
 
 #include <cstdint>
+#include <map>
+#include <set>
 #include <string>
 
 #include "supervisor/event_hub.h"
@@ -18,15 +20,16 @@ class Console {
     std::string program;  // as shown: the file's name
     std::string control;  // socket and port
     std::string worker;
+    std::size_t workers = 0;  // of a fleet; 0: a single program
   };
 
   // `hint`: what can be typed, told with the first lines.
   Console(Screen& screen, const Options& options, Names names, EventHub& events, std::string hint);
 
   // The worker's output as it comes.
-  void on_output(const OutputEntry& entry);
+  void on_output(const std::string& worker, const OutputEntry& entry);
   // "greeting.3 │ ", or nothing with --raw.
-  std::string prefix_of(std::uint64_t generation) const;
+  std::string prefix_of(const std::string& worker, std::uint64_t generation) const;
   void say(const std::string& line);
   // The same behind the time of day.
   void tell(const std::string& line);
@@ -37,6 +40,10 @@ class Console {
   void on_event(std::string_view type, const Json& data);
   void on_reload(const Json& receipt);
   void on_first(const Json& receipt);
+  void on_supervisor(const Json& data);
+  // The time of day and, of one of several, the worker's name.
+  std::string when(const Json& data) const;
+  std::string program_of(const Json& data) const;
   void on_unchanged(const Json& data);
   void on_rejected(const Json& receipt);
   void on_crash(const Json& crash);
@@ -52,8 +59,8 @@ class Console {
   EventHub::Subscription subscription_;
   const bool shows_output_;  // among the messages
   bool utf8_;
-  bool started_ = false;
-  std::string crashed_;  // generation whose end was told last
+  std::set<std::string> started_;               // workers
+  std::map<std::string, std::string> crashed_;  // worker -> generation whose end was told last
 };
 
 }  // namespace zeroth

@@ -63,7 +63,9 @@ Terminal::Terminal(Loop& loop, const Options& options, Console::Names names, Eve
   signals_.push_back(std::make_unique<SignalWatch>(loop, SIGWINCH, [this] {
     screen_.on_resize();
     open_worker_terminal();
-    if (worker_ != nullptr && of_workers_) worker_->resize();
+    for (Worker* worker : workers_) {
+      if (of_workers_) worker->resize();
+    }
   }));
   if (!keyboard_ && !has_footer_) return;
   signals_.push_back(std::make_unique<SignalWatch>(loop, SIGTSTP, [this] { suspend(); }));
@@ -90,25 +92,34 @@ void Terminal::open_worker_terminal() {
   of_workers_ = terminal;
 }
 
-void Terminal::attach(Worker& worker, Hooks hooks) {
-  worker_ = &worker;
-  hooks_ = std::move(hooks);
+void Terminal::attach(Worker& worker) {
+  workers_.push_back(&worker);
   const bool raw = options_.raw || options_.give_stdin;
   worker.output().set_tap([this, raw](std::string_view bytes) {
     if (options_.log_format == LogFormat::JsonLines) return;
     if (raw) return screen_.raw_output(bytes);
     screen_.refresh();  // of a line that is not complete
   });
-  if (!raw) output_ = worker.output().subscribe([this](const OutputEntry& entry) { console_.on_output(entry); });
+  if (raw) return;
+  output_[&worker] = worker.output().subscribe(
+      [this, name = worker.name()](const OutputEntry& entry) { console_.on_output(name, entry); });
+}
+
+void Terminal::begin(Hooks hooks) {
+  hooks_ = std::move(hooks);
   look_at_foreground();
   on_state(state_);
 }
 
+void Terminal::detach(Worker& worker) {
+  worker.output().set_tap({});
+  output_.erase(&worker);
+  std::erase(workers_, &worker);
+}
+
 void Terminal::detach() {
   close();
-  if (worker_ != nullptr) worker_->output().set_tap({});
-  output_.reset();
-  worker_ = nullptr;
+  for (Worker* worker : std::vector(workers_)) detach(*worker);
 }
 
 void Terminal::close() {
@@ -168,8 +179,8 @@ void Terminal::suspend() {
 // ---- Keys
 
 void Terminal::on_typed(std::string_view bytes) {
-  if (worker_ == nullptr || closed_) return;
-  if (options_.give_stdin) return worker_->type(std::string(bytes));
+  if (workers_.empty() || closed_) return;
+  if (options_.give_stdin) return workers_.front()->type(std::string(bytes));
   if (const auto on_yes = std::exchange(asked_, nullptr)) {
     if (letter_of(bytes) == 'y') return on_yes();
     console_.say("nothing was changed");
@@ -182,17 +193,19 @@ void Terminal::on_typed(std::string_view bytes) {
 }
 
 void Terminal::act(Key key) {
+  Worker* worker = only();
+  if (worker == nullptr) return act_on_all(key);
   switch (key) {
     case Key::Help:
       return console_.say(key_help());
     case Key::Restart:
-      return worker_->reload({"restart", true, {}, monotonic_now(), outcome("restart")});
+      return worker->reload({"restart", true, {}, monotonic_now(), outcome("restart")});
     case Key::Fresh:
-      return fresh();
+      return fresh(*worker);
     case Key::Undo:
-      return undo();
+      return undo(*worker);
     case Key::Snapshot:
-      return snapshot();
+      return snapshot(*worker);
     case Key::Logs:
       return show_logs();
     case Key::Quit:
@@ -200,10 +213,34 @@ void Terminal::act(Key key) {
   }
 }
 
-void Terminal::snapshot() {
-  worker_->checkpoint("manual", [this](const tl::expected<Json, Refusal>& done) {
-    if (!done) return console_.say("no snapshot: " + refusal_text(done.error()));
-    console_.say("snapshot " + std::to_string(field_or<std::uint64_t>(*done, "sequence", 0)) + " saved, " +
+// What leaves state behind is asked of one worker by name.
+void Terminal::act_on_all(Key key) {
+  switch (key) {
+    case Key::Help:
+      return console_.say(key_help());
+    case Key::Restart:
+      return hooks_.restart_all(outcome("rolling restart"));
+    case Key::Fresh:
+      return console_.say("of one worker only: zerothctl restart --fresh WORKER");
+    case Key::Undo:
+      return console_.say("of one worker only: zerothctl rollback --worker WORKER GENERATION");
+    case Key::Snapshot:
+      for (Worker* worker : workers_) {
+        if (worker->state() == WorkerState::Ready) snapshot(*worker);
+      }
+      return;
+    case Key::Logs:
+      return show_logs();
+    case Key::Quit:
+      return hooks_.quit();
+  }
+}
+
+void Terminal::snapshot(Worker& worker) {
+  const std::string of = only() == nullptr ? worker.name() + ": " : "";
+  worker.checkpoint("manual", [this, of](const tl::expected<Json, Refusal>& done) {
+    if (!done) return console_.say(of + "no snapshot: " + refusal_text(done.error()));
+    console_.say(of + "snapshot " + std::to_string(field_or<std::uint64_t>(*done, "sequence", 0)) + " saved, " +
                  with_thousands(field_or<std::uint64_t>(*done, "bytes", 0)) + " bytes");
   });
 }
@@ -217,27 +254,30 @@ void Terminal::ask(const std::string& sentence, std::function<void()> on_yes) {
 
 std::function<void(const tl::expected<Json, Refusal>&)> Terminal::outcome(const std::string& what) {
   return [this, what](const tl::expected<Json, Refusal>& done) {
-    if (!done) console_.say("no " + what + ": " + refusal_text(done.error()));
+    if (!done) return console_.say("no " + what + ": " + refusal_text(done.error()));
+    const bool several = find_member(*done, "workers") != nullptr;  // of one, its own line tells
+    if (several && field_or<std::string>(*done, "verdict", "") != "ok")
+      console_.say(what + " ended: " + escape_control(field_or<std::string>(*done, "reason", "")));
   };
 }
 
-void Terminal::fresh() {
-  ask("start without state; the present one is left behind and pinned", [this] {
+void Terminal::fresh(Worker& worker) {
+  ask("start without state; the present one is left behind and pinned", [this, &worker] {
     Worker::ReloadRequest request{"restart", true, {}, monotonic_now(), outcome("fresh start")};
     request.aim.state = Aim::State::Fresh;
-    worker_->reload(std::move(request));
+    worker.reload(std::move(request));
   });
 }
 
-void Terminal::undo() {
-  const auto& programs = worker_->generations().programs();
-  const auto& live = worker_->generations().last_live();
+void Terminal::undo(Worker& worker) {
+  const auto& programs = worker.generations().programs();
+  const auto& live = worker.generations().last_live();
   auto before = programs.lower_bound(live ? live->generation : 0);
   if (before == programs.begin()) return console_.say("no undo: there is no generation before this one");
   Worker::RollbackRequest request;
   request.wish.generation = (--before)->first;
   request.preview = true;
-  request.reply = [this, wish = request.wish](const tl::expected<Json, Refusal>& told) {
+  request.reply = [this, &worker, wish = request.wish](const tl::expected<Json, Refusal>& told) {
     if (!told) return console_.say("no undo: " + refusal_text(told.error()));
     const auto age = std::chrono::duration<double>(field_or<double>(*told, "age_s", 0));
     std::string sentence = "back to generation " + std::to_string(*wish.generation) +
@@ -245,27 +285,38 @@ void Terminal::undo() {
                            human_duration(std::chrono::duration_cast<std::chrono::nanoseconds>(age));
     const auto lost = optional_field<std::uint64_t>(*told, "iteration_lost");
     if (lost && lost->value_or(0) > 0) sentence += " and " + with_thousands(**lost) + " iterations";
-    ask(sentence + " are left behind and pinned", [this, wish] {
+    ask(sentence + " are left behind and pinned", [this, &worker, wish] {
       Worker::RollbackRequest back;
       back.wish = wish;
       back.reply = outcome("undo");
-      worker_->roll_back(std::move(back));
+      worker.roll_back(std::move(back));
     });
   };
-  worker_->roll_back(std::move(request));
+  worker.roll_back(std::move(request));
 }
 
 void Terminal::show_logs() {
-  const auto entries = worker_->output().tail(kLogLines);
-  if (entries.empty()) return console_.say("the worker has written nothing yet");
+  std::vector<std::pair<const Worker*, OutputEntry>> entries;
+  for (Worker* worker : workers_) {
+    for (OutputEntry& entry : worker->output().tail(kLogLines)) entries.emplace_back(worker, std::move(entry));
+  }
+  std::stable_sort(entries.begin(), entries.end(),
+                   [](const auto& a, const auto& b) { return a.second.at < b.second.at; });
+  if (entries.size() > kLogLines)
+    entries.erase(entries.begin(), entries.end() - static_cast<std::ptrdiff_t>(kLogLines));
+  if (entries.empty())
+    return console_.say(only() != nullptr ? "the worker has written nothing yet"
+                                          : "no worker has written anything yet");
   console_.say("the last " + std::to_string(entries.size()) + " lines of output:");
-  for (const OutputEntry& entry : entries)
-    console_.say(console_.prefix_of(entry.generation) + (screen_.colour() ? entry.shown_in_colour() : entry.shown()));
+  for (const auto& [worker, entry] : entries)
+    console_.say(console_.prefix_of(worker->name(), entry.generation) +
+                 (screen_.colour() ? entry.shown_in_colour() : entry.shown()));
 }
 
 // ---- The status line
 
 void Terminal::on_event(std::string_view type, const Json& data) {
+  if (names_.workers > 0) return screen_.refresh();  // of several, facts_of_all() looks
   if (type == "worker-state") {
     on_state(field_or<std::string>(data, "state", ""));
   } else if (type == "beat") {
@@ -293,21 +344,21 @@ void Terminal::on_event(std::string_view type, const Json& data) {
 void Terminal::on_state(const std::string& state) {
   state_ = state;
   long_.stop();
-  if (closed_) return;
+  if (closed_ || names_.workers > 0) return;
   for (const LongState& entry : kLong) {
     if (entry.state == state)
       long_.start(entry.after, [this, told = std::string(entry.told)] {
-        const std::string awaited = worker_ != nullptr ? worker_->waits_for() : "";
+        const std::string awaited = only() != nullptr ? only()->waits_for() : "";
         console_.progress(awaited.empty() ? told : "still " + state_ + "; waiting for " + awaited);
       });
   }
 }
 
 StatusFacts Terminal::facts() const {
+  if (only() == nullptr) return facts_of_all();
   StatusFacts facts;
-  if (worker_ == nullptr) return facts;
-  if (const auto open = worker_->output().open_line())
-    facts.open_line = console_.prefix_of(open->generation) + open->shown();
+  if (const auto open = only()->output().open_line())
+    facts.open_line = console_.prefix_of(names_.worker, open->generation) + open->shown();
   facts.generation = generation_;
   if (worth_showing(state_)) facts.state = state_;
   facts.rejected = rejected_;
@@ -315,8 +366,23 @@ StatusFacts Terminal::facts() const {
   facts.rate = meter_.rate(monotonic_now());
   facts.convergence = meter_.convergence();
   facts.trend = meter_.trend();
-  if (const auto age = worker_->state_age_s())
+  if (const auto age = only()->state_age_s())
     facts.snapshot_age = std::chrono::seconds(static_cast<std::int64_t>(*age));
+  facts.files = hooks_.files ? hooks_.files() : 0;
+  return facts;
+}
+
+StatusFacts Terminal::facts_of_all() const {
+  StatusFacts facts;
+  std::size_t ready = 0;
+  std::string others;  // by name
+  for (const Worker* worker : workers_) {
+    const bool up = worker->state() == WorkerState::Ready || worker->state() == WorkerState::Reloading;
+    if (up) ++ready;
+    if (!up) others += "   " + worker->name() + " " + std::string(to_string(worker->state()));
+  }
+  if (workers_.empty()) return facts;
+  facts.state = std::to_string(ready) + " of " + std::to_string(workers_.size()) + " workers ready" + others;
   facts.files = hooks_.files ? hooks_.files() : 0;
   return facts;
 }

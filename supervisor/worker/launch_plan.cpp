@@ -48,6 +48,7 @@ GenerationPlan launch_plan(const Worker::Setup& setup, std::uint64_t number, con
     plan.lent_names += (plan.lent_names.empty() ? "" : ":") + listener.name;
   }
   plan.env = options.env;
+  for (const auto& [resource, most] : options.limits) plan.limits.push_back({resource, {most, most}});
   if (!plan.built_in) set_output(plan, setup);
   plan.cwd = setup.cwd;
   plan.worker_dir = setup.folder + "/own";

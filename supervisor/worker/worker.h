@@ -64,11 +64,13 @@ class Worker {
     Orphans* orphans = nullptr;
     const std::optional<WorkerTerminal>* terminal = nullptr;  // of generations to come; null or none: pipes
     std::string hello_socket;  // path for processes that cannot use the inherited channel; "" for none
+    bool one_of_many = false;  // the supervisor goes on whatever becomes of it
+    std::string start_cause = "start";
   };
 
   struct Hooks {
     std::function<void(std::string_view type, Json data)> emit;
-    // Nothing runs and nothing is kept that could: the supervisor ends with this code.
+    // Nothing runs and nothing is kept that could: the supervisor ends with this code. Not of one of many.
     std::function<void(int exit_code, const Receipt&)> on_start_failed;
     std::function<void()> on_gave_up;
     std::function<void()> on_generation;  // one was spawned, sent go, or is over
@@ -152,6 +154,8 @@ class Worker {
  private:
   void on_recovered(Status recovered);
   void first_content(const Result<Content>& content);
+  // Nothing runs and nothing is kept that could.
+  void fail_start(int exit_code, const Receipt& receipt);
 
   // Starts without a live generation.
   void launch(const std::string& operation, const std::string& cause, Content content, bool kept_code,

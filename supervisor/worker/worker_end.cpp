@@ -234,14 +234,14 @@ void Worker::on_start_failed(const Handover& attempt) {
     return content_.find_kept(kept, [this, receipt](const Result<Content>& content) {
       if (state_ != WorkerState::Starting || handover_) return;
       if (content) return launch_kept("start", "start", *content);
-      hooks_.on_start_failed(kExitCompile, receipt);
+      fail_start(kExitCompile, receipt);
     });
   }
   const int spawn_error = attempt.last_candidate() ? attempt.last_candidate()->spawn_error() : 0;
-  if (first_start_ && spawn_error != 0) return hooks_.on_start_failed(exit_code_for(spawn_error), receipt);
+  if (first_start_ && spawn_error != 0) return fail_start(exit_code_for(spawn_error), receipt);
   if (first_start_ && !receipt.diagnostics.empty()) {
     const bool of_file = attempt.candidate_exit_code() != kExitCompile;
-    return hooks_.on_start_failed(of_file ? attempt.candidate_exit_code() : kExitCompile, receipt);
+    return fail_start(of_file ? attempt.candidate_exit_code() : kExitCompile, receipt);
   }
   if (!current_) current_ = target_;
   if (new_code_refused && go_on_after_refused_edit(attempt)) return;

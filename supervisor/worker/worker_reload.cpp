@@ -16,7 +16,13 @@ constexpr Milliseconds kStandStill{50};  // a rejection is announced only if the
 }  // namespace
 
 void Worker::reload(ReloadRequest request) {
-  if (state_ == WorkerState::Stopped && request.cause == "start") set_state(WorkerState::Starting);
+  const bool from_stopped = state_ == WorkerState::Stopped && request.cause == "start";
+  const bool never_began = !current_ && !recovery_ && !handover_ && (from_stopped || state_ == WorkerState::Failed);
+  if (never_began) {
+    if (request.reply) replies_.push_back(std::move(request.reply));
+    return start();
+  }
+  if (from_stopped) set_state(WorkerState::Starting);
   if (state_ == WorkerState::Stopping || state_ == WorkerState::Stopped) {
     if (request.reply) request.reply(refuse(ErrorCode::Unavailable, "the worker is " + std::string(to_string(state_))));
     return;

@@ -10,7 +10,8 @@
 namespace zeroth {
 
 void Worker::start() {
-  if (!setup_.hello_socket.empty()) open_hello_socket();
+  set_state(WorkerState::Starting);
+  if (!setup_.hello_socket.empty() && !hello_socket_) open_hello_socket();
   SnapshotEnvelope head = snapshot_head(setup_, 0, "", "emergency");
   recovery_ =
       std::make_unique<Recovery>(loop_, setup_.folder, store_, log_, std::move(head),
@@ -29,7 +30,7 @@ void Worker::on_recovered(Status recovered) {
     Receipt receipt;
     receipt.operation = "start";
     receipt.reason = recovered.error().message;
-    return hooks_.on_start_failed(exit_code_for(recovered.error().code), receipt);
+    return fail_start(exit_code_for(recovered.error().code), receipt);
   }
   content_.read([this](const Result<Content>& content) { first_content(content); });
 }
@@ -37,26 +38,48 @@ void Worker::on_recovered(Status recovered) {
 void Worker::first_content(const Result<Content>& content) {
   if (state_ != WorkerState::Starting) return;
   if (content && !held_hash().empty()) return start_held_back(*content);
-  if (content) return launch("start", "start", *content, false);
+  if (content) return launch("start", setup_.start_cause, *content, false);
   Receipt receipt;
   receipt.operation = "start";
   receipt.reason = content.error().message;
-  hooks_.on_start_failed(exit_code_for(content.error().code), receipt);
+  fail_start(exit_code_for(content.error().code), receipt);
+}
+
+void Worker::fail_start(int exit_code, const Receipt& receipt) {
+  if (!setup_.one_of_many) return hooks_.on_start_failed(exit_code, receipt);
+  if (!current_) current_ = target_;
+  const Milliseconds again = setup_.options->retry_failed;
+  last_failure_ = {{"occurred_at", rfc3339(wall_now())},
+                   {"phase", "startup"},
+                   {"summary", receipt.reason},
+                   {"log_excerpt", Json::array()},
+                   {"hint", "edit the program, or zerothctl restart " + setup_.name}};
+  Json failed = to_json(receipt);
+  failed["worker"] = setup_.name;
+  failed["verdict"] = "failed";
+  emit("rejected", failed);
+  set_state(WorkerState::Failed);
+  for (const Reply& reply : std::exchange(replies_, {})) reply(failed);
+  if (again.count() > 0) {
+    next_try_ = monotonic_now() + again;
+    restart_timer_.start(again, [this] { reload({"start", true, {}, monotonic_now(), [](const auto&) {}}); });
+  }
+  take_pending();
 }
 
 // The code on disk was passed over by a rollback: what ran then runs again, unless the disk was changed since.
 void Worker::start_held_back(const Content& disk) {
   newest_ = disk;
   release_if_changed();
-  if (held_hash().empty()) return launch("start", "start", disk, false);
+  if (held_hash().empty()) return launch("start", setup_.start_cause, disk, false);
   content_.find_kept(log_.last_live()->program_hash, [this, disk](const Result<Content>& kept) {
     if (state_ != WorkerState::Starting || handover_) return;
-    if (kept) return launch_kept("start", "start", *kept);
+    if (kept) return launch_kept("start", setup_.start_cause, *kept);
     emit("log",
          {{"level", "error"},
           {"message", "the code that was rolled back to is gone, the code on disk runs: " + kept.error().message}});
     note_logged(log_.released());
-    launch("start", "start", disk, false);
+    launch("start", setup_.start_cause, disk, false);
   });
 }
 

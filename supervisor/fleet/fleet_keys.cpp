@@ -1,0 +1,88 @@
+#include "supervisor/fleet/fleet_keys.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+
+namespace zeroth {
+namespace {
+
+constexpr FleetKey kWorkerKeys[] = {
+    {"program", KeyKind::Path},
+    {"command", KeyKind::Command},
+    {"protocol", KeyKind::Flag},
+    {"cwd", KeyKind::Path},
+    {"env", KeyKind::Variables},
+    {"listen", KeyKind::Addresses},
+    {"depends_on", KeyKind::Workers},
+    {"limits", KeyKind::Limits},
+    {"rate", KeyKind::Value},
+    {"halflife", KeyKind::Value},
+    {"watch", KeyKind::Paths},
+    {"ignore", KeyKind::Texts},
+    {"debounce", KeyKind::Value},
+    {"poll", KeyKind::Flag},
+    {"no_watch", KeyKind::Flag},
+    {"reload", KeyKind::Text},
+    {"restart", KeyKind::Text},
+    {"min_uptime", KeyKind::Value},
+    {"max_failures", KeyKind::Value},
+    {"backoff_max", KeyKind::Value},
+    {"retry_failed", KeyKind::Value},
+    {"start_timeout", KeyKind::Value},
+    {"drain_timeout", KeyKind::Value},
+    {"stop_timeout", KeyKind::Value},
+    {"health", KeyKind::Text},
+    {"checkpoint_interval", KeyKind::Value},
+    {"checkpoint_rate", KeyKind::Value},
+    {"max_snapshot_age", KeyKind::Value},
+    {"keep_bytes", KeyKind::Value},
+    {"strict", KeyKind::Flag},
+    {"env_file", KeyKind::NotYet},
+    {"user", KeyKind::NotYet},
+    {"replicas", KeyKind::NotYet},
+    {"cron", KeyKind::NotYet},
+};
+
+constexpr FleetKey kFleetKeys[] = {
+    {"name", KeyKind::Text},          {"state_dir", KeyKind::Path}, {"runtime_dir", KeyKind::Path},
+    {"pid_file", KeyKind::Path},      {"log_file", KeyKind::Path},  {"log_format", KeyKind::Text},
+    {"control_port", KeyKind::Value},
+};
+
+constexpr LimitName kLimitNames[] = {
+    {"memory", RLIMIT_AS}, {"data", RLIMIT_DATA},       {"stack", RLIMIT_STACK},   {"core", RLIMIT_CORE},
+    {"cpu", RLIMIT_CPU},   {"nofile", RLIMIT_NOFILE},   {"nproc", RLIMIT_NPROC},   {"fsize", RLIMIT_FSIZE},
+    {"nice", RLIMIT_NICE}, {"memlock", RLIMIT_MEMLOCK}, {"rtprio", RLIMIT_RTPRIO},
+};
+
+}  // namespace
+
+std::span<const FleetKey> worker_keys() {
+  return kWorkerKeys;
+}
+
+std::span<const FleetKey> fleet_keys() {
+  return kFleetKeys;
+}
+
+const FleetKey* find_key(std::span<const FleetKey> keys, std::string_view name) {
+  std::string plain(name);
+  std::replace(plain.begin(), plain.end(), '-', '_');
+  for (const FleetKey& key : keys) {
+    if (key.name == plain) return &key;
+  }
+  return nullptr;
+}
+
+std::string option_of(const FleetKey& key) {
+  std::string option(key.name);
+  std::replace(option.begin(), option.end(), '_', '-');
+  return option;
+}
+
+std::span<const LimitName> limit_names() {
+  return kLimitNames;
+}
+
+}  // namespace zeroth

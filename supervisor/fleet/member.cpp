@@ -1,0 +1,194 @@
+#include "supervisor/fleet/member.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "common/control_protocol.h"
+#include "common/files.h"
+#include "common/hash.h"
+#include "common/json_fields.h"
+#include "supervisor/instance/claim.h"
+
+namespace zeroth {
+namespace {
+
+// $ZEROTH_SOCKET of its generations: beside the control socket, with a name of its own where there are several.
+std::string hello_socket_of(const Surroundings& around, const std::string& name, bool alone) {
+  if (alone) return folder_of(around.folders.socket) + "/worker.sock";
+  const std::string path = around.folders.runtime + "/worker-" + name + ".sock";
+  if (path.size() <= kMaxSocketPath) return path;
+  return folder_of(around.folders.socket) + "/" + xxh3_hex(path).substr(0, 16) + ".sock";
+}
+
+std::string fingerprint_of(const Options& options) {
+  return xxh3_hex(dump(describe(options)));
+}
+
+}  // namespace
+
+tl::expected<std::unique_ptr<Member>, StartError> Member::create(Loop& loop, const Surroundings& around, Plan plan,
+                                                                 Hooks hooks) {
+  if (!plan.alone && !plan.options.program.empty()) {
+    if (auto checked = check_program(plan.options.program); !checked) return tl::unexpected(checked.error());
+  }
+  std::unique_ptr<Member> made(new Member(loop, around, plan));
+  auto listeners = made->open_listeners(made->options_);
+  if (!listeners) return tl::unexpected(std::move(listeners.error()));
+  made->listeners_ = std::move(*listeners);
+  if (auto opened = made->open(around, plan, std::move(hooks)); !opened) return tl::unexpected(opened.error());
+  return made;
+}
+
+Member::Member(Loop& loop, const Surroundings& around, Plan& plan)
+    : loop_(loop),
+      name_(plan.name),
+      options_(std::move(plan.options)),
+      depends_on_(std::move(plan.depends_on)),
+      folder_(around.folders.state + "/" + name_) {}
+
+// Those that are open already stay open: of a socket that is lent there is never a moment without.
+tl::expected<std::vector<Listener>, StartError> Member::open_listeners(const Options& options) const {
+  std::vector<Listener> opened;
+  for (const std::string& text : options.listen) {
+    const auto address = parse_listen_address(text);
+    if (!address) return refuse_start(kExitUsage, address.error().message);
+    const auto same = std::find_if(listeners_.begin(), listeners_.end(), [&](const Listener& listener) {
+      return listener.text == address->text && listener.name == address->name;
+    });
+    if (same != listeners_.end()) {
+      opened.push_back({same->name, same->text, UniqueFd(::fcntl(same->fd.get(), F_DUPFD_CLOEXEC, 3))});
+      continue;
+    }
+    auto listener = open_listener(*address);
+    if (!listener) {
+      const bool taken = listener.error().code == EADDRINUSE;
+      return refuse_start(taken ? kExitTaken : exit_code_for(listener.error().code),
+                          "--listen " + listener.error().message);
+    }
+    opened.push_back(std::move(*listener));
+  }
+  return opened;
+}
+
+tl::expected<void, StartError> Member::open(const Surroundings& around, Plan& plan, Hooks hooks) {
+  const std::string& state = around.folders.state;
+  for (const std::string& made : {folder_, folder_ + "/own"}) {
+    if (Status done = make_folders(made); !done) return refuse_start(done.error(), state);
+  }
+  auto generations = GenerationLog::open(folder_);
+  if (!generations) return refuse_start(generations.error(), state);
+  const auto warn = [events = around.events, name = name_](const std::string& message) {
+    events->publish("log", {{"worker", name}, {"level", "warning"}, {"message", message}});
+  };
+  if (const std::size_t lines = generations->unreadable_lines(); lines > 0) {
+    warn(folder_ + "/generations.jsonl: " + std::to_string(lines) +
+         (lines == 1 ? " line cannot be read and is" : " lines cannot be read and are") + " passed over");
+  }
+  watch_ = std::make_unique<ProgramWatch>(
+      loop_, options_, around.not_watched,
+      ProgramWatch::Hooks{[this](const Changes& changes) { reload_edited(changes); }, warn});
+
+  Worker::Setup setup;
+  setup.options = &options_;
+  setup.name = name_;
+  setup.identity = plan.identity;
+  setup.former = around.former;
+  setup.folder = folder_;
+  setup.fingerprint = fingerprint_of(options_);
+  setup.worker_binary = around.worker_binary;
+  setup.cwd = options_.cwd;
+  setup.scope = watch_->scope();
+  setup.listeners = &listeners_;
+  setup.terminal = around.terminal;
+  if (!options_.command.empty()) setup.hello_socket = hello_socket_of(around, name_, plan.alone);
+  setup.orphans = around.orphans;
+  setup.one_of_many = !plan.alone;
+  setup.start_cause = plan.cause;
+  Worker::Hooks of_worker;
+  of_worker.emit = std::move(hooks.on_event);
+  of_worker.on_start_failed = std::move(hooks.on_start_failed);
+  of_worker.on_generation = [this] { watch_->on_generation(); };
+  of_worker.on_restart = [this] { watch_->on_restart(); };
+  of_worker.on_gave_up = std::move(hooks.on_gave_up);
+  worker_ = std::make_unique<Worker>(loop_, std::move(setup), std::move(*generations), std::move(of_worker));
+  return {};
+}
+
+void Member::reload_edited(const Changes& changes) {
+  Worker::ReloadRequest request;
+  request.cause = "edit";
+  request.changed = changes.paths;
+  request.began = changes.first_event;
+  worker_->reload(std::move(request));
+}
+
+void Member::begin(Worker::ReloadRequest request) {
+  if (!std::exchange(watching_, true)) watch_->start();
+  const bool stopped = worker_->state() == WorkerState::Stopped;
+  const bool first = !std::exchange(begun_, true) && !stopped;
+  if (first) worker_->start();
+  if (first && !request.reply) return;
+  if (!request.reply) request.reply = [](const auto&) {};  // who asks counts for more than an edit
+  worker_->reload(std::move(request));
+}
+
+void Member::stop_watching() {
+  watch_->stop();
+  watching_ = false;
+}
+
+Json Member::status() const {
+  Json status = worker_->status();
+  Json listen = Json::array();
+  for (const Listener& listener : listeners_) listen.push_back(listener.text);
+  status["listen"] = std::move(listen);
+  return status;
+}
+
+void Member::make_files_again() {
+  (void)make_folders(folder_ + "/own");
+  worker_->restore_files();
+}
+
+bool Member::can_take(const Options& options) const {
+  Options now = options_;
+  now.env = options.env;
+  now.health = options.health;
+  now.listen = options.listen;
+  now.protocol = options.protocol;
+  now.rate = options.rate;
+  now.halflife = options.halflife;
+  now.limits = options.limits;
+  now.reload = options.reload;
+  now.start_timeout = options.start_timeout;
+  now.drain_timeout = options.drain_timeout;
+  now.stop_timeout = options.stop_timeout;
+  if (!now.command.empty() && !options.command.empty()) now.command = options.command;
+  return same_settings(now, options);
+}
+
+tl::expected<void, StartError> Member::take(Options options, Worker::Reply done) {
+  auto opened = open_listeners(options);
+  if (!opened) return tl::unexpected(std::move(opened.error()));
+  const auto before = std::make_shared<std::pair<Options, std::vector<Listener>>>(
+      std::exchange(options_, std::move(options)), std::exchange(listeners_, std::move(*opened)));
+  Worker::ReloadRequest request;
+  request.cause = "config";
+  request.force = true;
+  request.reply = [this, before, done = std::move(done),
+                   alive = std::weak_ptr<void>(alive_)](const tl::expected<Json, Refusal>& outcome) {
+    if (alive.expired()) return;
+    if (!outcome || field_or<std::string>(*outcome, "verdict", "") != "ok") {
+      options_ = before->first;
+      listeners_ = std::move(before->second);
+    }
+    done(outcome);
+  };
+  worker_->reload(std::move(request));
+  return {};
+}
+
+}  // namespace zeroth

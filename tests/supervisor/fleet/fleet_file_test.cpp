@@ -1,0 +1,113 @@
+#include "supervisor/fleet/fleet_file.h"
+
+#include <doctest/doctest.h>
+#include <sys/resource.h>
+
+#include "supervisor/fleet/dependencies.h"
+
+namespace zeroth {
+namespace {
+
+Options bare() {
+  Options base;
+  base.origins = {{"state-dir", "default"}, {"control-port", "flag"}};
+  return base;
+}
+
+FleetFile right(std::string_view text, const Options& base = bare()) {
+  auto file = parse_fleet_file(text, "/srv/app/fleet.toml", base);
+  if (!file) FAIL(render_text("fleet.toml", file.error()));
+  return std::move(*file);
+}
+
+std::string wrong(std::string_view text) {
+  auto file = parse_fleet_file(text, "/srv/app/fleet.toml", bare());
+  return file ? "" : render_text("fleet.toml", file.error());
+}
+
+}  // namespace
+
+TEST_CASE("fleet file: a key means what the option of that name means; paths are relative to the file") {
+  const FleetFile file = right(R"(
+state_dir = "state"
+[worker.web]
+command = ["python3", "web.py"]
+listen = ["web=8080", "unix:web.sock"]
+watch = ["web.py", "/etc/hosts"]
+env = { PORT = 8080, MOOD = "good" }
+limits = { nofile = 64, memory = "512MB", core = "unlimited" }
+stop-timeout = 7
+backoff_max = "2m"
+no_watch = false
+depends_on = "db"
+[worker.db]
+program = "db.zero"
+cwd = "data"
+rate = 0.5
+)");
+  CHECK(file.supervisor.state_dir == "/srv/app/state");
+  REQUIRE(file.workers.size() == 2);
+  const Options& web = file.workers[0].options;
+  CHECK(file.workers[0].name == "web");
+  CHECK(file.workers[0].depends_on == std::vector<std::string>{"db"});
+  CHECK(web.command == std::vector<std::string>{"python3", "web.py"});
+  CHECK(web.listen == std::vector<std::string>{"web=8080", "unix:/srv/app/web.sock"});
+  CHECK(web.watch == std::vector<std::string>{"/srv/app/web.py", "/etc/hosts"});
+  CHECK(web.env == std::vector<std::string>{"MOOD=good", "PORT=8080"});
+  CHECK(web.limits == std::vector<std::pair<int, std::uint64_t>>{
+                          {RLIMIT_CORE, ~std::uint64_t(0)}, {RLIMIT_AS, 512u << 20}, {RLIMIT_NOFILE, 64}});
+  CHECK(web.stop_timeout == Milliseconds(7'000));
+  CHECK(web.backoff_max == Milliseconds(120'000));
+  CHECK(web.cwd == "/srv/app");
+  CHECK(web.state_dir.empty());
+  CHECK(web.origins["backoff-max"] == "fleet.toml:10");
+  const Options& db = file.workers[1].options;
+  CHECK(db.program == "/srv/app/db.zero");
+  CHECK(db.cwd == "/srv/app/data");
+  CHECK(db.rate == 0.5);
+}
+
+TEST_CASE("fleet file: what the command line says of the supervisor counts for more") {
+  Options base = bare();
+  base.control_port = 1;
+  const FleetFile file = right("control_port = 2\n[worker.a]\ncommand = [\"true\"]\n", base);
+  CHECK(file.supervisor.control_port == 1);
+  CHECK_FALSE(file.workers[0].options.control_port.has_value());
+}
+
+TEST_CASE("fleet file: moving lines is no change, another value is one") {
+  const std::string text = "[worker.a]\ncommand = [\"true\"]\nmin_uptime = \"1s\"\n";
+  const Options a = right(text).workers[0].options;
+  CHECK(same_settings(a, right("\n\n# moved\n" + text).workers[0].options));
+  CHECK_FALSE(same_settings(a, right(text + "strict = true\n").workers[0].options));
+}
+
+TEST_CASE("fleet file: every kind of mistake has its place") {
+  const std::string worker = "[worker.a]\ncommand = [\"true\"]\n";
+  CHECK(wrong(worker).empty());
+  CHECK(wrong("[worker.a]\n").find("fleet.toml:1:") == 0);
+  CHECK(wrong("watch = \"x\"\n" + worker).find("it belongs to a worker") != std::string::npos);
+  CHECK(wrong("[worker.run]\ncommand = [\"true\"]\n").find("a name of the supervisor's own") != std::string::npos);
+  CHECK(wrong("[worker.\"a b\"]\ncommand = [\"true\"]\n").find("no name of a worker") != std::string::npos);
+  CHECK(wrong(worker + "program = \"x.zero\"\n").find("not both") != std::string::npos);
+  CHECK(wrong(worker + "protocol = \"yes\"\n").find("fleet.toml:3:12: error: 'protocol' is true or false") == 0);
+  CHECK(wrong(worker + "max_failures = -1\n").find("fleet.toml:3:16: error: max_failures: ") == 0);
+  CHECK(wrong(worker + "limits = { nofil = 1 }\n").find("did you mean 'nofile'?") != std::string::npos);
+  CHECK(wrong(worker + "limits = { nofile = \"many\" }\n").find("fleet.toml:3:21: error: a limit is") == 0);
+  CHECK(wrong(worker + "env = { A = [] }\n").find("fleet.toml:3:13: error: expected text or a number") == 0);
+  CHECK(wrong(worker + "listen = \"nowhere\"\n").find("fleet.toml:1:") == 0);
+  CHECK(
+      wrong(worker + "listen = 80\n[worker.b]\ncommand = [\"true\"]\nlisten = 80\n").find("fleet.toml:6:10: error: ") ==
+      0);
+  CHECK(wrong("worker = 3\n").find("unknown key 'worker'") != std::string::npos);
+  CHECK(wrong("\xff").find("not UTF-8") != std::string::npos);
+}
+
+TEST_CASE("dependencies: a cycle is named from its beginning, and the order of a start respects the file's") {
+  CHECK(find_cycle({{"a", {"b"}}, {"b", {"c"}}, {"c", {"b"}}}) == std::vector<std::string>{"b", "c", "b"});
+  CHECK(find_cycle({{"a", {"a"}}}) == std::vector<std::string>{"a", "a"});
+  CHECK(find_cycle({{"a", {"b", "c"}}, {"b", {"c"}}, {"c", {}}}).empty());
+  CHECK(start_order({"z", "a", "m"}, {{"z", {"m"}}, {"a", {}}, {"m", {}}}) == std::vector<std::string>{"m", "z", "a"});
+}
+
+}  // namespace zeroth
