@@ -210,7 +210,9 @@ void Worker::on_go(const std::shared_ptr<Generation>& generation, const Receipt&
   if (Status logged = log_.live(line); !logged)
     emit("log", {{"level", "warning"}, {"message", logged.error().message}});
   keep_begun_from();
-  if (live_) {
+  if (live_ && live_->gone()) {
+    bury(live_);
+  } else if (live_) {
     Generation::Hooks retiring;
     retiring.on_output = [this, of = live_.get()](OutputStream stream, std::string_view bytes) {
       output_.feed(of->number(), stream, bytes);
