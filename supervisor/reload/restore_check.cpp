@@ -3,8 +3,10 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <set>
 #include <utility>
+#include <vector>
 
 #include "common/files.h"
 #include "common/text.h"
@@ -45,6 +47,8 @@ std::set<std::string, std::less<>> explained(const RestoreSummary& told) {
     names.insert(renamed.substr(0, arrow));
     if (arrow != std::string::npos) names.insert(renamed.substr(arrow + kArrow.size()));
   }
+  for (const std::string& name : std::vector<std::string>(names.lower_bound("$"), names.lower_bound("%")))
+    names.insert("$" + name);  // as the libraries write it
   return names;
 }
 

@@ -133,6 +133,8 @@ Handover::Hooks Worker::handover_hooks() {
   hooks.on_resumed = [this] { on_resumed(); };
   hooks.on_committed = [this, cut_cause](const Result<SnapshotStore::Committed>& committed, MonotonicTime cut) {
     checkpointer_.on_cut_committed(committed, cut);
+    const bool waited = handover_ && handover_->context().go_answered && state_ == WorkerState::Ready;
+    if (waited && live_->loaded().capabilities.checkpoint) checkpointer_.begin(false);
     if (!committed) return;
     emit("checkpoint",
          {{"sequence", committed->sequence}, {"bytes", committed->bytes}, {"ms", committed->ms}, {"cause", cut_cause}});
@@ -255,7 +257,9 @@ void Worker::on_go_answered() {
     router_.open(live_);
     type_early();
   }
-  if (!stopping && live_->loaded().capabilities.checkpoint) {
+  // A save that waits for the cut is answered by it: while that is being committed, nothing else is asked for.
+  const bool commits = handover_->context().commit == HandoverContext::Saving::Running;
+  if (!stopping && !commits && live_->loaded().capabilities.checkpoint) {
     checkpointer_.begin(handover_->context().mode == HandoverMode::Start && restored);
   }
   if (!setup_.options->command.empty()) port_check_.begin(live_->pid(), live_->plan().lent);

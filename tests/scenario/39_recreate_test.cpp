@@ -22,7 +22,8 @@ std::vector<std::string> by_recreate(std::vector<std::string> more = {}) {
 }
 
 Json recreate_receipt(Daemon& daemon, std::uint64_t to) {
-  for (const Json& receipt : daemon.ask("generations")["generations"]) {
+  const Json generations = daemon.ask("generations")["generations"];
+  for (const Json& receipt : generations) {
     if (receipt["to"] == to) return receipt;
   }
   FAIL_CHECK("no receipt of generation ", to, daemon.err());
@@ -60,7 +61,7 @@ TEST_CASE("recreate and exec: a cut that cannot be committed is abandoned, and t
     // Nothing can be renamed over a folder.
     std::vector<std::string> names;
     for (std::uint64_t next = first + 1; next < first + 4; ++next) {
-      names.push_back(daemon.worker_dir() + "/" + snapshot_name(next));
+      names.push_back(daemon.worker_dir() + "/snapshots/" + snapshot_name(next));
       REQUIRE(::mkdir(names.back().c_str(), 0700) == 0);
     }
     daemon.touch("broken");
