@@ -21,6 +21,13 @@ std::string temporary_name(const std::string& name, pid_t pid) {
   return "." + name + "." + std::to_string(pid) + std::string(kTemporarySuffix);
 }
 
+std::optional<pid_t> parse_pid(std::string_view digits) {
+  pid_t pid = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), pid);
+  if (error != std::errc() || end != digits.data() + digits.size() || pid <= 0) return std::nullopt;
+  return pid;
+}
+
 // Who made a file of that name with temporary_name(), nullopt if nobody did; `of`: only for this one, "" for any.
 std::optional<pid_t> maker_of_temporary(std::string_view file, std::string_view of) {
   if (!file.starts_with('.') || !file.ends_with(kTemporarySuffix)) return std::nullopt;
@@ -28,10 +35,14 @@ std::optional<pid_t> maker_of_temporary(std::string_view file, std::string_view 
   file.remove_suffix(kTemporarySuffix.size());
   const std::size_t dot = file.rfind('.');
   if (dot == std::string_view::npos || dot == 0 || (!of.empty() && file.substr(0, dot) != of)) return std::nullopt;
-  pid_t pid = 0;
-  const auto [end, error] = std::from_chars(file.data() + dot + 1, file.data() + file.size(), pid);
-  if (error != std::errc() || end != file.data() + file.size() || pid <= 0) return std::nullopt;
-  return pid;
+  return parse_pid(file.substr(dot + 1));
+}
+
+// The same of an entry of a folder. A socket in the making is only `.<pid>`: its path has to be short.
+std::optional<pid_t> maker_of_entry(const dirent& entry, std::string_view of) {
+  const std::string_view file = entry.d_name;
+  if (entry.d_type == DT_SOCK) return of.empty() && file.starts_with('.') ? parse_pid(file.substr(1)) : std::nullopt;
+  return maker_of_temporary(file, of);
 }
 
 }  // namespace
@@ -183,7 +194,7 @@ std::vector<std::string> remove_dead_temporaries(const std::string& folder, cons
   const std::unique_ptr<DIR, int (*)(DIR*)> opened(::opendir(folder.c_str()), ::closedir);
   if (!opened) return removed;
   while (const dirent* entry = ::readdir(opened.get())) {
-    const auto maker = maker_of_temporary(entry->d_name, name);
+    const auto maker = maker_of_entry(*entry, name);
     if (!maker) continue;
     const bool lives = *maker != ::getpid() && (::kill(*maker, 0) == 0 || errno != ESRCH);
     if (!lives && ::unlinkat(::dirfd(opened.get()), entry->d_name, 0) == 0) removed.emplace_back(entry->d_name);

@@ -45,7 +45,8 @@ Status replace_file(const std::string& path, mode_t mode, const std::function<St
 Status put_file(const std::string& path, mode_t mode, const std::function<Status(int fd)>& write);
 Status write_file_atomically(const std::string& path, std::string_view bytes, mode_t mode = 0600);
 
-// Removes what replace_file and put_file of dead processes left in `folder`: of the file `name`, or of any if it is "".
+// Removes what replace_file, put_file and (unless `name` is given) listen_privately of dead processes left in `folder`:
+// of the file `name`, or of any if it is "".
 // Returns the names removed. Nobody else with our pid may be writing there: call it before the first write of ours.
 std::vector<std::string> remove_dead_temporaries(const std::string& folder, const std::string& name = "");
 

@@ -166,6 +166,17 @@ Result<std::string> checksum(int fd, std::uint64_t size) {
   return hash.hex();
 }
 
+// The same of what the file is to be.
+Result<std::string> checksum(const SnapshotEnvelope& envelope, std::string_view state) {
+  auto header = render_snapshot_header(envelope);
+  if (!header) return fail(std::move(header.error()));
+  Xxh3 hash;
+  hash.update(*header);
+  hash.update(state);
+  hash.update(render_snapshot_trailer(envelope.sequence));
+  return hash.hex();
+}
+
 // read_snapshot_envelope, and the checksum that the header claims.
 Envelope read_frame(int fd, std::optional<std::uint64_t> sequence, std::string& claimed) {
   struct stat info {};
@@ -254,11 +265,11 @@ std::string render_snapshot_trailer(std::uint64_t sequence) {
   return "\n,\"end\":" + std::to_string(sequence) + "}\n";
 }
 
-Status seal_snapshot(int fd, const SnapshotEnvelope& envelope) {
+Status seal_snapshot(int fd, const SnapshotEnvelope& envelope, std::optional<std::string_view> state) {
   const std::string trailer = render_snapshot_trailer(envelope.sequence);
   const std::uint64_t end = envelope.state_offset + envelope.length;
   if (auto done = write_all_at(fd, trailer, end); !done) return done;
-  auto sum = checksum(fd, end + trailer.size());
+  auto sum = state ? checksum(envelope, *state) : checksum(fd, end + trailer.size());
   if (!sum) return fail(std::move(sum.error()));
   if (auto done = write_all_at(fd, hex16(envelope.length), kLengthAt); !done) return done;
   return write_all_at(fd, *sum, kChecksumAt);

@@ -62,9 +62,9 @@ std::string as_recorded(std::string_view text);
 Result<std::string> render_snapshot_header(const SnapshotEnvelope& envelope);
 std::string render_snapshot_trailer(std::uint64_t sequence);
 
-// Completes a file that holds header and state: writes the trailer, the length and the checksum over what it reads
-// back.
-Status seal_snapshot(int fd, const SnapshotEnvelope& envelope);
+// Completes a file that holds header and state: writes the trailer, the length and the checksum. That is of what was to
+// be written where `state` is given, and else, for a state that somebody else wrote, of what it reads back.
+Status seal_snapshot(int fd, const SnapshotEnvelope& envelope, std::optional<std::string_view> state = std::nullopt);
 
 enum class SnapshotFault {
   Unreadable,  // the system did not let us: it may be fine

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <utility>
 
 #include "common/diagnostic.h"
@@ -18,6 +19,7 @@ namespace zeroth {
 namespace {
 
 constexpr Milliseconds kSameKeyPress{300};
+constexpr Milliseconds kLastWork{1'000};  // for the disk to end what nobody waits for
 
 // Of zeroth-worker, which lies beside this program.
 std::string sibling(const std::string& name) {
@@ -44,6 +46,10 @@ tl::expected<std::unique_ptr<Supervisor>, StartError> Supervisor::create(Options
 Supervisor::Supervisor(Options options) : options_(std::move(options)) {}
 
 Supervisor::~Supervisor() {
+  close();
+}
+
+void Supervisor::close() {
   if (place_) place_->close();  // no client outlives what it asks
   if (terminal_) terminal_->detach();
   worker_.reset();
@@ -92,6 +98,11 @@ tl::expected<void, StartError> Supervisor::open_worker() {
   std::vector<std::string> not_watched = {folders.state, folders.runtime};
   for (const std::string& own : {options_.log_file, options_.pid_file}) {
     if (!own.empty()) not_watched.push_back(own);
+  }
+  for (const char* stream : {"/proc/self/fd/1", "/proc/self/fd/2"}) {  // what we say is no edit
+    std::error_code error;
+    const auto file = std::filesystem::read_symlink(stream, error);
+    if (!error && file.is_absolute()) not_watched.push_back(file.string());
   }
   watch_ =
       std::make_unique<ProgramWatch>(loop_, options_, std::move(not_watched),
@@ -147,6 +158,7 @@ tl::expected<void, StartError> Supervisor::open_control() {
   hooks.on_folder_made = [this] {
     log_->reopen();
     (void)make_folders(place_->folders().state + "/" + worker_->name() + "/own");
+    worker_->restore_files();
   };
   hooks.on_runtime_folder = [this] { worker_->restore_hello_socket(); };
   hooks.lost = [this](const StartError& taken) {
@@ -184,7 +196,12 @@ int Supervisor::run() {
   events_.publish("supervisor", {{"state", "started"}, {"pid", ::getpid()}, {"program", place_->identity().key}});
   worker_->start();
   loop_.run();
+  close();
   return exit_code_;
+}
+
+bool Supervisor::hangs() {
+  return !loop_.wait_for_pool(kLastWork);
 }
 
 void Supervisor::on_signal() {
@@ -202,20 +219,13 @@ void Supervisor::shutdown(bool insist, Worker::Reply reply) {
   worker_->stop(insist, [this, reply = std::move(reply), began](const Worker::StopOutcome& outcome) {
     if (outcome.given_up) {
       if (reply)
-        reply(tl::unexpected(Refusal{ErrorCode::Refused, "its state cannot be saved: " + outcome.error,
-                                     "--force stops it without", nullptr}));
+        reply(tl::unexpected(
+            Refusal{ErrorCode::Refused, "its state cannot be saved: " + outcome.error, outcome.hint, nullptr}));
       watch_->start();
       return worker_->reload({"edit", false, {}, monotonic_now(), {}});
     }
     const auto& newest = worker_->snapshots().newest();
-    std::string line = outcome.sequence != 0 ? "saved and stopped"
-                       : outcome.saved       ? "stopped"
-                                             : "stopped without a final snapshot: " + outcome.error;
-    if (newest) {
-      line += "; snapshot " + std::to_string(newest->sequence) + " of " + rfc3339(newest->created_at) + " in " +
-              place_->folders().state + "/" + worker_->name() + "/snapshots";
-    }
-    say_stopped(line, outcome.saved, newest.has_value());
+    say_stopped(describe_stop(outcome), outcome.saved, newest.has_value());
     events_.publish("supervisor", {{"state", "stopped"}, {"saved", outcome.saved}});
     const Json receipt = {{"operation", "stop"},
                           {"worker", worker_->name()},
@@ -229,6 +239,21 @@ void Supervisor::shutdown(bool insist, Worker::Reply reply) {
       end(saved ? kExitOk : kExitFailed);
     });
   });
+}
+
+// What is kept of it, and where.
+std::string Supervisor::describe_stop(const Worker::StopOutcome& outcome) const {
+  const auto& newest = worker_->snapshots().newest();
+  const std::string folder = place_->folders().state + "/" + worker_->name() + "/snapshots";
+  const std::string number = newest ? "snapshot " + std::to_string(newest->sequence) : "";
+  if (outcome.saved) {
+    const std::string line = outcome.sequence != 0 ? "saved and stopped" : "stopped";
+    return newest ? line + "; " + number + " of " + rfc3339(newest->created_at) + " in " + folder : line;
+  }
+  const std::string line = "stopped without a final snapshot: " + outcome.error;
+  if (!newest) return line + "; nothing of it is kept";
+  return line + "; what is kept is " + number + ", " + human_duration(wall_now() - newest->created_at) +
+         " old: " + folder + "/" + snapshot_name(newest->sequence);
 }
 
 // How to go on is the last line, to be copied.

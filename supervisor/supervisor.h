@@ -29,6 +29,8 @@ class Supervisor {
 
   // Until it is told to stop; the exit status. Lets through the signals that main held back.
   int run();
+  // After that: work for a disk that does not answer keeps this from being destroyed. All else is given up already.
+  bool hangs();
 
  private:
   explicit Supervisor(Options options);
@@ -39,6 +41,8 @@ class Supervisor {
   void reload_edited(const Changes& changes);
   void on_signal();
   void shutdown(bool insist, Worker::Reply reply);
+  void close();
+  std::string describe_stop(const Worker::StopOutcome& outcome) const;
   void say_stopped(const std::string& line, bool saved, bool goes_on);
   void end(int exit_code);
   Json status() const;

@@ -2,10 +2,36 @@
 
 #include <cassert>
 #include <cstdlib>
+#include <string>
 #include <utility>
 
 namespace zeroth {
 namespace {
+
+constexpr std::uint64_t kStoodStill = 500;  // ms that a timer is overdue; a busy loop is less
+
+// A disk that hangs holds a few of them; others are to go on.
+constexpr const char* kPoolThreads = "8";
+
+// The pool is made with the first work, as large as the environment says, which is the workers' too.
+void size_pool() {
+  constexpr const char* kName = "UV_THREADPOOL_SIZE";
+  const char* const given = std::getenv(kName);
+  const std::string before = given != nullptr ? given : "";
+  ::setenv(kName, kPoolThreads, 1);
+  uv_loop_t loop;
+  if (uv_loop_init(&loop) != 0) std::abort();
+  uv_work_t nothing{};
+  uv_queue_work(
+      &loop, &nothing, [](uv_work_t*) {}, [](uv_work_t*, int) {});
+  uv_run(&loop, UV_RUN_DEFAULT);
+  uv_loop_close(&loop);
+  if (given != nullptr) {
+    ::setenv(kName, before.c_str(), 1);
+  } else {
+    ::unsetenv(kName);
+  }
+}
 
 struct PoolJob {
   uv_work_t request{};
@@ -20,6 +46,7 @@ Error uv_error(const char* call, int status) {
 }
 
 Loop::Loop() {
+  [[maybe_unused]] static const bool sized = (size_pool(), true);
   if (uv_loop_init(&loop_) != 0) std::abort();  // out of memory or descriptors before anything runs
   uv_idle_init(&loop_, &posts_);
   posts_.data = this;
@@ -41,7 +68,17 @@ void Loop::stop() {
 }
 
 void Loop::in_pool(std::function<void()> work, std::function<void()> done) {
-  auto* job = new PoolJob{{}, std::move(work), std::move(done)};
+  {
+    const std::lock_guard lock(pool_->mutex);
+    ++pool_->running;
+  }
+  auto counted = [pool = pool_, work = std::move(work)] {
+    work();
+    const std::lock_guard lock(pool->mutex);
+    --pool->running;
+    pool->changed.notify_all();
+  };
+  auto* job = new PoolJob{{}, std::move(counted), std::move(done)};
   job->request.data = job;
   uv_queue_work(
       &loop_, &job->request, [](uv_work_t* request) { static_cast<PoolJob*>(request->data)->work(); },
@@ -55,6 +92,11 @@ void Loop::in_pool(std::function<void()> work, std::weak_ptr<void> owner, std::f
   in_pool(std::move(work), [owner = std::move(owner), done = std::move(done)] {
     if (!owner.expired()) done();
   });
+}
+
+bool Loop::wait_for_pool(std::chrono::milliseconds patience) {
+  std::unique_lock lock(pool_->mutex);
+  return pool_->changed.wait_for(lock, patience, [this] { return pool_->running == 0; });
 }
 
 void Lane::run(std::function<void()> work, std::weak_ptr<void> owner, std::function<void()> done) {
@@ -101,14 +143,26 @@ void Timer::start_repeating(std::chrono::milliseconds every, std::function<void(
 void Timer::run(std::chrono::milliseconds after, std::chrono::milliseconds repeat, std::function<void()> on_timeout) {
   on_timeout_ = std::move(on_timeout);
   uv_update_time(handle_->loop);
-  uv_timer_start(
-      handle_.get(),
-      [](uv_timer_t* due) {
-        if (due->data == nullptr) return;
-        const std::function<void()> call = static_cast<Timer*>(due->data)->on_timeout_;
-        call();
-      },
-      static_cast<std::uint64_t>(after.count()), static_cast<std::uint64_t>(repeat.count()));
+  due_ = uv_now(handle_->loop) + static_cast<std::uint64_t>(after.count());
+  late_ = false;
+  arm(static_cast<std::uint64_t>(after.count()), static_cast<std::uint64_t>(repeat.count()));
+}
+
+void Timer::arm(std::uint64_t after_ms, std::uint64_t repeat_ms) {
+  const auto on_due = [](uv_timer_t* due) {
+    if (due->data != nullptr) static_cast<Timer*>(due->data)->on_due();
+  };
+  uv_timer_start(handle_.get(), on_due, after_ms, repeat_ms);
+}
+
+void Timer::on_due() {
+  const bool once = uv_timer_get_repeat(handle_.get()) == 0;
+  if (once && !late_ && uv_now(handle_->loop) >= due_ + kStoodStill) {
+    late_ = true;
+    return arm(1, 0);  // in the turn after the next look at what has come
+  }
+  const std::function<void()> call = on_timeout_;
+  call();
 }
 
 void Timer::stop() {

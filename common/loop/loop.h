@@ -6,9 +6,12 @@
 #include <uv.h>
 
 #include <chrono>
+#include <condition_variable>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "common/result.h"
@@ -32,6 +35,9 @@ class Loop {
   void in_pool(std::function<void()> work, std::function<void()> done);
   void in_pool(std::function<void()> work, std::weak_ptr<void> owner, std::function<void()> done);
 
+  // Until no work runs on the pool, without running the loop; false: not in this time.
+  bool wait_for_pool(std::chrono::milliseconds patience);
+
   // Runs `call` on the loop after the callback that is running now. What is posted by a posted call waits for the next
   // turn of the loop, so that everybody else is served in between.
   void post(std::function<void()> call);
@@ -39,7 +45,15 @@ class Loop {
  private:
   void run_posted();
 
+  // Work that was given to the pool and has not ended.
+  struct Pool {
+    std::mutex mutex;
+    std::condition_variable changed;
+    int running = 0;
+  };
+
   uv_loop_t loop_;
+  std::shared_ptr<Pool> pool_ = std::make_shared<Pool>();
   uv_idle_t posts_;  // active while something is posted
   std::vector<std::function<void()>> posted_;
 };
@@ -79,7 +93,8 @@ template <class Uv>
 using Handle = std::unique_ptr<Uv, Closer<Uv>>;
 }  // namespace detail
 
-// Runs a callback once or repeatedly.
+// Runs a callback once or repeatedly. Where the loop stood still (it was suspended, or starved), what has come
+// meanwhile is read first: a deadline must not count against somebody who has answered.
 class Timer {
  public:
   explicit Timer(Loop& loop);
@@ -91,8 +106,12 @@ class Timer {
 
  private:
   void run(std::chrono::milliseconds after, std::chrono::milliseconds repeat, std::function<void()> on_timeout);
+  void arm(std::uint64_t after_ms, std::uint64_t repeat_ms);
+  void on_due();
   detail::Handle<uv_timer_t> handle_;
   std::function<void()> on_timeout_;
+  std::uint64_t due_ = 0;  // on the loop's clock
+  bool late_ = false;      // and what has come is being read
 };
 
 // Watches a descriptor (pipe, socket, inotify, pidfd) that somebody else owns; destroy the watch before closing it.

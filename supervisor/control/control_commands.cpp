@@ -168,7 +168,11 @@ void events(Targets targets, const Peer& peer, const Request& request) {
   peer->keep(
       targets.events->subscribe([weak = std::weak_ptr(peer), types = *types](std::string_view type, const Json& data) {
         if (types && std::find(types->begin(), types->end(), type) == types->end()) return;
-        if (const auto client = weak.lock()) client->stream(encode_event(type, data));
+        const auto client = weak.lock();
+        if (!client) return;
+        Json told = data;
+        if (!told.contains("at")) told["at"] = rfc3339(wall_now());
+        client->stream(encode_event(type, told));
       }));
 }
 

@@ -153,8 +153,8 @@ void stop(Targets targets, const Peer& peer, const Request& request) {
   const auto reply = reply_to(peer, request);
   worker->stop(force->value_or(false), [reply, name = worker->name()](const Worker::StopOutcome& outcome) {
     if (outcome.given_up) {
-      return reply(tl::unexpected(Refusal{ErrorCode::Refused, "its state cannot be saved: " + outcome.error,
-                                          "stop --force stops it without", nullptr}));
+      return reply(tl::unexpected(
+          Refusal{ErrorCode::Refused, "its state cannot be saved: " + outcome.error, outcome.hint, nullptr}));
     }
     reply(Json{{"operation", "stop"},
                {"worker", name},

@@ -4,6 +4,7 @@
 #include <ctime>
 
 #include "common/clock.h"
+#include "common/diagnostic.h"
 #include "common/json_fields.h"
 #include "common/text.h"
 
@@ -85,8 +86,13 @@ std::string worker_text(const Json& worker) {
   const Json watching = member_of(worker, "watching");
   if (!watching.is_null()) text += field("Watching", show(watching));
   if (!member_of(snapshot, "sequence").is_null()) {
+    // A state that stands still is not written again: an old snapshot then loses nothing.
+    constexpr double kNotice = 5;  // s
+    const double lost = field_or<double>(worker, "loss_window_s", 0);
+    const bool still = lost > 0 && field_or<double>(snapshot, "age_s", 0) > lost + kNotice;
     text += field("Snapshot", show(snapshot, "sequence") + ", " + age(snapshot, "age_s") + " ago, " +
-                                  thousands(snapshot, "bytes") + " bytes");
+                                  thousands(snapshot, "bytes") + " bytes" +
+                                  (still ? ", unchanged until " + age(worker, "loss_window_s") + " ago" : ""));
   }
   if (const Json why = member_of(snapshot, "degraded"); why.is_string())
     text += field("Saving fails", paint(show(why), Colour::Red));
@@ -151,15 +157,11 @@ std::string receipt_text(const Json& result) {
     }
   }
   if (!show(result, "reason").empty()) text += field("Reason", show(result, "reason"));
-  for (std::string_view list : {"warnings", "diagnostics"}) {
-    const Json entries = member_of(result, list);
-    if (!entries.is_array()) continue;
-    for (const Json& entry : entries) {
-      text += (list == "warnings" ? "warning: " : "") +
-              (find_member(entry, "message") != nullptr ? show(entry, "message") : show(entry)) + "\n";
-    }
-  }
-  return text;
+  if (const auto hint = field_or<std::string>(result, "hint", ""); !hint.empty())
+    text += field("What to do", escape_control(hint));
+  for (const std::string& warning : field_or<std::vector<std::string>>(result, "warnings", {}))
+    text += "warning: " + escape_control(warning) + "\n";
+  return text + render_reported(member_of(result, "diagnostics"));
 }
 
 std::string receipt_changes(const Json& entry) {
@@ -200,6 +202,8 @@ std::string logs_text(const Json& result) {
 std::string event_text(const Event& event) {
   const Json at = member_of(event.data, "at");
   const std::string time = clock_time(at.is_string() ? at : Json(rfc3339(wall_now()))) + "  ";
+  if (event.name == "log" && find_member(event.data, "message") != nullptr)
+    return time + show(event.data, "message") + "\n";
   if (event.name == "log") {
     return time + show(event.data, "worker") + "[" + show(event.data, "generation") + "]  " +
            escape_control(field_or<std::string>(event.data, "text", "")) + "\n";

@@ -1,12 +1,26 @@
 #include "supervisor/generation/checkpoint.h"
 
+#include <sys/statvfs.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <ctime>
 #include <utility>
 
 #include "common/json_reader.h"
 
 namespace zeroth {
+namespace {
+
+constexpr std::uint64_t kFull = 1 << 20;  // bytes free: less is no room for anybody
+
+// A worker that writes its state itself says in words why it could not; what it wrote still lies there.
+bool is_full_at(const std::string& path) {
+  struct statvfs disk {};
+  return ::statvfs(path.c_str(), &disk) == 0 && static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize < kFull;
+}
+
+}  // namespace
 
 Checkpoint::Checkpoint(SnapshotStore& store, std::shared_ptr<Generation> worker, SnapshotEnvelope head,
                        SearchOptions living)
@@ -18,22 +32,22 @@ Checkpoint::~Checkpoint() {
   if (source_.file) store_.drop_link(*source_.file);
 }
 
-void Checkpoint::take(bool hold, Milliseconds deadline, std::function<void(Status)> done) {
-  store_.begin(head_,
-               [self = weak_from_this(), hold, deadline, done = std::move(done)](Result<SnapshotStore::Draft> draft) {
-                 const auto me = self.lock();
-                 if (!me) return;
-                 if (!draft) return done(fail(std::move(draft.error())));
-                 me->draft_ = std::move(*draft);
-                 me->ask(hold, deadline, done);
-               });
+void Checkpoint::take(const Ask& ask, std::function<void(Status)> done) {
+  store_.begin(head_, [self = weak_from_this(), ask, done = std::move(done)](Result<SnapshotStore::Draft> draft) {
+    const auto me = self.lock();
+    if (!me) return;
+    if (!draft) return done(fail(std::move(draft.error())));
+    me->draft_ = std::move(*draft);
+    me->send(ask, done);
+  });
 }
 
-void Checkpoint::ask(bool hold, Milliseconds deadline, std::function<void(Status)> done) {
-  const Json params = {{"hold", hold},
-                       {"deadline_ms", deadline.count()},
-                       {"state_file", {{"path", draft_->file.path}, {"offset", draft_->file.offset}}}};
-  worker_->request("checkpoint", params, deadline,
+void Checkpoint::send(const Ask& ask, std::function<void(Status)> done) {
+  Json params = {{"hold", ask.hold},
+                 {"deadline_ms", ask.deadline.count()},
+                 {"state_file", {{"path", draft_->file.path}, {"offset", draft_->file.offset}}}};
+  if (ask.durable) params["durable"] = true;
+  worker_->request("checkpoint", params, ask.deadline,
                    [self = weak_from_this(), done = std::move(done)](const auto& outcome, std::string_view text) {
                      if (const auto me = self.lock()) done(me->on_answer(outcome, text));
                    });
@@ -41,8 +55,10 @@ void Checkpoint::ask(bool hold, Milliseconds deadline, std::function<void(Status
 
 Status Checkpoint::on_answer(const tl::expected<Json, Refusal>& outcome, std::string_view text) {
   taken_at_ = monotonic_now();
-  if (!outcome)
-    return fail("checkpoint: " + outcome.error().message, outcome.error().code == ErrorCode::Busy ? EBUSY : 0);
+  if (!outcome) {
+    const bool busy = outcome.error().code == ErrorCode::Busy;
+    return fail("checkpoint: " + outcome.error().message, busy ? EBUSY : is_full_at(draft_->file.path) ? ENOSPC : 0);
+  }
   auto reply = parse_checkpoint_reply(*outcome);
   if (!reply) return fail(std::move(reply.error()));
   iteration_ = reply->iteration;

@@ -26,6 +26,7 @@ struct RestoreSource {
   std::uint64_t sequence = 0;  // of the snapshot, 0: none
   std::uint64_t bytes = 0;
   std::shared_ptr<void> link;  // drops the file's second name when nobody needs it any more
+  std::shared_ptr<void> kept;  // keeps the snapshot from being pruned before its successor has begun
 };
 
 RestoreSource to_source(const Restorable& found);
@@ -33,13 +34,18 @@ RestoreSource to_source(const Restorable& found);
 class Checkpoint : public std::enable_shared_from_this<Checkpoint> {
  public:
   using Done = std::function<void(const Result<SnapshotStore::Committed>&)>;
+  struct Ask {
+    bool hold = false;
+    bool durable = false;  // what the worker answered last is the newest snapshot: `unchanged` is answer enough
+    Milliseconds deadline{};
+  };
 
   // `head`: as for SnapshotStore::begin. `living`: finds the newest snapshot, which an unchanged state is.
   Checkpoint(SnapshotStore& store, std::shared_ptr<Generation> worker, SnapshotEnvelope head, SearchOptions living);
   ~Checkpoint();
 
   // Offers a file and asks for the cut. Afterwards taken_at, iteration and pause are known.
-  void take(bool hold, Milliseconds deadline, std::function<void(Status)> done);
+  void take(const Ask& ask, std::function<void(Status)> done);
   // What was taken: its text, or the place in the draft where the worker put it. Nothing if it said unchanged.
   RestoreSource given() const;
   // Afterwards every byte is allocated and written, and source() can be restored from.
@@ -72,7 +78,7 @@ class Checkpoint : public std::enable_shared_from_this<Checkpoint> {
   void write_unchanged(std::function<void(Status)> done);
   void on_written(Status written, const std::function<void(Status)>& done);
   void on_committed(const Result<SnapshotStore::Committed>& committed, const Done& done);
-  void ask(bool hold, Milliseconds deadline, std::function<void(Status)> done);
+  void send(const Ask& ask, std::function<void(Status)> done);
   Status on_answer(const tl::expected<Json, Refusal>& outcome, std::string_view text);
   void link(std::function<void(Status)> done);
 

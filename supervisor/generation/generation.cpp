@@ -17,6 +17,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Milliseconds kGoDeadline = 2s;
+constexpr Milliseconds kStillLoads = 100ms;
 constexpr Milliseconds kExitAfterChannelEnd = 1s;    // a worker that closed its channel is about to end, or is broken
 constexpr std::size_t kMaxEarlyStderr = 256 * 1024;  // longer is no list of diagnostics
 constexpr std::size_t kMaxChanged = 32 * 1024;       // bytes of $ZEROTH_CHANGED
@@ -126,7 +127,7 @@ Status Generation::spawn() {
   open_channel(std::move(ours));
   if (readiness_) {
     readiness_->begin({plan_.worker, plan_.number, child_->pid()});
-    start_timer_.start(*plan_.mute_after, [this] { on_no_hello(); });
+    await_readiness();
   } else {
     await_loaded();
   }
@@ -191,9 +192,15 @@ Status Generation::prepare_readiness() {
 }
 
 void Generation::on_no_hello() {
-  if (!plan_.health) return settle();
-  const auto left = std::chrono::ceil<Milliseconds>(spawned_at_ + plan_.start_timeout - monotonic_now());
-  start_timer_.start(std::max(left, Milliseconds(0)), [this] {
+  const bool loads = monotonic_now() - spawned_at_ < plan_.mute_latest && is_at_work(child_->pid());
+  if (!loads) return settle();
+  start_timer_.start(kStillLoads, [this] { on_no_hello(); });
+}
+
+// Whatever comes first: a hello, the check, or, where there is none, having lived for a while.
+void Generation::await_readiness() {
+  if (!plan_.health) return start_timer_.start(*plan_.mute_after, [this] { on_no_hello(); });
+  start_timer_.start(plan_.start_timeout, [this] {
     fail("not ready within " + human_duration(plan_.start_timeout) + ": " + readiness_->waits_for());
   });
   readiness_->ask({environment(), plan_.cwd});

@@ -44,8 +44,8 @@ struct GenerationPlan {
   // Without a hello within this time it is taken as a program that does not speak: live, but without state. nullopt: it
   // must speak, within start_timeout.
   std::optional<Milliseconds> mute_after;
-  // Of one that does not speak: ready when this succeeds, within start_timeout. nullopt: having lived so long is
-  // enough.
+  Milliseconds mute_latest{0};  // where it is still at work then, likely loading, by this time
+  // Of one that need not speak: instead of that time, until this succeeds, within start_timeout.
   std::optional<HealthCheck> health;
 };
 
@@ -134,6 +134,7 @@ class Generation {
   WorkerChannel::Callbacks channel_callbacks();
   void take_process(Generation& from);
   Status prepare_readiness();
+  void await_readiness();
   void on_no_hello();
   void settle();
   void await_loaded();

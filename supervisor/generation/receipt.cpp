@@ -32,11 +32,13 @@ Json to_json(const Receipt& receipt) {
                {"changed", receipt.changed},
                {"verdict", receipt.verdict},
                {"reason", receipt.reason},
+               {"hint", receipt.hint},
                {"diagnostics", receipt.diagnostics}};
   json.update(to_json(receipt.restored));
   json["iteration"] = or_null(receipt.iteration);
   json["iteration_lost"] = or_null(receipt.iteration_lost);
   json["code"] = receipt.code;
+  if (!receipt.commit.empty()) json["commit"] = receipt.commit;
   json["closed"] = receipt.closed;
   json["env"] = {{"set", Json::array()}, {"unset", Json::array()}};
   json["snapshot"] = receipt.snapshot != 0 ? Json(receipt.snapshot) : Json();

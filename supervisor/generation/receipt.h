@@ -30,11 +30,13 @@ struct Receipt {
   std::vector<std::string> changed;
   std::string verdict;  // ok unchanged rejected abandoned rolled_back failed
   std::string reason;
+  std::string hint;  // what to do about it; "" if nothing special
   Json diagnostics = Json::array();
   RestoreSummary restored;
   std::optional<std::uint64_t> iteration;
   std::optional<std::uint64_t> iteration_lost;
-  bool code = false;  // other code than before
+  bool code = false;        // other code than before
+  std::string commit = "";  // of git, that a command's folder was at; "": none is known
   std::uint64_t closed = 0;
   StepTimes ms;
   std::uint64_t snapshot = 0;     // sequence restored from, 0: none

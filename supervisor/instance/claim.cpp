@@ -70,6 +70,8 @@ void clear_leftovers(const Claim& claim, const std::string& program, const Insta
   if (dead != nullptr) remove_leftovers(*dead);
   remove_dead_temporaries(claim.folders.state);
   remove_dead_temporaries(claim.folders.state + "/" + claim.folders.name);
+  remove_dead_temporaries(claim.folders.state + "/" + claim.folders.name + "/programs");
+  remove_dead_temporaries(claim.folders.runtime);
   remove_dead_temporaries(folder_of(claim.record.pid_file), name_of(claim.record.pid_file));
   if (!program.ends_with(".zero")) return;
   const std::string name = name_of(program);  // "x.z" is written beside "x.zero"

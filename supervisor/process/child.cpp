@@ -13,6 +13,10 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
+#include <string_view>
+
+#include "common/files.h"
 
 namespace zeroth {
 namespace {
@@ -33,13 +37,23 @@ constexpr int kKillWaitMs = 1000;  // a killed process that is longer in the ker
 constexpr long kMostLeft = 128 * 1024;
 constexpr std::size_t kMostTyped = 64 * 1024;  // that nobody reads
 
+// Processes that the kernel killed for lack of memory since it was booted, be it in a cgroup; 0 if it does not say.
+std::uint64_t oom_kills() {
+  constexpr std::string_view kName = "\noom_kill ";
+  const auto text = read_file("/proc/vmstat", 1 << 20);
+  const std::size_t found = text ? text->find(kName) : std::string::npos;
+  return found == std::string::npos ? 0 : std::strtoull(text->c_str() + found + kName.size(), nullptr, 10);
+}
+
 std::chrono::microseconds to_duration(const timeval& time) {
   return std::chrono::seconds(time.tv_sec) + std::chrono::microseconds(time.tv_usec);
 }
 
 }  // namespace
 
-std::string exit_meaning(std::optional<int> code, int signal, bool core) {
+std::string exit_meaning(std::optional<int> code, int signal, bool core, bool oom) {
+  if (oom && signal == SIGKILL)
+    return "killed by SIGKILL, most likely by the kernel: it ran out of memory meanwhile (dmesg tells whom it killed)";
   if (!code) return "killed by " + signal_name(signal) + (core ? " (core dumped)" : "");
   const std::string plain = "exited with code " + std::to_string(*code);
   if (*code == kNotExecutable) return plain + " (of a shell: a command that cannot be executed)";
@@ -60,7 +74,8 @@ Child::Child(Loop& loop, Spawned spawned, Hooks hooks, const SpawnRequest& reque
       watch_(loop, pidfd_.get()),
       on_terminal_(request.terminal.has_value()),
       hooks_(std::move(hooks)),
-      alive_file_(request.alive_file) {
+      alive_file_(request.alive_file),
+      oom_kills_(oom_kills()) {
   watch_.start(FdWatch::kReadable, [this](int) { on_dead(); });
   const auto open = [&](std::unique_ptr<Stream>& stream, UniqueFd fd, OutputStream which) {
     if (!fd) return;
@@ -165,7 +180,8 @@ ExitInfo Child::reap() {
   }
   info.core = end.si_code == CLD_DUMPED;
   info.by_us = info.signal > 0 && sent_[static_cast<std::size_t>(info.signal)];
-  info.meaning = exit_meaning(info.code, info.signal, info.core);
+  const bool by_others = info.signal == SIGKILL && !info.by_us;
+  info.meaning = exit_meaning(info.code, info.signal, info.core, by_others && oom_kills() != oom_kills_);
   info.user_time = to_duration(used.ru_utime);
   info.system_time = to_duration(used.ru_stime);
   info.max_rss_kib = static_cast<std::uint64_t>(used.ru_maxrss);

@@ -80,12 +80,14 @@ class Child {
   const bool on_terminal_;
   Hooks hooks_;
   std::string alive_file_;
+  std::uint64_t oom_kills_;  // of the machine, when it began
   std::bitset<65> sent_;
   bool reaped_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
 // "killed by SIGKILL", "exited with code 3", "exited with code 127 (of a shell: a command that was not found)".
-std::string exit_meaning(std::optional<int> code, int signal, bool core);
+// `oom`: the kernel killed somebody for lack of memory meanwhile.
+std::string exit_meaning(std::optional<int> code, int signal, bool core, bool oom = false);
 
 }  // namespace zeroth

@@ -78,6 +78,17 @@ bool belongs_to(pid_t pid, const RetiredGeneration& retired) {
   return stat && retired.session > 0 && stat->session == retired.session;
 }
 
+bool is_at_work(pid_t leader) {
+  for (const auto& [parent, children] : process_tree()) {
+    for (const pid_t pid : children) {
+      const bool its = ::getpgid(pid) == leader || ::getsid(pid) == leader;
+      const auto stat = its ? read_proc_stat(pid) : std::nullopt;
+      if (stat && (stat->state == 'R' || stat->state == 'D')) return true;
+    }
+  }
+  return false;
+}
+
 Orphans::Orphans(Loop& loop, std::function<bool(pid_t)> is_child)
     : is_child_(std::move(is_child)), on_child_end_(loop, SIGCHLD, [this] { reap(); }), retry_(loop), hunting_(loop) {}
 

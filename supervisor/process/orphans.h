@@ -25,6 +25,10 @@ struct RetiredGeneration {
 // By ZEROTH_WORKER and ZEROTH_GENERATION in its environment or, without these, by session.
 bool belongs_to(pid_t pid, const RetiredGeneration& generation);
 
+// Is a process of this leader's group or session running, or waiting for the disk, at this moment? Costs a walk through
+// /proc.
+bool is_at_work(pid_t leader);
+
 class Orphans {
  public:
   // `is_child`: the pid is a Child's, which reaps it itself.

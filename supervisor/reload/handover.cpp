@@ -69,7 +69,10 @@ void Handover::perform(HandoverAction action) {
     case HandoverAction::SendResume:
       return resume();
     case HandoverAction::StopOld:
-      if (state_ == HandoverState::StoppingOld) hooks_.on_cut();  // also where nothing could be cut
+      if (state_ == HandoverState::StoppingOld) {
+        hooks_.on_cut();  // also where nothing could be cut
+        receipt_.mode = "recreate";
+      }
       return old_->stop(deadlines_.stop);
     case HandoverAction::KillOld:
       if (old_) old_->kill();
@@ -170,12 +173,13 @@ void Handover::cut() {
   mark_ = monotonic_now();
   hooks_.on_cut();
   checkpoint_ = hooks_.make_checkpoint(old_);
-  checkpoint_->take(true, HandoverDeadlines::for_state(last_state_bytes_),
+  checkpoint_->take({true, false, HandoverDeadlines::for_state(last_state_bytes_)},
                     [this, alive = std::weak_ptr<bool>(alive_)](Status taken) {
                       if (alive.expired()) return;
                       mark(receipt_.ms.checkpoint);
                       if (!taken) {
-                        if (receipt_.reason.empty()) receipt_.reason = taken.error().message;
+                        cut_error_ = taken.error().message;
+                        if (receipt_.reason.empty()) receipt_.reason = cut_error_;
                         return deliver(HandoverEvent::CutFailed);
                       }
                       cut_at_ = checkpoint_->taken_at();
@@ -189,6 +193,7 @@ void Handover::write_cut() {
     if (alive.expired()) return;
     if (!written) {
       receipt_.reason = written.error().message;
+      hooks_.on_committed(fail(written.error()), checkpoint_->taken_at());
       return deliver(HandoverEvent::WriteFailed);
     }
     source_ = checkpoint_->source();
@@ -284,7 +289,13 @@ void Handover::ready_if_both() {
   if (!restored_ || !said_ready_) return;
   ready_timer_.stop();
   mark(receipt_.ms.restore);
-  deliver(HandoverEvent::CandidateReady);
+  if (!hooks_.before_go) return deliver(HandoverEvent::CandidateReady);
+  hooks_.before_go(candidate_,
+                   [this, alive = std::weak_ptr<bool>(alive_), of = candidate_.get()](const Status& durable) {
+                     if (alive.expired() || candidate_.get() != of) return;
+                     if (!durable) return candidate_failed(durable.error().message);
+                     deliver(HandoverEvent::CandidateReady);
+                   });
 }
 
 void Handover::verify() {

@@ -58,6 +58,8 @@ class Handover {
     std::function<void()> on_cut;
     // What a candidate prints; after on_go the worker's own hooks are in place.
     std::function<void(const Generation&, OutputStream, std::string_view)> on_output;
+    // What must be durable before go; null, or calling back later: why it is not.
+    std::function<void(const std::shared_ptr<Generation>&, std::function<void(const Status&)> done)> before_go;
     // Writes the `live` line and takes the candidate's hooks over; the commit point comes right after. From here on the
     // candidate is what is live, and its end is reported by candidate_lost().
     std::function<void(const std::shared_ptr<Generation>&, const Receipt&)> on_go;
@@ -79,6 +81,8 @@ class Handover {
   void set_source(RestoreSource source);
   // Mode Start: nothing can be restored; the hand-over fails.
   void fail_source(const std::string& reason);
+  // The same, but it may be there: the system did not let us look.
+  void lose_source(const std::string& reason) { candidate_failed(reason); }
   void content_changed() { deliver(HandoverEvent::ContentChanged); }
   void stop_requested() { deliver(HandoverEvent::StopRequested); }
   // The old generation is reaped (its hooks belong to the worker).
@@ -102,6 +106,8 @@ class Handover {
   const Receipt& receipt() const { return receipt_; }
   // Why the candidate did not make it: the worker refused the state itself (not: died, late).
   bool state_refused() const { return state_refused_; }
+  // Why N could not be cut; "" if it was, or was not to be.
+  const std::string& cut_error() const { return cut_error_; }
   // The last candidate was sent its state and ended, or was late, without an answer.
   bool lost_in_restore() const { return restoring_; }
   // It got as far as saying loaded.
@@ -149,6 +155,7 @@ class Handover {
   bool restored_ = false;
   bool said_ready_ = false;
   bool state_refused_ = false;
+  std::string cut_error_;
   bool loaded_ = false;
   bool verdict_given_ = false;
   std::uint64_t last_state_bytes_;

@@ -60,6 +60,13 @@ HandoverStep quiesce(const Context& c) {
   return cut(c);
 }
 
+// The state that N cannot give is not wanted anyway: as in recreate where N cannot be cut.
+HandoverStep go_on_without_cut(Context c) {
+  c.mode = Recreate;
+  c.old_cuts = false;
+  return {StoppingOld, c, {KillCandidate, StopOld}};
+}
+
 // Before go, and N is gone, hung or already replaced: its kept code takes over again.
 HandoverStep restart_old(const Context& c, HandoverVerdict verdict, bool again) {
   const HandoverAction restart = c.cut_taken ? RestartOldFromCut : RestartOldFromNewest;
@@ -183,6 +190,7 @@ HandoverStep in_cutting(HandoverEvent event, Context c) {
       return {Writing, c, {WriteCut}};
     case CutFailed:
       if (c.stop_requested) return stop_before_go(c);
+      if (c.cut_spared) return go_on_without_cut(c);
       return abandon(c);
     case CandidateFailed: return abandon(c);
     case OldGone:

@@ -101,6 +101,7 @@ struct HandoverContext {
   bool old_cuts = true;       // N announced checkpoint and hold; overlap demands it
   bool commit_first = false;  // the living state is about to be replaced: durable before N+1 is restored; not for Start
   bool verify = false;        // N+1 goes only with the state that it was given
+  bool cut_spared = false;    // the living state is thrown away: if it cannot be cut, N is stopped without
   bool kept_code = false;     // N+1 runs a kept copy (crash restart, rollback): a save waits for a reload of its own
   bool second_try = false;    // this content was reloaded again already because N died under the first try
   // Learnt by step(); handed back unchanged with the next event.

@@ -106,7 +106,7 @@ void RestoreCheck::begin(std::function<void(const Status&)> done) {
   done_ = std::move(done);
   constexpr Milliseconds kLeast{10'000};
   const auto deadline = kLeast + Milliseconds(static_cast<std::int64_t>(given_.bytes / 10'000));
-  asked_->take(false, deadline, [this](const Status& taken) { on_taken(taken); });
+  asked_->take({false, false, deadline}, [this](const Status& taken) { on_taken(taken); });
 }
 
 void RestoreCheck::on_taken(const Status& taken) {

@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "common/files.h"
+#include "supervisor/snapshot/json_check.h"
 
 namespace zeroth {
 namespace {
@@ -65,10 +66,11 @@ Status DraftFile::write_all_parts(const DraftState& state) {
   auto header = render_snapshot_header(envelope_);
   if (!header) return fail(std::move(header.error()));
   if (Status done = write_all_at(fd_.get(), *header, 0); !done) return done;
-  if (const auto* text = std::get_if<std::string>(&state)) {
-    if (Status done = write_all_at(fd_.get(), *text, envelope_.state_offset); !done) return done;
-  }
-  return seal_snapshot(fd_.get(), envelope_);
+  const auto* text = std::get_if<std::string>(&state);
+  by_worker_ = text == nullptr;
+  if (by_worker_) return seal_snapshot(fd_.get(), envelope_);
+  if (Status done = write_all_at(fd_.get(), *text, envelope_.state_offset); !done) return done;
+  return seal_snapshot(fd_.get(), envelope_, *text);
 }
 
 // A worker may have announced more than it wrote (never filled with zeros by us), or written more than it announced.
@@ -100,7 +102,18 @@ Status DraftFile::commit() {
   return {};
 }
 
+// A disk, or a worker, may have told of more than it did.
+Status DraftFile::check_written() const {
+  const auto there = verify_snapshot(fd_.get(), envelope_.sequence);
+  if (!there) return fail(Error{EIO, there.error().error.message}.in("not what was written"));
+  if (!by_worker_) return {};
+  if (Status json = check_json(fd_.get(), envelope_.state_offset, envelope_.length); !json)
+    return fail(std::move(json.error()).in("the state that the worker wrote"));
+  return {};
+}
+
 Status DraftFile::make_durable() {
+  if (Status written = check_written(); !written) return written;
   if (::fsync(fd_.get()) != 0) return fail(last_error("fsync"));
   if (::close(fd_.release()) != 0 && errno != EINTR) return fail(last_error("close"));
   folder_->keep_spare();

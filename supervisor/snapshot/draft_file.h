@@ -28,8 +28,9 @@ class DraftFile {
   // fsync and rename are missing. On an error the draft is given up.
   Status write(const DraftState& state);
 
-  // fsync, close, rename, fsync of the folder. On an error the draft is given up: never a second fsync, whose success
-  // would mean nothing. After a failure of the last step the file stays under its name; see `renamed`.
+  // What is there now is read back and must be what was to be written, the state of a worker's own writing also JSON;
+  // then fsync, close, rename, fsync of the folder. On an error the draft is given up: never a second fsync, whose
+  // success would mean nothing. After a failure of the last step the file stays under its name; see `renamed`.
   Status commit();
 
   // Removes the temporary file; nothing after a commit.
@@ -54,6 +55,7 @@ class DraftFile {
   DraftFile(std::shared_ptr<SnapshotFolder> folder, SnapshotEnvelope head);
   Status write_all_parts(const DraftState& state);
   Status check_length(const DraftState& state);
+  Status check_written() const;
   Status make_durable();
   void discard();
 
@@ -62,6 +64,7 @@ class DraftFile {
   const std::string temporary_;
   std::mutex mutex_;
   State state_ = State::Begun;
+  bool by_worker_ = false;  // the state is of its own writing: nobody has looked at it
   UniqueFd fd_;
 };
 

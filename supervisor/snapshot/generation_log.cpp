@@ -109,10 +109,18 @@ void GenerationLog::take_live(const Json& line) {
                          field_or<std::string>(line, "program_hash", ""), field_or<bool>(line, "speaks", true)};
   if (const Json* aside = find_member(line, "put_aside"))
     live_->put_aside = {field_or<std::uint64_t>(*aside, "after", 0), field_or<std::uint64_t>(*aside, "to", 0)};
+  sequence_ = std::max(sequence_, live_->put_aside.to);  // what is saved from now on must not look put aside
   live_->anew = field_or<bool>(line, "anew", false);
   if (const Json* held = find_member(line, "held_back"); held != nullptr && held->is_object()) live_->held_back = *held;
   programs_[live_->generation] = live_->program_hash;
   if (programs_.size() > kReceipts) programs_.erase(programs_.begin());
+}
+
+std::uint64_t GenerationLog::newest_with(const std::string& program_hash) const {
+  for (auto entry = programs_.rbegin(); entry != programs_.rend(); ++entry) {
+    if (entry->second == program_hash) return entry->first;
+  }
+  return 0;
 }
 
 void GenerationLog::take_receipt(const Json& receipt) {
@@ -170,7 +178,14 @@ Status GenerationLog::write_line(std::string text) {
   // The rest of a short write is not retried: other bytes cannot be between, but the disk is full now.
   torn_ = static_cast<std::size_t>(written) != text.size();
   if (torn_) return fail(system_error(path_, ENOSPC));
+  if (::fdatasync(file_->get()) != 0) return fail(last_error("fsync " + path_));
   return {};
+}
+
+Status GenerationLog::remake() {
+  if (!is_unlinked()) return {};
+  if (Status made = make_folders(folder_of(path_)); !made) return made;
+  return rotate();
 }
 
 // Our file has no name any more, or there is none of that name: the folder was removed or moved away under us.

@@ -10,7 +10,7 @@
 //   {"event":"receipt","receipt":{…}}
 //   {"event":"rotated","generation":7,"sequence":12}     first line of a new file, so that it can stand alone
 //
-// A line is one write(2) with O_APPEND: it survives the death of this process, not a power cut, unless `sync_job` ran.
+// A line is one write(2) with O_APPEND: it survives the death of this process, and a power cut once `sync_job` ran.
 
 #include <cstddef>
 #include <cstdint>
@@ -61,6 +61,9 @@ class GenerationLog {
   // A receipt with the same whole number in "to" as an earlier one amends it: it takes its place in receipts().
   Status receipt(const Json& receipt);
 
+  // A log that was removed is made again with what counts.
+  Status remake();
+
   // Makes everything appended so far durable; run it on the pool.
   std::function<Status()> sync_job() const;
 
@@ -71,6 +74,8 @@ class GenerationLog {
   const std::optional<LiveGeneration>& last_live() const { return live_; }
   // Program hash of each generation that was live, of the newest 1,000 of them.
   const std::map<std::uint64_t, std::string>& programs() const { return programs_; }
+  // The newest generation that ran this program, 0: none that is known.
+  std::uint64_t newest_with(const std::string& program_hash) const;
   // The newest 1,000, newest first.
   const std::deque<Json>& receipts() const { return receipts_; }
 

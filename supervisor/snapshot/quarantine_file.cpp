@@ -6,11 +6,10 @@
 #include "common/files.h"
 #include "common/json_fields.h"
 #include "common/json_reader.h"
+#include "supervisor/snapshot/snapshot_folder.h"
 
 namespace zeroth {
 namespace {
-
-constexpr std::size_t kMaxBytes = 16 << 20;  // far above anything that operates; a bound, not a limit to meet
 
 Result<Quarantine> parse_quarantine(std::string_view text) {
   auto parsed = parse_json(text, {.members = 1'000'000});
@@ -29,9 +28,9 @@ Result<Quarantine> parse_quarantine(std::string_view text) {
 }  // namespace
 
 Result<Quarantine> QuarantineFile::read() {
-  auto text = read_file(path_, kMaxBytes);
+  auto text = read_own_file(path_);
   if (!text && text.error().code == ENOENT) return Quarantine{};
-  if (!text) return fail(std::move(text.error()));
+  if (!text) return fail(std::move(text.error()).in(path_));
   auto quarantine = parse_quarantine(*text);
   if (quarantine) return quarantine;
   (void)std::rename(path_.c_str(), (path_ + ".corrupt").c_str());

@@ -7,7 +7,7 @@
 #include <cerrno>
 
 #include "common/files.h"
-#include "supervisor/snapshot/json_scan.h"
+#include "supervisor/snapshot/json_check.h"
 
 namespace zeroth {
 namespace {
@@ -35,12 +35,6 @@ Status check_room(const SnapshotFolder& folder, std::uint64_t bytes) {
   const std::uint64_t room = static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize;
   if (room >= bytes && room - bytes >= kSpareBytes) return {};
   return fail("it has " + std::to_string(bytes) + " bytes, and " + std::to_string(room) + " are free", ENOSPC);
-}
-
-Status check_json(int fd, const SnapshotEnvelope& envelope) {
-  JsonScan state(fd, envelope.state_offset, envelope.length);
-  if (state.skip_value() && state.at_end()) return {};
-  return fail(Error(state.error()).in("its state"));
 }
 
 }  // namespace
@@ -94,7 +88,8 @@ Result<std::shared_ptr<ForeignSnapshot>> open_foreign(const SnapshotFolder& fold
   if (!envelope) return fail(Error(envelope.error().error).in(path));
   if (Status room = check_room(folder, static_cast<std::uint64_t>(found->seen.st_size)); !room)
     return fail(std::move(room.error()).in(path));
-  if (Status json = check_json(fd, *envelope); !json) return fail(std::move(json.error()).in(path));
+  if (Status json = check_json(fd, envelope->state_offset, envelope->length); !json)
+    return fail(std::move(json.error()).in("its state").in(path));
   found->envelope = std::move(*envelope);
   return found;
 }

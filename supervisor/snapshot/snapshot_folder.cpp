@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -15,6 +16,7 @@ namespace zeroth {
 namespace {
 
 constexpr std::string_view kCorrupt = ".corrupt";
+constexpr std::int64_t kMaxListBytes = 16 << 20;  // far above anything that operates; a bound, not a limit to meet
 
 // The number in `.snapshot-12.4711.tmp` or `.restore-12.1`: a file that only ever existed for a moment.
 std::optional<std::uint64_t> parse_leftover(std::string_view name) {
@@ -72,6 +74,21 @@ Result<SnapshotFolder::Listing> SnapshotFolder::list(bool sweep) {
     }
   }
   return found;
+}
+
+Result<std::string> read_own_file(const std::string& path) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  if (!fd) return fail(last_error("open"));
+  struct stat info {};
+  if (::fstat(fd.get(), &info) != 0) return fail(last_error("stat"));
+  if (!S_ISREG(info.st_mode)) return fail("not a regular file");
+  if (info.st_uid != ::geteuid() && info.st_uid != 0) return fail("belongs to user " + std::to_string(info.st_uid));
+  if (info.st_size > kMaxListBytes) return fail("larger than " + std::to_string(kMaxListBytes) + " bytes");
+  std::string text(static_cast<std::size_t>(info.st_size), '\0');
+  auto got = read_at(fd.get(), text.data(), text.size(), 0);
+  if (!got) return fail(std::move(got.error()));
+  text.resize(*got);
+  return text;
 }
 
 Status SnapshotFolder::check_place() const {

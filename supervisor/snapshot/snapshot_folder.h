@@ -16,6 +16,10 @@
 
 namespace zeroth {
 
+// The text of a list that lies beside the folder: a regular file that is ours, not through a link, of at most 16 MiB.
+// ENOENT if there is none.
+Result<std::string> read_own_file(const std::string& path);
+
 class SnapshotFolder {
  public:
   // What was found when it was opened.

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "common/files.h"
 
@@ -15,8 +16,17 @@ Skipped skip(std::uint64_t sequence, SkipReason reason, std::string message) {
   return {sequence, reason, snapshot_name(sequence), std::move(message)};
 }
 
+Skipped skip_unreadable(std::uint64_t sequence, Error error) {
+  return {sequence, SkipReason::Unreadable, snapshot_name(sequence), std::move(error.message), error.code};
+}
+
+// It will be possible soon, whatever the disk holds.
+bool is_passing(int code) {
+  return code == EMFILE || code == ENFILE || code == ENOMEM || code == EAGAIN || code == EINTR;
+}
+
 Skipped skip_defect(const SnapshotFolder& folder, std::uint64_t sequence, SnapshotDefect defect) {
-  Skipped skipped = skip(sequence, SkipReason::Unreadable, std::move(defect.error.message));
+  Skipped skipped = skip_unreadable(sequence, std::move(defect.error));
   switch (defect.fault) {
     case SnapshotFault::Unreadable:
       break;
@@ -48,7 +58,7 @@ std::optional<Skipped> refuse(const SnapshotEnvelope& envelope, const std::vecto
 // A snapshot is next to code: whoever wrote it decides what the worker does.
 std::optional<Skipped> refuse_owner(int fd, std::uint64_t sequence) {
   struct stat info {};
-  if (::fstat(fd, &info) != 0) return skip(sequence, SkipReason::Unreadable, last_error("stat").message);
+  if (::fstat(fd, &info) != 0) return skip_unreadable(sequence, last_error("stat"));
   if (info.st_uid == ::geteuid() || info.st_uid == 0) return std::nullopt;
   return skip(sequence, SkipReason::Owner,
               "the file belongs to user " + std::to_string(info.st_uid) + ", whom we do not trust; chown it");
@@ -74,13 +84,13 @@ tl::expected<Restorable, Skipped> try_snapshot(SnapshotFolder& folder, std::uint
                                                const std::vector<std::string>& identities, const SearchOptions& options,
                                                const std::string& link_name) {
   auto fd = folder.open_file(snapshot_name(sequence), O_RDONLY);
-  if (!fd) return tl::unexpected(skip(sequence, SkipReason::Unreadable, fd.error().message));
+  if (!fd) return tl::unexpected(skip_unreadable(sequence, fd.error()));
   if (auto refused = refuse_owner(fd->get(), sequence)) return tl::unexpected(std::move(*refused));
   auto envelope = verify_snapshot(fd->get(), sequence);
   if (!envelope) return tl::unexpected(skip_defect(folder, sequence, std::move(envelope.error())));
   if (auto refused = refuse(*envelope, identities, options)) return tl::unexpected(std::move(*refused));
   auto taken = take(folder, fd->get(), std::move(*envelope), link_name);
-  if (!taken) return tl::unexpected(skip(sequence, SkipReason::Unreadable, taken.error().message));
+  if (!taken) return tl::unexpected(skip_unreadable(sequence, taken.error()));
   return std::move(*taken);
 }
 
@@ -106,9 +116,9 @@ std::string_view to_string(SkipReason reason) {
   return "";
 }
 
-SearchResult search_snapshots(SnapshotFolder& folder, const std::vector<std::uint64_t>& newest_first,
-                              const std::vector<std::string>& identities, const Quarantine& quarantine,
-                              const SearchOptions& options, const std::string& link_name) {
+Result<SearchResult> search_snapshots(SnapshotFolder& folder, const std::vector<std::uint64_t>& newest_first,
+                                      const std::vector<std::string>& identities, const Quarantine& quarantine,
+                                      const SearchOptions& options, const std::string& link_name) {
   SearchResult result;
   for (const std::uint64_t sequence : newest_first) {
     if (sequence >= options.before || options.aside.contains(sequence)) continue;
@@ -126,6 +136,8 @@ SearchResult search_snapshots(SnapshotFolder& folder, const std::vector<std::uin
       result.found = std::move(*tried);
       break;
     }
+    if (is_passing(tried.error().code))
+      return fail(tried.error().file + ": " + tried.error().message, tried.error().code);
     result.skipped.push_back(std::move(tried.error()));
     if (result.skipped.back().reason == SkipReason::TooOld) break;
   }
@@ -135,12 +147,12 @@ SearchResult search_snapshots(SnapshotFolder& folder, const std::vector<std::uin
 std::optional<Skipped> remove_expired(SnapshotFolder& folder, std::uint64_t sequence,
                                       const std::vector<std::string>& identities) {
   auto fd = folder.open_file(snapshot_name(sequence), O_RDONLY);
-  if (!fd) return skip(sequence, SkipReason::Unreadable, fd.error().message);
+  if (!fd) return skip_unreadable(sequence, fd.error());
   auto envelope = read_snapshot_envelope(fd->get(), sequence);
   if (!envelope) return skip_defect(folder, sequence, std::move(envelope.error()));
   if (auto refused = refuse(*envelope, identities, {})) return refused;
   if (Status removed = folder.remove(snapshot_name(sequence)); !removed)
-    return skip(sequence, SkipReason::Unreadable, removed.error().message);
+    return skip_unreadable(sequence, removed.error());
   return std::nullopt;
 }
 

@@ -37,7 +37,7 @@ enum class SkipReason {
   Owner,        // a file of another user, which we do not trust with our state; left as it is
   Quarantined,  // refused or failed on earlier
   TooOld,       // beyond max_age; ends the search
-  Unreadable,   // the system did not let us
+  Unreadable,   // the disk did not let us
 };
 std::string_view to_string(SkipReason reason);
 // Told once: later searches pass it over.
@@ -50,6 +50,7 @@ struct Skipped {
   SkipReason reason = SkipReason::Unreadable;
   std::string file;     // its name now, for people
   std::string message;  // one line
+  int code = 0;         // errno, if it is Unreadable
 };
 
 // A state that fits into a message comes as its text, every other as a file: a hard link that the caller drops.
@@ -65,10 +66,10 @@ struct SearchResult {
 };
 
 // `newest_first`: what is in the folder; `identities`: whose states are ours; `link_name`: for the hard link, if one is
-// needed.
-SearchResult search_snapshots(SnapshotFolder& folder, const std::vector<std::uint64_t>& newest_first,
-                              const std::vector<std::string>& identities, const Quarantine& quarantine,
-                              const SearchOptions& options, const std::string& link_name);
+// needed. Fails where the machine lacks memory or descriptors: what could not be looked at for that is not passed over.
+Result<SearchResult> search_snapshots(SnapshotFolder& folder, const std::vector<std::uint64_t>& newest_first,
+                                      const std::vector<std::string>& identities, const Quarantine& quarantine,
+                                      const SearchOptions& options, const std::string& link_name);
 
 // Removes an expired snapshot, unless it is not ours to remove: of another identity or a newer version (left
 // untouched), or corrupt (set aside, never deleted). Says so then.

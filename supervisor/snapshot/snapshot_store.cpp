@@ -88,10 +88,9 @@ void SnapshotStore::query(std::function<Result<T>(SnapshotFolder&)> work, Done<R
 }
 
 void SnapshotStore::open(Done<Status> done) {
-  auto result = std::make_shared<Result<Opened>>(fail(""));
   const bool first = folder_ == nullptr;
-  const auto work = [path = worker_folder_ + "/snapshots", quarantine = quarantine_file_, pins = pin_file_, first,
-                     result]() -> Result<Opened> {
+  const auto work = [path = worker_folder_ + "/snapshots", quarantine = quarantine_file_, pins = pin_file_,
+                     first]() -> Result<Opened> {
     auto folder = SnapshotFolder::open(path);
     if (!folder) return fail(std::move(folder.error()));
     auto listing = (*folder)->list(first);
@@ -101,12 +100,12 @@ void SnapshotStore::open(Done<Status> done) {
     return Opened{std::move(*folder), std::move(*listing), std::move(entries), quarantine->read(),
                   first ? pins->read() : Pins{}};
   };
-  loop_.in_pool([work, result] { *result = work(); }, alive_,
-                [this, known = index_, result, done = std::move(done)] {
-                  if (!*result) return done(fail(std::move(result->error()).in("opening the snapshot folder")));
-                  on_opened(std::move(**result), known);
-                  done({});
-                });
+  writes_.run<Opened>(DiskWork::patience_for(0), work, alive_,
+                      [this, known = index_, done = std::move(done)](Result<Opened> opened) {
+                        if (!opened) return done(fail(std::move(opened.error()).in("opening the snapshot folder")));
+                        on_opened(std::move(*opened), known);
+                        done({});
+                      });
 }
 
 void SnapshotStore::on_opened(Opened opened, const Index& known) {
@@ -149,7 +148,8 @@ void SnapshotStore::note_sequence(std::uint64_t sequence) {
 void SnapshotStore::begin(SnapshotEnvelope head, Done<Result<Draft>> done) {
   head.sequence = next_;
   if (next_ <= kMaxSequence) ++next_;
-  run<Draft>(
+  run_in_time<Draft>(
+      writes_, 0,
       [head = std::move(head), folder = folder_](SnapshotFolder&) -> Result<Draft> {
         if (head.sequence > kMaxSequence) return fail("sequence numbers are used up");
         auto file = DraftFile::create(folder, head);
@@ -160,25 +160,35 @@ void SnapshotStore::begin(SnapshotEnvelope head, Done<Result<Draft>> done) {
 }
 
 void SnapshotStore::write(const Draft& draft, DraftState state, Done<Status> done) {
+  const auto* announced = std::get_if<std::uint64_t>(&state);
+  const std::uint64_t bytes = announced ? *announced : std::get<std::string>(state).size();
   auto text = std::make_shared<const DraftState>(std::move(state));
-  run<void>([file = draft.handle, text](SnapshotFolder&) { return file->write(*text); }, std::move(done));
+  run_in_time<void>(
+      writes_, bytes, [file = draft.handle, text](SnapshotFolder&) { return file->write(*text); }, std::move(done));
 }
 
 void SnapshotStore::commit(const Draft& draft, Done<Result<Committed>> done) {
   ++commits_running_;
-  run<Committed>(
+  const auto end = [this, file = draft.handle](const Result<Committed>& committed) {
+    if (file->renamed()) on_committed(*file, committed.has_value());
+  };
+  run_in_time<Committed>(
+      writes_, draft.handle->envelope().length,
       [file = draft.handle, began = monotonic_now()](SnapshotFolder&) -> Result<Committed> {
         if (Status committed = file->commit(); !committed) return fail(std::move(committed.error()));
         return Committed{file->envelope().sequence, file->envelope().length, elapsed_ms(began, monotonic_now())};
       },
-      [this, file = draft.handle, done = std::move(done)](Result<Committed> committed) {
-        if (file->renamed()) on_committed(*file, committed.has_value());
-        --commits_running_;
-        if (commits_running_ == 0) {
-          for (const auto& search_now : std::exchange(searches_, {})) search_now();
-        }
+      [this, end, done = std::move(done)](Result<Committed> committed) {
+        if (committed || committed.error().code != ETIMEDOUT) end(committed);
+        end_commit();
         done(std::move(committed));
-      });
+      },
+      end);
+}
+
+void SnapshotStore::end_commit() {
+  if (--commits_running_ > 0) return;
+  for (const auto& search_now : std::exchange(searches_, {})) search_now();
 }
 
 // After a failed fsync of the folder the file is there, but nobody may count on it.
@@ -201,9 +211,15 @@ void SnapshotStore::abandon(Draft draft) {
 }
 
 void SnapshotStore::link_for_restore(const Draft& draft, Done<Result<StateFile>> done) {
-  run<StateFile>([file = draft.handle, name = next_link_name(draft.sequence)](
-                     SnapshotFolder&) -> Result<StateFile> { return file->link(name); },
-                 std::move(done));
+  run_in_time<StateFile>(
+      writes_, 0,
+      [file = draft.handle, name = next_link_name(draft.sequence)](SnapshotFolder&) -> Result<StateFile> {
+        return file->link(name);
+      },
+      std::move(done),
+      [this](const Result<StateFile>& file) {
+        if (file) drop_link(*file);
+      });
 }
 
 std::string SnapshotStore::next_link_name(std::uint64_t sequence) {
@@ -225,7 +241,10 @@ std::vector<std::uint64_t> SnapshotStore::newest_first() const {
 void SnapshotStore::search(const SearchOptions& options, Done<Result<SearchResult>> done) {
   if (commits_running_ > 0) return searches_.push_back([this, options, done] { search(options, done); });
   const std::string link = next_link_name(next_ - 1);
-  run<SearchResult>(
+  std::uint64_t bytes = 0;
+  for (const auto& [sequence, entry] : index_) bytes += entry.bytes;
+  run_in_time<SearchResult>(
+      searching_, bytes,
       [sequences = newest_first(), identities = identities_, quarantine = quarantine_, options,
        link](SnapshotFolder& folder) -> Result<SearchResult> {
         return search_snapshots(folder, sequences, identities, quarantine, options, link);
@@ -236,6 +255,9 @@ void SnapshotStore::search(const SearchOptions& options, Done<Result<SearchResul
           if (result->found) note_valid(result->found->envelope);
         }
         done(std::move(result));
+      },
+      [this](const Result<SearchResult>& result) {
+        if (result && result->found && result->found->file) drop_link(*result->found->file);
       });
 }
 
@@ -254,14 +276,16 @@ void SnapshotStore::quarantine(std::uint64_t sequence, std::string reason, Done<
   quarantine_[sequence] = std::move(reason);
   if (const auto entry = index_.find(sequence); entry != index_.end()) entry->second.valid = false;
   if (newest_ && newest_->sequence == sequence) newest_.reset();
-  run<void>([file = quarantine_file_, all = quarantine_](SnapshotFolder&) { return file->write(all); },
-            std::move(done));
+  run_in_time<void>(
+      writes_, 0, [file = quarantine_file_, all = quarantine_](SnapshotFolder&) { return file->write(all); },
+      std::move(done));
 }
 
 void SnapshotStore::pin(std::uint64_t sequence, Done<Status> done) {
   const bool known = index_.contains(sequence);
   const bool added = known && pins_.insert(sequence).second;  // before the look at the file: no pruning comes between
-  run<void>(
+  run_in_time<void>(
+      writes_, 0,
       [sequence, known](SnapshotFolder& folder) -> Status {
         return known ? check_frame(folder, sequence) : fail(no_snapshot(sequence));
       },
@@ -274,15 +298,23 @@ void SnapshotStore::pin(std::uint64_t sequence, Done<Status> done) {
 
 void SnapshotStore::unpin(std::uint64_t sequence, Done<Status> done) {
   if (pins_.erase(sequence) > 0) return write_pins(std::move(done));
-  run<void>([sequence, known = index_.contains(sequence)](
-                SnapshotFolder&) -> Status { return known ? Status() : fail(no_snapshot(sequence)); },
-            std::move(done));
+  const bool known = index_.contains(sequence);
+  loop_.post([done = std::move(done), known, sequence, alive = std::weak_ptr<void>(alive_)] {
+    if (!alive.expired()) done(known ? Status() : fail(no_snapshot(sequence)));
+  });
 }
 
 void SnapshotStore::write_pins(Done<Status> done) {
-  run<void>([file = pin_file_, pins = pins_,
-             version = ++pins_version_](SnapshotFolder&) { return file->write(pins, version); },
-            std::move(done));
+  run_in_time<void>(
+      writes_, 0,
+      [file = pin_file_, pins = pins_, version = ++pins_version_](SnapshotFolder&) {
+        return file->write(pins, version);
+      },
+      std::move(done));
+}
+
+void SnapshotStore::look_at(std::uint64_t sequence, Done<Status> done) const {
+  run<void>([sequence](SnapshotFolder& folder) { return check_frame(folder, sequence); }, std::move(done));
 }
 
 void SnapshotStore::list(std::size_t offset, std::size_t limit, Done<Result<Page>> done) const {
@@ -306,20 +338,51 @@ void SnapshotStore::read(std::uint64_t sequence, Done<Result<Detail>> done) cons
   query<Detail>([sequence](SnapshotFolder& folder) { return read_detail(folder, sequence); }, std::move(done));
 }
 
-void SnapshotStore::shrink(Done<Status> done) {
-  prune(kKeepLeast, std::move(done));
+std::shared_ptr<void> SnapshotStore::keep_while(std::uint64_t sequence) {
+  const auto kept = std::make_shared<std::uint64_t>(sequence);
+  kept_while_.push_back(kept);
+  return kept;
+}
+
+bool SnapshotStore::is_kept(std::uint64_t sequence) const {
+  if (pins_.contains(sequence) || held_.contains(sequence) || sequence == begun_from_) return true;
+  return std::any_of(kept_while_.begin(), kept_while_.end(), [sequence](const auto& kept) {
+    const auto locked = kept.lock();
+    return locked && *locked == sequence;
+  });
+}
+
+void SnapshotStore::shrink(std::uint64_t bytes, Done<Status> done) {
+  const std::vector<RetentionEntry> entries = entries_newest_first();
+  std::vector<std::uint64_t> expired = expired_snapshots(entries, wall_now(), kKeepLeast);  // oldest first
+  std::uint64_t freed = 0;
+  const auto enough = std::find_if(expired.begin(), expired.end(), [&](std::uint64_t sequence) {
+    const bool done_before = freed >= bytes;
+    freed += index_.at(sequence).bytes;
+    return done_before;
+  });
+  expired.erase(enough, expired.end());
+  remove(expired, std::move(done));
 }
 
 void SnapshotStore::prune(const RetentionRules& rules, Done<Status> done) {
+  remove(expired_snapshots(entries_newest_first(), wall_now(), rules), std::move(done));
+}
+
+std::vector<RetentionEntry> SnapshotStore::entries_newest_first() {
+  std::erase_if(kept_while_, [](const auto& kept) { return kept.expired(); });
   std::vector<RetentionEntry> entries;
   for (auto entry = index_.rbegin(); entry != index_.rend(); ++entry) {
     entries.push_back(entry->second);
-    const std::uint64_t sequence = entry->first;
-    entries.back().pinned = pins_.contains(sequence) || held_.contains(sequence) || sequence == begun_from_;
+    entries.back().pinned = is_kept(entry->first);
   }
-  const std::vector<std::uint64_t> expired = expired_snapshots(entries, wall_now(), rules);
+  return entries;
+}
+
+void SnapshotStore::remove(const std::vector<std::uint64_t>& expired, Done<Status> done) {
   for (const std::uint64_t sequence : expired) index_.erase(sequence);
-  run<std::vector<Skipped>>(
+  run_in_time<std::vector<Skipped>>(
+      writes_, 0,
       [expired, identities = identities_](SnapshotFolder& folder) -> Result<std::vector<Skipped>> {
         std::vector<Skipped> left;
         for (const std::uint64_t sequence : expired) {

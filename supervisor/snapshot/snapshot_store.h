@@ -1,7 +1,8 @@
 #pragma once
 // The only writer of `<state>/<worker>/snapshots/`, under the instance lock. Used on the loop's thread; all file work
 // runs on the pool and every callback comes on the loop, never from inside the call. If the store is destroyed first,
-// work in flight is finished and its callback dropped.
+// work in flight is finished and its callback dropped. What writes, and search, is answered in time also if the disk is
+// not: ETIMEDOUT after 10 s and a second for each 10 MB; then all that writes fails at once until the disk is back.
 //
 // One snapshot: begin → (the worker writes its state) → write → link_for_restore, if somebody reads it meanwhile →
 // commit. Several drafts may be under way; calls on one draft come one at a time, but abandon, which may come always.
@@ -18,12 +19,16 @@
 
 #include "common/json.h"
 #include "common/loop/loop.h"
+#include "supervisor/snapshot/disk_work.h"
 #include "supervisor/snapshot/draft_file.h"
 #include "supervisor/snapshot/pin_file.h"
 #include "supervisor/snapshot/retention.h"
 #include "supervisor/snapshot/snapshot_search.h"
 
 namespace zeroth {
+
+// A save failed because the disk is full.
+bool is_full(const Error& error);
 
 class SnapshotStore {
  public:
@@ -57,6 +62,9 @@ class SnapshotStore {
 
   // `worker_folder`: `<state>/<worker>`; `identity`: what the states belong to.
   SnapshotStore(Loop& loop, std::string worker_folder, std::string identity, RetentionRules rules = {});
+
+  // The disk answers again after it had not.
+  void set_on_back(std::function<void()> on_back) { on_back_ = std::move(on_back); }
 
   // States of these are ours, too: of programs that were taken over. Before open.
   void accept(const std::vector<std::string>& former) {
@@ -98,7 +106,11 @@ class SnapshotStore {
 
   // What the life that goes on began from, 0: nothing of the kind. Never pruned: what is newer may have been put aside.
   void keep(std::uint64_t begun_from) { begun_from_ = begun_from; }
+  // Not pruned as long as somebody has the result: it is about to be what a life begins from.
+  std::shared_ptr<void> keep_while(std::uint64_t sequence);
 
+  // Is its file still there, with a frame that can be read? ENOENT: there is no such snapshot.
+  void look_at(std::uint64_t sequence, Done<Status> done) const;
   void list(std::size_t offset, std::size_t limit, Done<Result<Page>> done) const;
   void read(std::uint64_t sequence, Done<Result<Detail>> done) const;
 
@@ -114,8 +126,11 @@ class SnapshotStore {
   // a crash restarts from, is not touched. Gives its envelope.
   void import_file(std::string path, std::string worker, Done<Result<SnapshotEnvelope>> done);
 
-  // Removes all but pinned ones and the two newest valid ones, to make room on a full disk.
-  void shrink(Done<Status> done);
+  // What can be done about a failed save before the next try: on a full disk room is made for so many bytes, a folder
+  // that is gone or cannot be entered is opened again.
+  void mend(const Error& why, std::uint64_t bytes, Done<Status> done);
+  // Makes room on a full disk for so many bytes: the oldest ones go, but for pinned ones and the two newest valid ones.
+  void shrink(std::uint64_t bytes, Done<Status> done);
 
   // The newest that is committed, or was verified by a search.
   const std::optional<SnapshotEnvelope>& newest() const { return newest_; }
@@ -131,6 +146,10 @@ class SnapshotStore {
   // Runs `work` on the pool with the open folder, then `done` on the loop; fails without a folder.
   template <class T>
   void run(std::function<Result<T>(SnapshotFolder&)> work, Done<Result<T>> done) const;
+  // The same, answered in time.
+  template <class T>
+  void run_in_time(DiskWork& disk, std::uint64_t bytes, std::function<Result<T>(SnapshotFolder&)> work,
+                   Done<Result<T>> done, Done<Result<T>> late = {});
   // The same for what clients ask, one at a time: many questions must not keep a snapshot from being written.
   template <class T>
   void query(std::function<Result<T>(SnapshotFolder&)> work, Done<Result<T>> done) const;
@@ -139,9 +158,11 @@ class SnapshotStore {
   using Index = std::map<std::uint64_t, RetentionEntry>;  // by sequence
   void on_opened(Opened opened, const Index& known);
   void on_committed(const DraftFile& file, bool durable);
+  void end_commit();
   void note_rejected(const std::vector<Skipped>& skipped);
   void note_valid(const SnapshotEnvelope& envelope);
   std::vector<std::uint64_t> newest_first() const;
+  bool is_kept(std::uint64_t sequence) const;
   void write_pins(Done<Status> done);
   // Null while another job has it; it ends with the last copy.
   std::shared_ptr<void> begin_job();
@@ -150,6 +171,8 @@ class SnapshotStore {
   void end_import(const std::shared_ptr<Import>& import, Result<SnapshotEnvelope> outcome);
   // Forgets what is expired and removes it on the pool.
   void prune(const RetentionRules& rules, Done<Status> done);
+  std::vector<RetentionEntry> entries_newest_first();
+  void remove(const std::vector<std::uint64_t>& expired, Done<Status> done);
   std::string next_link_name(std::uint64_t sequence);
 
   Loop& loop_;
@@ -167,10 +190,16 @@ class SnapshotStore {
   Quarantine quarantine_;
   std::shared_ptr<QuarantineFile> quarantine_file_;
   mutable Lane queries_{loop_};
+  std::function<void()> on_back_;
+  DiskWork writes_{loop_, [this] {
+                     if (on_back_) on_back_();
+                   }};
+  DiskWork searching_{loop_};
   Pins pins_;  // of what is in the index
   Pins held_;  // may have been pinned: nobody knows
   std::string pins_lost_;
   std::uint64_t begun_from_ = 0;
+  std::vector<std::weak_ptr<std::uint64_t>> kept_while_;
   std::uint64_t pins_version_ = 0;
   std::shared_ptr<PinFile> pin_file_;
   std::weak_ptr<void> job_;
@@ -185,6 +214,17 @@ void SnapshotStore::run(std::function<Result<T>(SnapshotFolder&)> work, Done<Res
         if (folder) *result = work(*folder);
       },
       alive_, [done = std::move(done), result] { done(std::move(*result)); });
+}
+
+template <class T>
+void SnapshotStore::run_in_time(DiskWork& disk, std::uint64_t bytes, std::function<Result<T>(SnapshotFolder&)> work,
+                                Done<Result<T>> done, Done<Result<T>> late) {
+  disk.run<T>(
+      DiskWork::patience_for(bytes),
+      [folder = folder_, work = std::move(work)]() -> Result<T> {
+        return folder ? work(*folder) : fail("the snapshot folder is not open", ENOENT);
+      },
+      alive_, std::move(done), std::move(late));
 }
 
 }  // namespace zeroth

@@ -1,4 +1,4 @@
-// SnapshotStore: comparing states, and snapshots as files outside the folder.
+// SnapshotStore: comparing states, snapshots as files outside the folder, and what is done about a save that failed.
 
 #include <fcntl.h>
 
@@ -59,7 +59,25 @@ tl::unexpected<Error> another_job() {
   return fail("another diff, export or import is under way", EBUSY);
 }
 
+// The folder is not where it was, or was not for us: opening it again finds or makes it.
+bool is_lost(const Error& error) {
+  return error.code == ENOENT || error.code == ESTALE || error.code == ENOTDIR || error.code == EACCES ||
+         error.code == EPERM || error.code == EROFS;
+}
+
 }  // namespace
+
+bool is_full(const Error& error) {
+  return error.code == ENOSPC || error.code == EDQUOT || error.code == EFBIG;
+}
+
+void SnapshotStore::mend(const Error& why, std::uint64_t bytes, Done<Status> done) {
+  if (is_full(why)) return shrink(bytes, std::move(done));
+  if (is_lost(why)) return open(std::move(done));
+  loop_.post([done = std::move(done), alive = std::weak_ptr<void>(alive_)] {
+    if (!alive.expired()) done({});
+  });
+}
 
 std::shared_ptr<void> SnapshotStore::begin_job() {
   if (!job_.expired()) return nullptr;

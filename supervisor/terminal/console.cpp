@@ -1,5 +1,6 @@
 #include "supervisor/terminal/console.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -19,6 +20,14 @@ constexpr const char* kRed = "31";
 constexpr const char* kGreen = "32";
 constexpr const char* kYellow = "33";
 constexpr std::size_t kShownNames = 3;
+
+// What the worker writes goes to our stdout: is that where our messages go?
+bool output_is_with_messages() {
+  struct stat out {
+  }, err{};
+  return ::fstat(STDOUT_FILENO, &out) == 0 && ::fstat(STDERR_FILENO, &err) == 0 && out.st_dev == err.st_dev &&
+         out.st_ino == err.st_ino;
+}
 
 std::string time_of_day() {
   const std::time_t now = std::time(nullptr);
@@ -88,7 +97,12 @@ std::string what_follows(const Json& crash, const std::string& next) {
 }  // namespace
 
 Console::Console(Screen& screen, const Options& options, Names names, EventHub& events, std::string hint)
-    : options_(options), names_(std::move(names)), screen_(screen), hint_(std::move(hint)), utf8_(locale_is_utf8()) {
+    : options_(options),
+      names_(std::move(names)),
+      screen_(screen),
+      hint_(std::move(hint)),
+      shows_output_(output_is_with_messages()),
+      utf8_(locale_is_utf8()) {
   if (options_.log_format == LogFormat::JsonLines) return;
   subscription_ = events.subscribe([this](std::string_view type, const Json& data) { on_event(type, data); });
 }
@@ -119,6 +133,7 @@ void Console::on_output(const OutputEntry& entry) {
 }
 
 void Console::on_event(std::string_view type, const Json& data) {
+  if (field_or<bool>(data, "superseded", false)) return;
   if (type == "rejected") return on_rejected(data);
   if (type == "crash") return on_crash(data);
   if (type == "reload") return on_reload(data);
@@ -237,6 +252,7 @@ void Console::on_rejected(const Json& receipt) {
   if (!shown && number_of(receipt, "to") == crashed_) return;  // told already
   if (!shown && !text_of(receipt, "reason").empty()) line += ": " + text_of(receipt, "reason");
   say(line);
+  if (const std::string hint = text_of(receipt, "hint"); !hint.empty()) say("  " + hint);
   if (shown) screen_.message(render_reported(*diagnostics));
 }
 
@@ -245,6 +261,7 @@ void Console::on_crash(const Json& crash) {
   crashed_ = number_of(crash, "generation");
   const std::string line = "generation " + crashed_ + " " + text_of(crash, "meaning");
   say(time_of_day() + "  " + paint(next == "finished" ? kYellow : kRed, line) + "; " + what_follows(crash, next));
+  if (shows_output_) return;  // they stand right above
   for (const std::string& text : field_or<std::vector<std::string>>(crash, "log_tail", {})) say("  " + text);
 }
 

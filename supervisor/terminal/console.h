@@ -50,6 +50,7 @@ class Console {
   Screen& screen_;
   const std::string hint_;
   EventHub::Subscription subscription_;
+  const bool shows_output_;  // among the messages
   bool utf8_;
   bool started_ = false;
   std::string crashed_;  // generation whose end was told last

@@ -15,7 +15,7 @@ namespace zeroth {
 namespace {
 
 constexpr Milliseconds kForegroundAgain{2'000};  // a shell does not tell when it gives us the terminal
-constexpr Milliseconds kLongStart{3'200};        // a program that does not speak is taken as live after 3 s
+constexpr Milliseconds kLongStart{3'000};
 constexpr Milliseconds kLongOther{1'000};
 constexpr std::size_t kLogLines = 20;
 
@@ -276,7 +276,7 @@ void Terminal::on_event(std::string_view type, const Json& data) {
     const auto convergence = metrics != nullptr ? optional_field<double>(*metrics, "convergence") : std::nullopt;
     const auto iteration = optional_field<std::uint64_t>(data, "iteration");
     meter_.on_beat(iteration.value_or(std::nullopt), convergence ? *convergence : std::nullopt, monotonic_now());
-  } else if (type == "reload" || type == "rejected") {
+  } else if ((type == "reload" || type == "rejected") && !field_or<bool>(data, "superseded", false)) {
     const auto verdict = field_or<std::string>(data, "verdict", "");
     const bool live = verdict == "ok" || verdict == "rolled_back";
     const auto to = field_or<std::uint64_t>(data, "to", 0);
@@ -315,10 +315,8 @@ StatusFacts Terminal::facts() const {
   facts.rate = meter_.rate(monotonic_now());
   facts.convergence = meter_.convergence();
   facts.trend = meter_.trend();
-  if (const auto& newest = worker_->snapshots().newest()) {
-    const auto age = std::chrono::duration_cast<std::chrono::seconds>(wall_now() - newest->created_at);
-    facts.snapshot_age = std::max(age, std::chrono::seconds(0));
-  }
+  if (const auto age = worker_->state_age_s())
+    facts.snapshot_age = std::chrono::seconds(static_cast<std::int64_t>(*age));
   facts.files = hooks_.files ? hooks_.files() : 0;
   return facts;
 }

@@ -17,6 +17,7 @@ namespace {
 
 constexpr std::size_t kBufferBytes = 256 * 1024;
 constexpr std::size_t kMostNotes = 20;
+constexpr std::size_t kMostChanged = 20;
 
 }  // namespace
 
@@ -29,11 +30,15 @@ class TargetHasher {
     const std::vector<std::string>& targets = scope_.targets();
     if (targets.size() == 1 && !follow_path(targets[0]).is_folder) {
       if (auto read = read_hash(targets[0])) result_.hex = std::move(*read);
+      contents_[targets[0]] = result_.hex;
     } else {
       for (const std::string& target : targets) add_target(target);
       result_.hex = total_.hex();
     }
-    if (cache_ != nullptr) cache_->entries_ = std::move(seen_);
+    if (cache_ == nullptr) return std::move(result_);
+    if (cache_->contents_) note_changes(*cache_->contents_);
+    cache_->contents_ = std::move(contents_);
+    cache_->entries_ = std::move(seen_);
     return std::move(result_);
   }
 
@@ -53,8 +58,23 @@ class TargetHasher {
   void add_file(const std::string& name, const std::string& path) {
     total_.update(name);
     total_.update(std::string_view("\0", 1));
-    total_.update(content_of(path));
+    const std::string content = content_of(path);
+    total_.update(content);
     total_.update("\n");
+    if (cache_ != nullptr) contents_.emplace(path, content);
+  }
+
+  // Both are in the order of their paths.
+  void note_changes(const std::map<std::string, std::string>& before) {
+    auto old = before.begin();
+    auto now = contents_.begin();
+    while ((old != before.end() || now != contents_.end()) && result_.changed.size() < kMostChanged) {
+      const bool gone = now == contents_.end() || (old != before.end() && old->first < now->first);
+      const bool same_path = !gone && old != before.end() && old->first == now->first;
+      if (!same_path || old->second != now->second) result_.changed.push_back(gone ? old->first : now->first);
+      if (!gone) ++now;
+      if (gone || same_path) ++old;
+    }
   }
 
   // The file's hash, the link's text, or "" for what cannot be read.
@@ -113,6 +133,7 @@ class TargetHasher {
   std::string buffer_;
   Xxh3 total_;
   ContentHash result_;
+  std::map<std::string, std::string> contents_;
   std::unordered_map<std::string, HashCache::Entry> seen_;
 };
 

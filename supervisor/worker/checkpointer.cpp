@@ -12,28 +12,21 @@ using namespace std::chrono_literals;
 
 constexpr double kLongestPauseMs = 60'000;    // a worker may say anything
 constexpr Milliseconds kFirstDeadline = 10s;  // while nobody knows how large the state is
+constexpr std::uint64_t kRoom = 1 << 20;      // bytes made free on a full disk beside two of the last state
 
 Milliseconds deadline_for(std::uint64_t bytes) {
   if (bytes == 0) return kFirstDeadline;
   return Milliseconds(1'000 + static_cast<std::int64_t>(bytes / 10'000));
 }
 
-bool is_full(int code) {
-  return code == ENOSPC || code == EDQUOT || code == EFBIG;
-}
-
-// The folder is gone or was replaced: opening it again makes it.
-bool is_lost(int code) {
-  return code == ENOENT || code == ESTALE;
-}
-
 }  // namespace
 
-Checkpointer::Checkpointer(Loop& loop, SnapshotStore& store, const CheckpointPace& pace, Hooks hooks)
-    : store_(store), pace_(pace), hooks_(std::move(hooks)), timer_(loop) {}
+Checkpointer::Checkpointer(Loop& loop, SnapshotStore& store, const CheckpointPace& pace, bool young, Hooks hooks)
+    : store_(store), pace_(pace), young_(young), hooks_(std::move(hooks)), timer_(loop) {}
 
 void Checkpointer::begin(bool durable) {
-  live_ = true;
+  live_ = lives_ = true;
+  answered_ = 0;
   const bool never_saved = !durable && !durable_at_;
   if (durable || never_saved) durable_at_ = monotonic_now();
   if (last_cut_ == MonotonicTime{}) last_cut_ = monotonic_now();  // else the interval runs on from the cut before
@@ -45,7 +38,13 @@ void Checkpointer::begin(bool durable) {
 }
 
 void Checkpointer::pause() {
+  lives_ = false;
+  hold();
+}
+
+void Checkpointer::hold() {
   live_ = false;
+  answered_ = 0;
   timer_.stop();
   current_.reset();
   // Whoever waited is served by the cut that is taken now, or else by the next snapshot: both are cut after they asked.
@@ -68,6 +67,10 @@ void Checkpointer::request(const std::string& cause, Done done) {
   if (live_ && !current_) take_next();
 }
 
+void Checkpointer::try_again() {
+  if (live_ && !current_) take("periodic", {});
+}
+
 void Checkpointer::take_next() {
   take(next_cause_, std::exchange(next_waiting_, {}));
 }
@@ -79,12 +82,10 @@ void Checkpointer::take(const std::string& cause, std::vector<Done> waiting) {
   current_ = hooks_.make(cause);
   Checkpoint* current = current_.get();
   // The callbacks hold nothing: a checkpoint that is dropped calls nobody.
-  current->take(false, deadline_for(last_bytes_), [this, current, cause](Status taken) {
+  current->take({false, may_be_unchanged(), deadline_for(last_bytes_)}, [this, current, cause](Status taken) {
     if (!taken) return finish(cause, std::exchange(current_waiting_, {}), fail(taken.error()));
     last_pause_ms_ = std::clamp(current->pause_ms(), 0.0, kLongestPauseMs);
-    if (current->unchanged())
-      return finish(cause, std::exchange(current_waiting_, {}),
-                    Committed{store_.newest() ? store_.newest()->sequence : 0, 0, 0});
+    if (current->unchanged() && current_waiting_.empty()) return on_unchanged(cause);
     current->write(false, [this, current, cause](Status written) {
       if (!written) return finish(cause, std::exchange(current_waiting_, {}), fail(written.error()));
       current->commit([this, cause](const Result<Committed>& committed) {
@@ -94,12 +95,33 @@ void Checkpointer::take(const std::string& cause, std::vector<Done> waiting) {
   });
 }
 
+// A write is spared only where nobody waits for it, and only from a worker whose last answer was committed and is still
+// the newest snapshot.
+bool Checkpointer::may_be_unchanged() const {
+  return !young_ && current_waiting_.empty() && answered_ != 0 && store_.newest() &&
+         store_.newest()->sequence == answered_;
+}
+
+// The newest snapshot stands for the state, if its file is still there; else the state is asked for.
+void Checkpointer::on_unchanged(const std::string& cause) {
+  const std::uint64_t newest = store_.newest() ? store_.newest()->sequence : 0;
+  store_.look_at(newest, [this, cause, newest, of = std::weak_ptr<Checkpoint>(current_)](const Status& there) {
+    if (of.expired() || of.lock() != current_) return;
+    if (there) return finish(cause, std::exchange(current_waiting_, {}), Committed{newest, last_bytes_, 0});
+    if (answered_ == 0) return finish(cause, std::exchange(current_waiting_, {}), fail(there.error()));
+    answered_ = 0;
+    take(cause, std::exchange(current_waiting_, {}));
+  });
+}
+
 void Checkpointer::finish(const std::string& cause, const std::vector<Done>& waiting,
                           const Result<Committed>& committed) {
   const std::shared_ptr<Checkpoint> finished = std::exchange(current_, nullptr);
-  if (committed) last_bytes_ = finished->bytes();
+  const bool saved = committed && !finished->unchanged();
+  if (saved) last_bytes_ = finished->bytes();
+  if (saved || !committed) answered_ = saved ? committed->sequence : 0;
   note(committed, finished->taken_at());
-  if (committed) hooks_.on_committed(*committed, cause);
+  if (saved) hooks_.on_committed(*committed, cause);
   for (const Done& done : waiting) done(committed);
   if (!live_ || current_) return;
   if (!next_waiting_.empty()) return take_next();
@@ -125,20 +147,29 @@ void Checkpointer::note(const Result<Committed>& committed, MonotonicTime cut) {
   }
   if (committed.error().code == EBUSY) return;  // ended for a cut
   ++failures_;
-  if (is_lost(committed.error().code)) store_.open([](const Status&) {});
-  if (is_full(committed.error().code) && !std::exchange(shrunk_, true)) store_.shrink([](const Status&) {});
+  const bool room_made = is_full(committed.error()) && std::exchange(shrunk_, true);
+  if (!room_made) store_.mend(committed.error(), room(), [](const Status&) {});
   const bool first = degraded_.empty();
   degraded_ = committed.error().message;
   if (first) hooks_.on_health(degraded_);
 }
 
 double Checkpointer::loss_window_s() const {
-  if (!live_ || !durable_at_) return 0;
+  if (!lives_ || !durable_at_) return 0;
+  return std::chrono::duration<double>(monotonic_now() - *durable_at_).count();
+}
+
+std::uint64_t Checkpointer::room() const {
+  return 2 * last_bytes_ + kRoom;
+}
+
+std::optional<double> Checkpointer::since_durable_s() const {
+  if (!durable_at_ || !store_.newest()) return std::nullopt;
   return std::chrono::duration<double>(monotonic_now() - *durable_at_).count();
 }
 
 void Checkpointer::schedule() {
-  if (pace_.interval.count() == 0) return;
+  if (pace_.interval.count() == 0 && failures_ == 0) return;
   const Milliseconds gap = gap_after({last_pause_ms_, last_bytes_, failures_}, pace_);
   const auto elapsed = std::chrono::duration_cast<Milliseconds>(monotonic_now() - last_cut_);
   timer_.start(std::max(Milliseconds(0), gap - elapsed), [this] {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/files.h"
+#include "supervisor/watch/git_commit.h"
 
 namespace zeroth {
 namespace {
@@ -22,10 +23,11 @@ Result<KeptProgram> keep_program(const std::string& program, const ProgramStore&
 
 }  // namespace
 
-ContentReader::ContentReader(Loop& loop, std::string program, std::shared_ptr<const WatchScope> scope,
-                             const std::string& worker_folder, Note on_note)
+ContentReader::ContentReader(Loop& loop, std::string program, std::string folder,
+                             std::shared_ptr<const WatchScope> scope, const std::string& worker_folder, Note on_note)
     : loop_(loop),
       program_(std::move(program)),
+      folder_(std::move(folder)),
       scope_(std::move(scope)),
       store_(worker_folder),
       on_note_(std::move(on_note)) {}
@@ -38,26 +40,46 @@ void ContentReader::read(Done done) {
 void ContentReader::start() {
   reading_ = true;
   const auto result = std::make_shared<Result<KeptProgram>>();
+  const auto read = std::make_shared<Read>();
   loop_.in_pool(
-      [result, program = program_, scope = scope_, store = store_, cache = cache_] {
-        *result = program.empty() ? KeptProgram{"", hash_targets(*scope, cache.get()).hex, nullptr, false}
-                                  : keep_program(program, store);
+      [read, program = program_, folder = folder_, scope = scope_, store = store_, cache = cache_] {
+        if (!program.empty()) {
+          read->kept = keep_program(program, store);
+          return;
+        }
+        ContentHash hashed = hash_targets(*scope, cache.get());
+        read->changed = std::move(hashed.changed);
+        read->kept = KeptProgram{"", std::move(hashed.hex), nullptr, false};
+        read->commit = git_commit_of(folder);
       },
-      alive_, [this, result, waiting = std::exchange(waiting_, {})] { on_read(*result, waiting); });
+      alive_, [this, read, waiting = std::exchange(waiting_, {})] { on_read(std::move(*read), waiting); });
 }
 
-void ContentReader::on_read(const Result<KeptProgram>& kept, const std::vector<Done>& waiting) {
+void ContentReader::on_read(Read read, const std::vector<Done>& waiting) {
+  const Result<KeptProgram>& kept = read.kept;
   reading_ = false;
   if (!waiting_.empty()) start();  // they asked after this read had begun
-  const Result<Content> content = kept ? Result<Content>(to_content(*kept)) : fail(kept.error());
+  Result<Content> content = kept ? Result<Content>(to_content(*kept)) : fail(kept.error());
+  if (kept && !program_.empty()) {
+    const std::string before = std::exchange(last_hash_, kept->hash);
+    if (!before.empty() && before != kept->hash) read.changed = {program_};
+  }
+  if (content) {
+    content->changed = std::move(read.changed);
+    content->commit = std::move(read.commit);
+  }
   for (const Done& done : waiting) done(content);
   // Only now, beside the start of whoever runs it: what survives a power cut is the state; this is for going back.
-  if (!kept || !kept->written) return;
+  if (kept && kept->written) sync(*kept);
+}
+
+// One after the other: a disk that does not answer is to hold no more than one thread.
+void ContentReader::sync(const KeptProgram& kept) {
   const auto synced = std::make_shared<Status>();
-  loop_.in_pool([synced, store = store_, copy = *kept] { *synced = store.sync(copy); }, alive_,
-                [this, synced] {
-                  if (!*synced) on_note_("the kept copy of the program is not durable: " + synced->error().message);
-                });
+  syncs_.run([synced, store = store_, kept] { *synced = store.sync(kept); }, alive_,
+             [this, synced] {
+               if (!*synced) on_note_("the kept copy of the program is not durable: " + synced->error().message);
+             });
 }
 
 void ContentReader::find_kept(const std::string& hash, Done done) {

@@ -20,6 +20,8 @@ struct Content {
   std::string hash;                          // of the program's bytes or of all that is watched; "" where nothing is
   std::string copy;                          // kept file that is run; "" for a command, which runs from disk
   std::shared_ptr<const std::string> bytes;  // of the copy, in case it is taken away; null for a command
+  std::vector<std::string> changed = {};     // paths whose content differs from the read before, the first 20
+  std::string commit = "";                   // of a command, that its folder was at; "" if that is known of none
 
   bool operator==(const Content& other) const { return hash == other.hash; }
 };
@@ -29,8 +31,8 @@ class ContentReader {
   using Done = std::function<void(Result<Content>)>;
   using Note = std::function<void(const std::string&)>;
 
-  // `program`: path of a .zero or .z file, or "" for a command, whose `scope` is hashed.
-  ContentReader(Loop& loop, std::string program, std::shared_ptr<const WatchScope> scope,
+  // `program`: path of a .zero or .z file, or "" for a command in `folder`, whose `scope` is hashed.
+  ContentReader(Loop& loop, std::string program, std::string folder, std::shared_ptr<const WatchScope> scope,
                 const std::string& worker_folder, Note on_note);
 
   // As the disk is after this call; an error names the file and carries errno.
@@ -42,14 +44,23 @@ class ContentReader {
 
  private:
   void start();
-  void on_read(const Result<KeptProgram>& kept, const std::vector<Done>& waiting);
+  struct Read {
+    Result<KeptProgram> kept = fail("");
+    std::vector<std::string> changed;
+    std::string commit;
+  };
+  void on_read(Read read, const std::vector<Done>& waiting);
+  void sync(const KeptProgram& kept);
 
   Loop& loop_;
   const std::string program_;
+  const std::string folder_;
   const std::shared_ptr<const WatchScope> scope_;
   const ProgramStore store_;
   const Note on_note_;
   std::shared_ptr<HashCache> cache_ = std::make_shared<HashCache>();
+  Lane syncs_{loop_};
+  std::string last_hash_;  // of the program, when it was last read
   std::vector<Done> waiting_;
   bool reading_ = false;
   std::shared_ptr<void> alive_ = std::make_shared<int>();

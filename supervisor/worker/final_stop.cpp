@@ -1,5 +1,6 @@
 #include "supervisor/worker/final_stop.h"
 
+#include <cerrno>
 #include <utility>
 
 namespace zeroth {
@@ -32,9 +33,10 @@ void FinalStop::begin_with(std::shared_ptr<Checkpoint> cut) {
 
 void FinalStop::cut() {
   cut_ = hooks_.make_checkpoint();
-  cut_->take(true, checkpoint_, [this, alive = std::weak_ptr<bool>(alive_)](Status taken) {
+  cut_->take({true, false, checkpoint_}, [this, alive = std::weak_ptr<bool>(alive_)](Status taken) {
     if (alive.expired()) return;
-    if (!taken) return on_failed(taken.error().message);
+    outcome_.uncut = !taken;
+    if (!taken) return on_failed(taken.error());
     save();
   });
 }
@@ -48,22 +50,45 @@ void FinalStop::save() {
 
 void FinalStop::on_saved(const Result<SnapshotStore::Committed>& committed) {
   saving_ = false;
-  if (!committed) return on_failed(committed.error().message);
+  if (!committed) return on_failed(committed.error());
   outcome_.snapshot = *committed;
   stop();
 }
 
-void FinalStop::on_failed(const std::string& error) {
-  outcome_.error = error;
+void FinalStop::on_failed(const Error& error) {
+  if (finished_) return;
+  outcome_.error = error.message;
+  // Not if the worker or the disk did not answer: that would cost the same time again.
+  const bool of_disk = error.code != 0 && error.code != EBUSY && error.code != ETIMEDOUT && error.code != EBADMSG;
+  if (!gone_ && of_disk && !std::exchange(tried_again_, true)) return try_again(error);
   if (insist_ || gone_) return stop();
   outcome_.given_up = true;
+  resume([this](bool resumed) {
+    if (!resumed) worker_->kill();  // it neither saves nor goes on: the crash path is its owner's
+    finish();
+  });
+}
+
+void FinalStop::try_again(const Error& error) {
+  hooks_.mend(error, [this, alive = std::weak_ptr<bool>(alive_)] {
+    if (alive.expired() || finished_) return;
+    cut_.reset();
+    resume([this](bool resumed) {
+      if (finished_) return;
+      if (!resumed) return on_failed({0, outcome_.error});
+      outcome_.error.clear();
+      cut();
+    });
+  });
+}
+
+void FinalStop::resume(std::function<void(bool resumed)> then) {
   constexpr Milliseconds kResume(2'000);
-  worker_->request("resume", Json::object(), checkpoint_ + kResume,
-                   [this, alive = std::weak_ptr<bool>(alive_)](const auto& resumed, std::string_view) {
-                     if (alive.expired()) return;
-                     if (!resumed) worker_->kill();  // it neither saves nor goes on: the crash path is its owner's
-                     finish();
-                   });
+  worker_->request(
+      "resume", Json::object(), checkpoint_ + kResume,
+      [then = std::move(then), alive = std::weak_ptr<bool>(alive_)](const auto& resumed, std::string_view) {
+        if (!alive.expired()) then(resumed.has_value());
+      });
 }
 
 void FinalStop::stop() {

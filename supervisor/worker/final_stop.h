@@ -17,10 +17,13 @@ class FinalStop {
   struct Outcome {
     std::optional<SnapshotStore::Committed> snapshot;  // the final one
     std::string error;                                 // why there is none; "" if there is, or if none was wanted
-    bool given_up = false;                             // it was not stopped: it runs on
+    bool uncut = false;     // the worker could not give its state; else it could not be written
+    bool given_up = false;  // it was not stopped: it runs on
   };
   struct Hooks {
     std::function<std::shared_ptr<Checkpoint>()> make_checkpoint;
+    // Does what can be done about a failed save: it is tried once more.
+    std::function<void(const Error&, std::function<void()> done)> mend;
     std::function<void(const Outcome&)> on_done;  // may destroy this
   };
 
@@ -44,7 +47,9 @@ class FinalStop {
   void cut();
   void save();
   void on_saved(const Result<SnapshotStore::Committed>& committed);
-  void on_failed(const std::string& error);
+  void on_failed(const Error& error);
+  void try_again(const Error& error);
+  void resume(std::function<void(bool resumed)> then);
   void stop();
   void finish();
 
@@ -56,6 +61,7 @@ class FinalStop {
   Outcome outcome_;
   bool saving_ = false;
   bool gone_ = false;
+  bool tried_again_ = false;
   bool finished_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -1,6 +1,5 @@
 #include "supervisor/worker/launch_plan.h"
 
-#include <algorithm>
 #include <cstdlib>
 
 #include "supervisor/generation/hello_socket.h"
@@ -10,8 +9,10 @@
 namespace zeroth {
 namespace {
 
-constexpr Milliseconds kSaysHello{3'000};  // a command that has not by then is taken as one that never will
-constexpr Milliseconds kSettled{1'000};    // one that did not last time: having lived that long is its readiness
+// Having lived that long without a hello is readiness; one that says it later is restored then. Where nobody knows yet
+// whether it speaks, one that still loads (npm, large imports) gets three seconds.
+constexpr Milliseconds kSettled{1'000};
+constexpr Milliseconds kLoaded{3'000};
 
 // A terminal makes a program write line by line; what Python writes to a pipe would come in blocks of 8 KiB.
 void set_output(GenerationPlan& plan, const Worker::Setup& setup) {
@@ -57,12 +58,9 @@ GenerationPlan launch_plan(const Worker::Setup& setup, std::uint64_t number, con
   plan.program_copy = content.copy;
   plan.start_timeout = options.start_timeout;
   if (!plan.built_in && !options.protocol && !known_to_speak.value_or(false)) {
-    plan.mute_after = known_to_speak ? kSettled : kSaysHello;
-    if (auto health = parse_health(options.health); !options.health.empty() && health) {
-      // What is known not to speak is asked at once; the time for a hello leaves some for the question.
-      plan.mute_after = known_to_speak ? Milliseconds(0) : std::min(kSaysHello, options.start_timeout / 2);
-      plan.health = std::move(*health);
-    }
+    plan.mute_after = kSettled;
+    if (!known_to_speak) plan.mute_latest = kLoaded;
+    if (auto health = parse_health(options.health); !options.health.empty() && health) plan.health = std::move(*health);
   }
   return plan;
 }

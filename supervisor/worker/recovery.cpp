@@ -6,10 +6,9 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 
 #include "common/files.h"
-#include "common/json.h"
+#include "supervisor/snapshot/json_check.h"
 
 namespace zeroth {
 namespace {
@@ -30,17 +29,11 @@ std::uint64_t newest_snapshot_bytes(const std::string& folder) {
   return largest;
 }
 
-// Streams the file through nlohmann's checker: no value is built, so size does not matter.
 bool is_json_file(const std::string& path) {
-  struct Close {
-    void operator()(std::FILE* file) const { std::fclose(file); }
-  };
-  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));  // not to wait at a FIFO
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));  // not to wait at a FIFO
   struct stat info {};
   if (!fd || ::fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode)) return false;
-  const std::unique_ptr<std::FILE, Close> file(::fdopen(fd.get(), "rb"));
-  if (file) (void)fd.release();  // closed with it
-  return file && Json::accept(file.get());
+  return check_json(fd.get(), 0, static_cast<std::uint64_t>(info.st_size)).has_value();
 }
 
 // Bytes of `path` to `offset` of the draft's file.
@@ -154,11 +147,14 @@ void Recovery::commit(const EmergencyFile& file, const SnapshotStore::Draft& dra
     if (!written) return finish(std::move(written));
     store_.commit(draft, [this, file](Result<SnapshotStore::Committed> committed) {
       if (!committed) return finish(fail(std::move(committed.error())));
-      ::unlink(file.path.c_str());
       hooks_.on_note("generation " + std::to_string(file.generation) +
                      " had saved itself when its supervisor died; its state is snapshot " +
                      std::to_string(committed->sequence));
-      finish({});
+      const auto forget = [path = file.path] {
+        ::unlink(path.c_str());
+        (void)sync_folder(folder_of(path));  // else a power cut brings it back, and it would be adopted once more
+      };
+      loop_.in_pool(forget, alive_, [this] { finish({}); });
     });
   });
 }

@@ -63,8 +63,12 @@ Worker::Worker(Loop& loop, Setup setup, GenerationLog log, Hooks hooks)
       setup_(std::move(setup)),
       hooks_(std::move(hooks)),
       log_(std::move(log)),
+      log_sync_(loop, log_,
+                [this](const std::string& note) {
+                  emit("log", {{"level", "warning"}, {"message", note}});
+                }),
       store_(loop, setup_.folder, setup_.identity, rules_of(*setup_.options)),
-      content_(loop, setup_.options->program, setup_.scope, setup_.folder,
+      content_(loop, setup_.options->program, setup_.cwd.empty() ? "." : setup_.cwd, setup_.scope, setup_.folder,
                [this](const std::string& note) {
                  emit("log", {{"level", "warning"}, {"message", note}});
                }),
@@ -72,6 +76,7 @@ Worker::Worker(Loop& loop, Setup setup, GenerationLog log, Hooks hooks)
       policy_(restart_options(*setup_.options), random_source()),
       router_(loop),
       checkpointer_(loop, store_, {setup_.options->checkpoint_interval, setup_.options->checkpoint_rate},
+                    setup_.options->max_snapshot_age.has_value(),
                     {[this](const std::string& cause) { return make_checkpoint(live_, cause); },
                      [this](const Checkpointer::Committed& done, const std::string& cause) {
                        emit("checkpoint",
@@ -92,6 +97,7 @@ Worker::Worker(Loop& loop, Setup setup, GenerationLog log, Hooks hooks)
       starts_fresh_(setup_.options->fresh) {
   output_.set_on_terminal(setup_.terminal != nullptr && setup_.terminal->has_value());
   store_.accept(setup_.former);
+  store_.set_on_back([this] { checkpointer_.try_again(); });
 }
 
 Worker::~Worker() = default;
@@ -126,6 +132,15 @@ Handover::Hooks Worker::handover_hooks() {
   hooks.on_output = [this](const Generation& from, OutputStream stream, std::string_view bytes) {
     output_.feed(from.number(), stream, bytes);
   };
+  // What a rollback or a fresh start leaves behind, and code that is held back, is forgotten neither in a power cut.
+  const bool forgets = log_.last_live() && (begins_anew() || aim_.code);
+  if (forgets) {
+    hooks.before_go = [this](const std::shared_ptr<Generation>& generation, std::function<void(const Status&)> done) {
+      write_live_line(*generation);
+      line_before_go_ = true;
+      log_sync_.soon(std::move(done));
+    };
+  }
   hooks.on_go = [this](const std::shared_ptr<Generation>& generation, const Receipt& receipt) {
     on_go(generation, receipt);
   };
@@ -154,9 +169,7 @@ std::shared_ptr<Generation> Worker::make_candidate() {
   const bool uncut = handover_ && handover_->context().mode == HandoverMode::Recreate && !handover_->context().old_cuts;
   if (uncut) search_source();  // what the old one saved by itself has to do
   const std::uint64_t number = log_.next_generation();
-  if (Status logged = log_.spawned(number, target_->hash, cause); !logged) {
-    emit("log", {{"level", "warning"}, {"message", logged.error().message}});
-  }
+  note_logged(log_.spawned(number, target_->hash, cause));
   const auto& before = log_.last_live();
   const std::optional<bool> speaks = before ? std::optional(before->speaks) : std::nullopt;
   return std::make_shared<Generation>(loop_, launch_plan(setup_, number, cause, *target_, changed, speaks));
@@ -193,24 +206,32 @@ void Worker::bury(std::shared_ptr<Generation> generation) {
 
 void Worker::on_cut() {
   heartbeat_.pause();
-  checkpointer_.pause();
+  checkpointer_.hold();
   set_state(WorkerState::Reloading);
+}
+
+void Worker::note_logged(const Status& logged) const {
+  if (!logged) emit("log", {{"level", "warning"}, {"message", logged.error().message}});
+}
+
+void Worker::write_live_line(const Generation& generation) {
+  live_before_go_ = log_.last_live();
+  note_logged(
+      log_.live({generation.number(), generation.pid(), generation.loaded().schema, setup_.identity,
+                 generation.plan().program_hash, !generation.mute(), put_aside_now(), begins_anew(), hold_back_now()}));
+}
+
+// It went in vain, or never: whose state and code counted before, counts again.
+void Worker::unwrite_live_line() {
+  line_before_go_ = false;
+  if (live_before_go_) note_logged(log_.live(*live_before_go_));
+  log_sync_.soon();
+  keep_begun_from();
 }
 
 void Worker::on_go(const std::shared_ptr<Generation>& generation, const Receipt& receipt) {
   hooks_.on_generation();
-  LiveGeneration line{generation->number(),
-                      generation->pid(),
-                      generation->loaded().schema,
-                      setup_.identity,
-                      generation->plan().program_hash,
-                      !generation->mute(),
-                      put_aside_now(),
-                      begins_anew(),
-                      hold_back_now()};
-  live_before_go_ = log_.last_live();
-  if (Status logged = log_.live(line); !logged)
-    emit("log", {{"level", "warning"}, {"message", logged.error().message}});
+  if (!std::exchange(line_before_go_, false)) write_live_line(*generation);
   keep_begun_from();
   if (live_ && live_->gone()) {
     bury(live_);
@@ -262,6 +283,8 @@ void Worker::on_go_answered() {
   if (!stopping && !commits && live_->loaded().capabilities.checkpoint) {
     checkpointer_.begin(handover_->context().mode == HandoverMode::Start && restored);
   }
+  if (first_start_ && !setup_.options->health.empty() && !live_->mute())
+    emit("log", {{"level", "info"}, {"message", "--health is not asked: this program says itself when it is ready"}});
   if (!setup_.options->command.empty()) port_check_.begin(live_->pid(), live_->plan().lent);
   if (first_start_ || handover_->receipt().code) sidecar_.write(current_->copy);
   first_start_ = false;

@@ -28,6 +28,7 @@
 #include "supervisor/worker/content.h"
 #include "supervisor/worker/final_stop.h"
 #include "supervisor/worker/heartbeat.h"
+#include "supervisor/worker/log_sync.h"
 #include "supervisor/worker/port_check.h"
 #include "supervisor/worker/recovery.h"
 #include "supervisor/worker/rollback_target.h"
@@ -102,6 +103,7 @@ class Worker {
     std::string error;
     std::uint64_t sequence = 0;  // of the final snapshot, 0: none
     bool given_up = false;       // it runs on: its state could not be saved
+    std::string hint;            // what can be done about that
   };
 
   Worker(Loop& loop, Setup setup, GenerationLog log, Hooks hooks);
@@ -137,11 +139,15 @@ class Worker {
   const GenerationLog& generations() const { return log_; }
   OutputLog& output() { return output_; }
   Json status() const;
+  // Since the state was last known to be what the newest snapshot holds; nullopt if there is none.
+  std::optional<double> state_age_s() const;
   // What the next step depends on, for people: "tcp:8080 (Connection refused)", "a save"; "" if it is nothing to be
   // told.
   std::string waits_for() const;
   // The runtime folder may be cleared under us: worker.sock is made again if it is gone.
   void restore_hello_socket();
+  // The state folder was taken away and is there again, empty.
+  void restore_files();
 
  private:
   void on_recovered(Status recovered);
@@ -177,6 +183,7 @@ class Worker {
   void pass_over_newest();
   void keep_begun_from();
   void drop_pin(std::uint64_t sequence, bool before);
+  std::string unsaved_hint(bool uncut) const;
   void finish_aim(Receipt& receipt);
   void on_aimed_start_failed(const Handover& attempt);
   // Checks (worker_check.cpp).
@@ -186,6 +193,7 @@ class Worker {
   // What on disk is not to be started: its hash, "" if nothing is held back.
   std::string held_hash() const;
   bool holds_back(const ReloadRequest& request) const;
+  bool rolls_back_by_itself() const;
   Json hold_back_now() const;
   bool begins_anew() const;
   SequenceRange put_aside_now() const;
@@ -203,6 +211,9 @@ class Worker {
   void bury(std::shared_ptr<Generation> generation);
 
   void on_cut();
+  void write_live_line(const Generation& generation);
+  void unwrite_live_line();
+  void note_logged(const Status& logged) const;
   void on_go(const std::shared_ptr<Generation>& generation, const Receipt& receipt);
   void on_go_answered();
   void on_resumed();
@@ -210,6 +221,7 @@ class Worker {
   void on_handover_done(const std::vector<HandoverAction>& actions);
   void on_start_failed(const Handover& attempt);
   void note_rejected(const Receipt& receipt);
+  void tell_rejection(bool stands);
   void restart_after(const std::shared_ptr<Handover>& finished, HandoverAction action);
   void take_pending();
   void type_early();
@@ -235,6 +247,7 @@ class Worker {
   Setup setup_;
   Hooks hooks_;
   GenerationLog log_;
+  LogSync log_sync_;
   SnapshotStore store_;
   ContentReader content_;
   OutputLog output_;
@@ -283,6 +296,7 @@ class Worker {
   std::string own_port_;                          // "python3 opens port 3000 itself"; "" if none is known
   std::string failed_hash_;  // content that did not make it: not tried again until it changes or somebody asks
   std::optional<LiveGeneration> live_before_go_;
+  bool line_before_go_ = false;       // the `live` line of a candidate that was not sent go yet
   std::optional<Content> before_go_;  // current_ and previous_ as they were before the last go
   std::optional<Content> previous_before_go_;
   std::shared_ptr<Generation> lost_old_;  // ended during the hand-over under way
@@ -308,6 +322,7 @@ class Worker {
   Json last_exit_;
   Json last_failure_;
   Json rejected_;
+  Json untold_;  // receipt of a rejection that is told when the content has stood still
   std::optional<MonotonicTime> rejected_at_;
   std::uint64_t restarts_ = 0;
   std::shared_ptr<void> alive_ = std::make_shared<int>();

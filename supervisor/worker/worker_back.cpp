@@ -4,6 +4,7 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <deque>
 #include <utility>
 
 #include "common/files.h"
@@ -33,6 +34,14 @@ Result<std::string> read_state(const RestoreSource& source) {
 // As the libraries write a key: theirs begin with one dollar sign.
 std::string as_written(const std::string& key) {
   return key.starts_with('$') ? "$" + key : key;
+}
+
+// As its receipt says; "" if that says nothing.
+std::string commit_of(const std::deque<Json>& receipts, std::uint64_t generation) {
+  for (const Json& receipt : receipts) {
+    if (field_or<std::uint64_t>(receipt, "to", 0) == generation) return field_or<std::string>(receipt, "commit", "");
+  }
+  return "";
 }
 
 Refusal no_state() {
@@ -76,7 +85,10 @@ void Worker::fetch_code(const RollbackRequest& request, const RollbackTarget& ta
         hint,
         {{"program_hash", target.program_hash}}}));
   };
-  if (setup_.options->program.empty()) return refuse_code("was a command's and is not kept");
+  if (setup_.options->program.empty()) {
+    const std::string commit = commit_of(log_.receipts(), target.generation);
+    return refuse_code("was a command's and is not kept" + (commit.empty() ? "" : "; its commit was " + commit));
+  }
   content_.find_kept(target.program_hash, [this, request, target, aim, refuse_code](const Result<Content>& content) {
     if (!content) return refuse_code("is not kept any more: " + content.error().message);
     Aim with_code = aim;
@@ -85,7 +97,8 @@ void Worker::fetch_code(const RollbackRequest& request, const RollbackTarget& ta
   });
 }
 
-// Now, not when its turn has come: the cut of this very hand-over may prune it.
+// Now, not when its turn has come; and kept: the cut of this very hand-over would prune it, from which the next start
+// is to go on.
 void Worker::fetch_state(const RollbackRequest& request, const RollbackTarget& target, Aim aim) {
   const auto go_on = [this, request, target](Aim ready) {
     if (request.preview) return preview_rollback(request, target, ready);
@@ -97,6 +110,7 @@ void Worker::fetch_state(const RollbackRequest& request, const RollbackTarget& t
   SearchOptions options;
   options.exactly = target.sequence;
   options.adopt = setup_.options->adopt;
+  aim.source.kept = store_.keep_while(target.sequence);
   store_.search(options, [this, request, target, aim = std::move(aim), go_on](const Result<SearchResult>& searched) {
     if (!searched) return request.reply(refuse(ErrorCode::Failed, searched.error().message));
     if (!searched->found) {
@@ -107,6 +121,7 @@ void Worker::fetch_state(const RollbackRequest& request, const RollbackTarget& t
     Aim ready = aim;
     ready.state = Aim::State::Snapshot;
     ready.source = linked_source(*searched->found);
+    ready.source.kept = aim.source.kept;
     go_on(std::move(ready));
   });
 }
@@ -283,12 +298,26 @@ void Worker::drop_keys(const RestoreSource& present, const Handover::SourceDone&
 
 // ---- How it ended
 
+// What a person can do. `uncut`: the worker could not give its state; else it could not be written.
+std::string Worker::unsaved_hint(bool uncut) const {
+  const auto age = state_age_s();
+  const std::string newest = age ? "snapshot " + std::to_string(store_.newest()->sequence) + ", " +
+                                       human_duration(Milliseconds(static_cast<std::int64_t>(*age * 1000))) +
+                                       " old, is the newest"
+                                 : "there is no snapshot";
+  const char* mend = uncut ? "mend it through a command of the program, or leave it behind: restart --fresh, or " : "";
+  return mend + ("stop --force; " + newest);
+}
+
 void Worker::finish_aim(Receipt& receipt) {
   if (receipt.verdict != "ok") {
     if (pinned_ != 0) drop_pin(pinned_, pinned_before_);
     return;
   }
   receipt.pinned = pinned_;
+  if (const std::string& why = handover_->cut_error(); !why.empty())
+    receipt.restored.warnings.push_back("the state it had could not be saved (" + why + ")" +
+                                        (pinned_ != 0 ? "; the newest snapshot before is the one that is pinned" : ""));
   if (aim_.rollback) policy_.reset();
   const auto& cut = handover_->checkpoint();
   const std::optional<std::uint64_t> before = cut && cut->iteration() ? cut->iteration() : iteration_before_aim_;
@@ -318,10 +347,18 @@ bool Worker::holds_back(const ReloadRequest& request) const {
   return current_ && !held_hash().empty() && newest_->hash == held_hash();
 }
 
+// After a second crash, and not because somebody asked.
+bool Worker::rolls_back_by_itself() const {
+  return handover_ && handover_->receipt().operation == "rollback" && !aim_.rollback;
+}
+
 // What the `live` line of the generation that is about to go says.
 Json Worker::hold_back_now() const {
-  const bool returned = aim_.code && aim_.code->hash != passed_over_;
-  if (returned) return {{"hash", passed_over_}, {"since", rfc3339(wall_now())}, {"generation", aim_.generation}};
+  const bool by_hand = aim_.code && aim_.code->hash != passed_over_;
+  if (by_hand || rolls_back_by_itself()) {
+    const std::uint64_t to = by_hand ? aim_.generation : log_.newest_with(target_->hash);
+    return {{"hash", passed_over_}, {"since", rfc3339(wall_now())}, {"generation", to}};
+  }
   const bool keeps = runs_kept_code_ && !aim_.code && log_.last_live();
   return keeps ? log_.last_live()->held_back : Json();
 }
@@ -344,8 +381,8 @@ void Worker::keep_begun_from() {
 void Worker::release_if_changed() {
   const std::string held = held_hash();
   if (held.empty() || !newest_ || newest_->hash == held) return;
-  if (Status logged = log_.released(); !logged)
-    emit("log", {{"level", "warning"}, {"message", logged.error().message}});
+  note_logged(log_.released());
+  log_sync_.soon();
   emit("log", {{"level", "info"}, {"message", "the code on disk is another: it is no longer held back"}});
 }
 

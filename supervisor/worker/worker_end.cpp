@@ -1,5 +1,6 @@
 // Worker: ends that nobody asked for, and the one on purpose.
 
+#include <cerrno>
 #include <csignal>
 #include <utility>
 
@@ -16,6 +17,12 @@ constexpr const char* kEditHint = "edit the program, or zerothctl restart";
 ExitKind kind_of(const ExitInfo& exit) {
   if (exit.code == 0) return ExitKind::Finished;
   return !exit.by_us && (exit.signal == SIGKILL || exit.signal == SIGTERM) ? ExitKind::KilledByHand : ExitKind::Crashed;
+}
+
+// The system had no descriptor, memory or room for it, which says nothing about the code.
+bool could_not_be_spawned(const Generation& ended) {
+  const int error = ended.spawn_error();
+  return error == EROFS || (error != 0 && exit_code_for(error) == kExitFailed);
 }
 
 // What it was killed for says more than the signal.
@@ -77,7 +84,8 @@ void Worker::crashed(const std::shared_ptr<Generation>& ended, const std::string
   const bool of_its_own = end.kind == ExitKind::Crashed;
   if (std::exchange(stopped_for_successor_, false) && of_its_own && setup_.options->restart != RestartOn::Never) {
     current_ = newest_;  // all there is to be tried
-    return give_up(crash_json(meaning), "runtime", "the code before it is not kept, so nothing runs", kEditHint);
+    if (!ended || !could_not_be_spawned(*ended))
+      return give_up(crash_json(meaning), "runtime", "the code before it is not kept, so nothing runs", kEditHint);
   }
   follow(policy_.on_end(end), meaning);
 }
@@ -87,10 +95,8 @@ Json Worker::crash_json(const std::string& meaning) const {
   Json crash = last_exit_.is_null() ? Json{{"meaning", meaning}} : last_exit_;
   crash["iteration"] = last_iteration_ ? Json(*last_iteration_) : Json();
   const auto& newest = store_.newest();
-  crash["snapshot"] = newest && !starts_fresh_
-                          ? Json{{"sequence", newest->sequence},
-                                 {"age_s", std::chrono::duration<double>(wall_now() - newest->created_at).count()}}
-                          : Json();
+  crash["snapshot"] =
+      newest && !starts_fresh_ ? Json{{"sequence", newest->sequence}, {"age_s", state_age_s().value_or(0)}} : Json();
   crash["restart_in_ms"] = nullptr;
   return crash;
 }
@@ -118,6 +124,7 @@ void Worker::follow(const Decision& decision, const std::string& meaning) {
                    {"diagnostics", Json::array()},
                    {"reason", "rolled back: " + decision.reason}};
       rejected_at_ = monotonic_now();
+      passed_over_ = current_->hash;
       return launch_kept("rollback", "rollback", *previous_);
     case Decision::Action::Restart:
       break;
@@ -258,7 +265,7 @@ void Worker::stop(bool insist, std::function<void(const StopOutcome&)> done) {
   }
   end_check(refuse(ErrorCode::Unavailable, "the worker is stopping"));
   restart_timer_.stop();
-  rejection_timer_.stop();
+  tell_rejection(true);
   reread_timer_.stop();
   heartbeat_.pause();
   port_check_.cancel();
@@ -278,6 +285,9 @@ void Worker::begin_stop(std::shared_ptr<Generation> generation, std::shared_ptr<
   const Options& options = *setup_.options;
   FinalStop::Hooks hooks;
   hooks.make_checkpoint = [this, generation] { return make_checkpoint(generation, "stop"); };
+  hooks.mend = [this](const Error& why, const std::function<void()>& done) {
+    store_.mend(why, checkpointer_.room(), [done](const Status&) { done(); });
+  };
   hooks.on_done = [this](const FinalStop::Outcome& outcome) { finish_stop(outcome); };
   final_stop_ = std::make_unique<FinalStop>(generation, stop_insists_, options.drain_timeout,
                                             HandoverDeadlines::for_state(checkpointer_.last_bytes()),
@@ -297,6 +307,7 @@ void Worker::finish_stop(const FinalStop::Outcome& outcome) {
   told.saved = outcome.error.empty();
   told.sequence = outcome.snapshot ? outcome.snapshot->sequence : 0;
   told.given_up = outcome.given_up;
+  if (told.given_up) told.hint = unsaved_hint(outcome.uncut);
   const auto waiting = std::exchange(stop_waiting_, {});
   stop_insists_ = false;
   if (outcome.given_up) {

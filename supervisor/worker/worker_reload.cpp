@@ -56,6 +56,7 @@ void Worker::on_content(ReloadRequest request, const Result<Content>& content) {
     return;
   }
   unread_.clear();
+  if (request.changed.empty()) request.changed = content->changed;  // asked for before the watch had told
   const bool known = newest_ && *newest_ == *content;
   newest_ = *content;
   release_if_changed();
@@ -91,7 +92,7 @@ void Worker::begin_reload(ReloadRequest request) {
   const Content content = request.aim.code ? *request.aim.code : present ? *current_ : *newest_;
   const bool kept_code = present && !content.copy.empty();
   if (request.reply) replies_.push_back(std::move(request.reply));
-  rejection_timer_.stop();
+  tell_rejection(false);
   lost_old_.reset();
   if (runs && live_->mute()) return replace_mute(std::move(request));
   aim_ = request.aim;
@@ -107,6 +108,7 @@ void Worker::begin_reload(ReloadRequest request) {
   plan.context.old_drains = live_->loaded().capabilities.drain;
   plan.context.old_cuts = live_->loaded().capabilities.checkpoint && live_->loaded().capabilities.hold;
   plan.context.commit_first = aim_.puts_aside();
+  plan.context.cut_spared = aim_.state == Aim::State::Fresh;
   plan.context.kept_code = kept_code;
   plan.context.second_try = second_try_;
   plan.context.verify = setup_.options->verify_restore && plan.context.old_cuts;
@@ -142,7 +144,7 @@ void Worker::answer_unchanged(const ReloadRequest& request) {
   const bool as_running = live_ && *newest_ == *current_;
   const bool repaired = as_running && !rejected_.is_null();
   const bool told = !rejection_timer_.active();  // else it was broken for less than a person can see
-  if (as_running) rejection_timer_.stop();
+  if (as_running) tell_rejection(false);
   if (repaired && told) {
     emit("reload", {{"verdict", "unchanged"},
                     {"repaired", true},
@@ -192,7 +194,8 @@ void Worker::decide_mode() {
 
 void Worker::on_verdict(const Receipt& original) {
   Receipt receipt = original;
-  const bool automatic = receipt.operation == "rollback" && !aim_.rollback;
+  receipt.commit = target_->commit;
+  const bool automatic = rolls_back_by_itself();
   if (automatic && receipt.verdict == "ok") receipt.verdict = "rolled_back";
   const bool never_loaded = !handover_->loaded() && handover_->context().mode == HandoverMode::Start;
   if (receipt.operation == "reload" && receipt.verdict == "failed" && never_loaded) receipt.verdict = "rejected";
@@ -201,6 +204,7 @@ void Worker::on_verdict(const Receipt& original) {
     receipt.iteration_lost = *iteration_at_end_ > *receipt.iteration ? *iteration_at_end_ - *receipt.iteration : 0;
   }
   if (aim_.puts_aside()) finish_aim(receipt);
+  if (receipt.verdict == "abandoned" && !handover_->cut_error().empty()) receipt.hint = unsaved_hint(true);
   const bool ok = receipt.verdict == "ok" || receipt.verdict == "rolled_back";
   const bool runs_disk = !runs_kept_code_ || (newest_ && *newest_ == *target_);
   if (!ok && !aim_.rollback) failed_hash_ = target_->hash;
@@ -213,8 +217,8 @@ void Worker::on_verdict(const Receipt& original) {
   }
   Json json = to_json(receipt);
   if (ok) json["mode_reason"] = mode_reason_;
-  if (Status logged = log_.receipt(json); !logged)
-    emit("log", {{"level", "warning"}, {"message", logged.error().message}});
+  note_logged(log_.receipt(json));
+  log_sync_.soon();
   last_reload_ = json;
   if (ok) {
     last_failure_ = nullptr;
@@ -227,7 +231,7 @@ void Worker::on_verdict(const Receipt& original) {
       rejected_at_.reset();
     }
     emit("reload", json);
-    if (aim_.code && !held_hash().empty()) {
+    if ((aim_.code || automatic) && !held_hash().empty()) {
       emit("log",
            {{"level", "info"},
             {"message", "the code on disk is held back until it changes; zerothctl restart --release starts it"}});
@@ -250,15 +254,26 @@ void Worker::note_rejected(const Receipt& receipt) {
                  {"diagnostics", receipt.diagnostics},
                  {"reason", receipt.reason}};
   }
+  untold_ = json;
   const bool superseded = handover_ && handover_->context().content_changed;
-  if (superseded) return;
-  rejection_timer_.start(kStandStill,
-                         [this, json] { emit(json["verdict"] == "rejected" ? "rejected" : "reload", json); });
+  if (superseded) return tell_rejection(false);
+  rejection_timer_.start(kStandStill, [this] { tell_rejection(true); });
+}
+
+// Once. `stands`: else the content was another before a person could have seen it; that is for the log and for
+// programs.
+void Worker::tell_rejection(bool stands) {
+  rejection_timer_.stop();
+  if (untold_.is_null()) return;
+  Json json = std::exchange(untold_, nullptr);
+  if (!stands) json["superseded"] = true;
+  emit(json["verdict"] == "rejected" ? "rejected" : "reload", json);
 }
 
 void Worker::on_handover_done(const std::vector<HandoverAction>& actions) {
   const std::shared_ptr<Handover> finished = std::move(handover_);
   const Aim aim = std::exchange(aim_, {});
+  if (line_before_go_) unwrite_live_line();
   loop_.post([finished] {});  // it is still on the stack
   bool again = false;
   std::optional<HandoverAction> what;  // the first one named counts: a stop that was asked for stays one
@@ -276,8 +291,7 @@ void Worker::on_handover_done(const std::vector<HandoverAction>& actions) {
   if (in_vain && aim.puts_aside()) {  // as if nothing had been asked
     current_ = before_go_;
     previous_ = previous_before_go_;
-    if (live_before_go_) (void)log_.live(*live_before_go_);
-    keep_begun_from();
+    unwrite_live_line();
   }
   if (lost_a_port(*finished)) {
     own_port_ = "the port it opens itself was taken by the generation before";
@@ -308,8 +322,7 @@ void Worker::restart_after(const std::shared_ptr<Handover>& finished, HandoverAc
   if (!of_new && live_ && live_ == finished->last_candidate()) {
     current_ = before_go_;
     previous_ = previous_before_go_;
-    if (live_before_go_) (void)log_.live(*live_before_go_);  // whose state and code it is again
-    keep_begun_from();
+    unwrite_live_line();
   }
   std::shared_ptr<Generation> ended = live_ ? live_ : lost_old_;
   if (live_ && !live_->gone()) live_->kill();

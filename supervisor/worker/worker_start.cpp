@@ -55,7 +55,7 @@ void Worker::start_held_back(const Content& disk) {
     emit("log",
          {{"level", "error"},
           {"message", "the code that was rolled back to is gone, the code on disk runs: " + kept.error().message}});
-    (void)log_.released();
+    note_logged(log_.released());
     launch("start", "start", disk, false);
   });
 }
@@ -98,6 +98,20 @@ void Worker::launch_kept(const std::string& operation, const std::string& cause,
   });
 }
 
+void Worker::restore_files() {
+  note_logged(log_.remake());
+  log_sync_.soon();
+  if (current_ && !current_->copy.empty()) {
+    content_.ensure_kept(*current_, [this](const Status& kept) {
+      if (!kept)
+        emit("log", {{"level", "warning"}, {"message", "the kept copy of the program: " + kept.error().message}});
+    });
+  }
+  store_.open([this](const Status& opened) {
+    if (opened) checkpointer_.try_again();
+  });
+}
+
 // Which snapshot to go on from; runs beside the start of the process.
 void Worker::search_source() {
   source_sequence_ = 0;
@@ -114,7 +128,7 @@ void Worker::search_source() {
     RestoreSource source;
     if (searched && searched->found) source = linked_source(*searched->found);
     if (of.expired() || !handover_) return;
-    if (!searched) return handover_->fail_source(searched.error().message);
+    if (!searched) return handover_->lose_source(searched.error().message);
     std::string skipped;
     bool too_old = false;
     for (const Skipped& snapshot : searched->skipped) {

@@ -37,6 +37,13 @@ std::string Worker::waits_for() const {
   return "";
 }
 
+std::optional<double> Worker::state_age_s() const {
+  const auto& newest = store_.newest();
+  if (!newest) return std::nullopt;
+  const double age = std::chrono::duration<double>(wall_now() - newest->created_at).count();
+  return std::max(0.0, std::min(age, checkpointer_.since_durable_s().value_or(age)));
+}
+
 Json Worker::status() const {
   // In a reload by exec its process is the candidate's already, until go.
   const bool replaced = live_ && live_->replaced() && handover_ && handover_->candidate();

@@ -1,4 +1,5 @@
 #include "common/files.h"
+#include "common/unix_socket.h"
 
 #include <doctest/doctest.h>
 #include <sys/wait.h>
@@ -37,6 +38,16 @@ TEST_CASE("files: temporary files of dead processes are removed, all others stay
   CHECK(remove_dead_temporaries(folder.path()).empty());
   for (const std::string& name : kept) CHECK_MESSAGE(std::filesystem::exists(folder.path(name)), name);
   CHECK(remove_dead_temporaries(folder.path("missing")).empty());
+}
+
+TEST_CASE("files: a dead process's socket that got no name is removed, one that has a name stays") {
+  const TempDir folder;
+  const std::string dead = "." + dead_pid();
+  REQUIRE(listen_privately(folder.path("named")));
+  REQUIRE(listen_privately(folder.path(dead)));
+  folder.write("." + dead_pid(), "no socket");
+  CHECK(remove_dead_temporaries(folder.path(), "named").empty());
+  CHECK(remove_dead_temporaries(folder.path()) == std::vector<std::string>{dead});
 }
 
 }  // namespace zeroth

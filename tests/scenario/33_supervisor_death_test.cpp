@@ -1,9 +1,6 @@
 // kill -9 of the supervisor in each step of a reload: whoever was live saves itself, everybody ends, and the next start
 // goes on with all that was counted and one worker.
 
-#include <poll.h>
-#include <unistd.h>
-
 #include "tests/scenario/fake.h"
 
 namespace zeroth {
@@ -29,14 +26,6 @@ constexpr Step kSteps[] = {
     {"the old generation is told to stop", "at_stop", 1},
 };
 
-void wait_for_file(const std::string& path) {
-  const MonotonicTime until = monotonic_now() + kPatience;
-  while (::access(path.c_str(), F_OK) != 0) {
-    REQUIRE_MESSAGE(monotonic_now() < until, "the step was not reached: ", path);
-    ::poll(nullptr, 0, 2);
-  }
-}
-
 }  // namespace
 
 TEST_CASE("supervisor death: in each step of a reload the next start goes on, with one worker") {
@@ -54,7 +43,7 @@ TEST_CASE("supervisor death: in each step of a reload the next start goes on, wi
     Json edited = step.generation == 2 ? there : usual;
     edited["next"] = 1;
     daemon.edit(edited);
-    wait_for_file(daemon.beside("reached"));
+    wait_for_mark(daemon.beside("reached"));
     daemon.kill_supervisor();
     daemon.restart();
     CHECK(daemon.count() == 4);

@@ -71,6 +71,12 @@ TEST_CASE("lost files: a state folder removed under a supervisor is locked anew,
   CHECK(says(wait_log(events, "was removed while we run"), daemon.state_dir()));
   CHECK(says(read_file(daemon.state_dir() + "/instance.json").value_or(""), std::to_string(daemon.pid())));
   CHECK(fs::is_directory(daemon.worker_dir() + "/own"));
+  // What is not saved again by itself: which generation lives, and its code.
+  CHECK(says(read_file(daemon.worker_dir() + "/generations.jsonl").value_or(""), R"("event":"live")"));
+  const std::string programs = daemon.worker_dir() + "/programs";
+  daemon.wait_until([&](const Json& worker) {
+    return worker["snapshot"]["count"] > 0 && fs::is_directory(programs) && !fs::is_empty(programs);
+  });
   auto environment = daemon.environment();
   REQUIRE(::mkdir(daemon.dir().path("elsewhere").c_str(), 0700) == 0);
   for (auto& [name, value] : environment) {

@@ -1,9 +1,6 @@
 // A save in each step of a reload: the last content is live in the end, with all that was counted, and no more
 // generations are made for it than one for each save.
 
-#include <poll.h>
-#include <unistd.h>
-
 #include "common/hash.h"
 #include "tests/scenario/fake.h"
 
@@ -28,14 +25,6 @@ constexpr ReloadStep kReloadSteps[] = {
     {"the new generation is live", "after_go", 2},
     {"the old generation is told to stop", "at_stop", 1},
 };
-
-void wait_for_mark(const std::string& path) {
-  const MonotonicTime until = monotonic_now() + kPatience;
-  while (::access(path.c_str(), F_OK) != 0) {
-    REQUIRE_MESSAGE(monotonic_now() < until, "the step was not reached: ", path);
-    ::poll(nullptr, 0, 2);
-  }
-}
 
 TEST_CASE("saves in steps: whenever the file is saved again, its last content goes live with the state kept") {
   for (const ReloadStep& step : kReloadSteps) {

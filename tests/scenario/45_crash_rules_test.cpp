@@ -213,14 +213,25 @@ TEST_CASE("crash rules: new code that fails twice is rolled back until the next 
   CHECK(says(worker["rejected"]["reason"], "rolled back"));
   CHECK(daemon.ask("generations")["generations"][0]["verdict"] == "rolled_back");
   CHECK(says(daemon.err(), "rolled back to the code before"));
+  // It is held back, also by the next supervisor.
+  CHECK(worker["held_back"]["hash"] == bad);
+  CHECK(worker["held_back"]["generation"] == 1);
+  daemon.kill_supervisor();
+  CHECK(daemon.wait_no_workers());
+  daemon.restart();
+  CHECK(daemon.worker()["program_hash"] == good);
+  CHECK(daemon.worker()["held_back"]["hash"] == bad);
+  const auto now = daemon.generation();
+  told = daemon.events({"reload"});
   // Saved again with the same content it is not tried again; other content is.
   daemon.write_renamed(std::string(kDay) + "# bad\n");
   told.wait_for("reload", [](const Json& one) { return one["verdict"] == "unchanged"; });
-  CHECK(daemon.worker()["generation"] == 4);
+  CHECK(daemon.worker()["generation"] == now);
   daemon.write_renamed(std::string(kDay) + "# better\n");
-  const Json better = daemon.wait_generation(5);
+  const Json better = daemon.wait_generation(now + 1);
   CHECK(better["program_hash"] != bad);
-  daemon.wait_until([](const Json& now) { return now["rejected"].is_null(); });
+  daemon.wait_until([](const Json& status) { return status["rejected"].is_null(); });
+  CHECK(daemon.worker()["held_back"].is_null());
 }
 
 TEST_CASE("crash rules: kills from outside never roll back") {

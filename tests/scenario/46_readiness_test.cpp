@@ -14,7 +14,7 @@ namespace {
 
 constexpr const char* kStays = "exec sleep 100000\n";
 
-// `PROGRAM FILE`, where the file is what is watched; half of the start timeout is left to a hello.
+// `PROGRAM FILE`, where the file is what is watched.
 class Mute : public Daemon {
  public:
   Mute(const std::string& program, const std::string& script, std::vector<std::string> options = {})

@@ -111,6 +111,22 @@ TEST_CASE("rollback: what it went back to survives every death before the first 
   CHECK(same_memory(living_state(two.daemon), two.first));
 }
 
+TEST_CASE("rollback: the cut of it does not prune what it goes back to") {
+  TwoGenerations two;
+  Json oldest, sequence;
+  for (int i = 0; i < 5; ++i) {  // as many as are kept: the cut is one more
+    two.daemon.ask("state", {{"name", "LEFT"}, {"inject", 0.1}});
+    const Json saved = two.daemon.ask("checkpoint")["sequence"];
+    if (i > 0) continue;
+    oldest = living_state(two.daemon);
+    sequence = saved;
+  }
+  CHECK(two.daemon.ask("rollback", {{"sequence", sequence}, {"state_only", true}})["verdict"] == "ok");
+  kill_all(two.daemon);
+  two.daemon.restart();
+  CHECK(same_memory(living_state(two.daemon), oldest));
+}
+
 TEST_CASE("rollback: to an imported snapshot, and a death before the first snapshot of its own") {
   TwoGenerations two;
   const std::string path = two.daemon.dir().path("moved.json");

@@ -2,6 +2,8 @@
 // What the scenarios with the scripted worker share: a supervisor on it, and looking at what came of an edit.
 
 #include <doctest/doctest.h>
+#include <poll.h>
+#include <unistd.h>
 
 #include <string>
 #include <utility>
@@ -46,6 +48,15 @@ inline Json behaviour_at(const std::string& point, const Json& action, std::vect
 inline Json wait_verdict(FakeDaemon& daemon, const std::string& verdict, Milliseconds deadline = kPatience) {
   return daemon.wait_until([&](const Json& worker) { return worker["last_reload"]["verdict"] == verdict; },
                            deadline)["last_reload"];
+}
+
+// Until the worker has touched this file.
+inline void wait_for_mark(const std::string& path) {
+  const MonotonicTime until = monotonic_now() + kPatience;
+  while (::access(path.c_str(), F_OK) != 0) {
+    REQUIRE_MESSAGE(monotonic_now() < until, "the step was not reached: ", path);
+    ::poll(nullptr, 0, 2);
+  }
 }
 
 inline bool contains(const std::string& text, const std::string& part) {

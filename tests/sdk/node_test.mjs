@@ -182,6 +182,20 @@ test('checkpoint: a value that cannot be kept fails it and the worker goes on', 
   assert.equal(await worker.call('add'), 1)
 })
 
+test('checkpoint: unchanged is said only of what the supervisor calls durable', async t => {
+  const worker = await busy(t)
+  const take = params => worker.ask('checkpoint', { hold: false, ...params })
+  assert.ok((await take({ durable: true })).state, 'nothing was answered before')
+  const unchanged = await take({ durable: true })
+  assert.equal(unchanged.unchanged, true)
+  assert.equal(unchanged.state, undefined)
+  assert.equal(typeof unchanged.pause_ms, 'number')
+  assert.ok((await take({})).state, 'the answer before was lost')
+  await worker.call('add')
+  assert.ok((await take({ durable: true })).state)
+  assert.ok((await worker.ask('checkpoint', { ...HOLD, durable: true })).state, 'a cut is always given')
+})
+
 test('checkpoint: a large state goes into the file, and comes back from one', async t => {
   const state = { list: Array.from({ length: 1001 }, (_, i) => i) }
   const program = programOf(t, `

@@ -52,16 +52,17 @@ class Lines:
 class FakeSupervisor:
     """The supervisor's end of the channel of one process that runs `code`; optionally with a lent listening socket."""
 
-    def __init__(self, code, lend=None, by_path=False):
+    def __init__(self, code="", lend=None, by_path=False, command=None, **more):
+        """`command` runs instead of Python with the code; `more`: variables for it."""
         self.folder = tempfile.mkdtemp(prefix="zeroth-py-")
         self.emergency = os.path.join(self.folder, "emergency-1.json")
         self.alive = os.path.join(self.folder, "alive-1")
         self.program = os.path.join(self.folder, "program.py")
         with open(self.program, "w") as file:
             file.write(code)
-        env = clean_environment(ZEROTH_GENERATION="1", ZEROTH_CAUSE="start", ZEROTH_EMERGENCY_FILE=self.emergency)
+        env = clean_environment(ZEROTH_GENERATION="1", ZEROTH_CAUSE="start", ZEROTH_EMERGENCY_FILE=self.emergency, **more)
         self._beside, self.answers, self.events, self._last = [], {}, [], 0
-        words = ["sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh", sys.executable, "-u", self.program]
+        words = ["sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh", *(command or [sys.executable, "-u", self.program])]
         self.output = open(os.path.join(self.folder, "output"), "w+")
         actions = [(os.POSIX_SPAWN_DUP2, self.output.fileno(), 1), (os.POSIX_SPAWN_DUP2, self.output.fileno(), 2)]
         if by_path:
@@ -70,7 +71,7 @@ class FakeSupervisor:
         ours, theirs = socket.socketpair()
         first = 3
         if lend is not None:
-            env.update(LISTEN_FDS="1", LISTEN_FDNAMES="http")
+            env.update(LISTEN_FDS="1", LISTEN_FDNAMES=env.get("LISTEN_FDNAMES", "http"))
             # First out of the way, so that neither is overwritten by the other.
             actions += [(os.POSIX_SPAWN_DUP2, lend.fileno(), 90), (os.POSIX_SPAWN_DUP2, theirs.fileno(), 91)]
             actions += [(os.POSIX_SPAWN_DUP2, 90, 3), (os.POSIX_SPAWN_DUP2, 91, 4), (os.POSIX_SPAWN_CLOSE, 90)]

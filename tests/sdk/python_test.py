@@ -151,6 +151,21 @@ w._wait(lambda: False)
             self.assertEqual(worker.ask("call", command="inc", params={"by": 2}), {"count": 2})
             self.assertEqual(worker.answer(worker.send("call", command="inc", params={"bi": 2}))["error"]["code"], "bad_params")
 
+    def test_unchanged_is_said_only_of_what_the_supervisor_calls_durable(self):
+        with FakeSupervisor(COUNTER) as worker:
+            worker.go()
+            take = lambda **params: worker.ask("checkpoint", hold=False, deadline_ms=1000, **params)  # noqa: E731
+            self.assertEqual(take(durable=True)["state"], {"count": 0}, "nothing was answered before")
+            unchanged = take(durable=True)
+            self.assertIs(unchanged["unchanged"], True)
+            self.assertLessEqual({"iteration", "schema", "pause_ms"}, set(unchanged))
+            self.assertNotIn("state", unchanged)
+            self.assertEqual(take()["state"], {"count": 0}, "the answer before was lost")
+            worker.ask("call", command="inc", params={"by": 2})
+            self.assertEqual(take(durable=True)["state"], {"count": 2})
+            held = worker.ask("checkpoint", hold=True, deadline_ms=1000, durable=True)
+            self.assertEqual(held["state"], {"count": 2}, "a cut is always given")
+
     def test_by_path_behind_a_wrapper(self):
         code = COUNTER.replace("S = ", 'import os\nprint(sorted(n for n in os.environ if n[:7] == "ZEROTH_"), flush=True)\nS = ')
         with FakeSupervisor(code, by_path=True) as worker:

@@ -69,6 +69,11 @@ class Workers(unittest.TestCase):
         self.assertRegex(logs, r"(?m)  red \\x1b\[2Jnot cleared$")
         self.assertNotIn("\x1b", logs)
 
+    def test_the_last_lines_of_a_crash_are_shown_once(self):
+        self.start("import sys\nprint('no database', file=sys.stderr)\nsys.exit(3)\n", "--max-failures 1", "--retry-failed 0")
+        self.pane.wait(r"exited with code 3; .*zerothctl restart")
+        self.assertEqual(len(re.findall("no database", self.pane.text())), 1)
+
     def test_progress_bar_and_end_without_line_end(self):
         self.start(HELD)
         self.pane.wait(r"^w\.1 \S  90% #########   ")

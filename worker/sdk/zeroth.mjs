@@ -810,6 +810,7 @@ class Worker {
   #lastBeat = -Infinity
   #beat = null            // the one that waits for its time
   #iteration
+  #answered = null        // digest of the state in the last answer to a checkpoint
 
   constructor({ schema, name, version, told, end }) {
     this.#schema = schema
@@ -1193,7 +1194,7 @@ class Worker {
     const begin = performance.now()
     let first
     try {
-      first = this.#cut(params.state_file)
+      first = this.#cut(params)
     } catch (error) {
       return this.#refuse(id, 'failed', error.message)
     }
@@ -1204,9 +1205,15 @@ class Worker {
     if (params.hold === true) this.#stand_still()
   }
 
-  // Encodes the state: inside the answer if it is small or no file is offered.
-  #cut(file) {
+  // Encodes the state: inside the answer if it is small or no file is offered. Only the supervisor knows what became of
+  // the last answer: `durable` says that it is the newest snapshot.
+  #cut({ state_file: file, durable, hold }) {
     const { chunks, bytes, members } = encode(this.state)
+    const hash = createHash('sha256')
+    for (const chunk of chunks) hash.update(chunk)
+    const digest = hash.digest('hex')
+    if (durable === true && hold !== true && digest === this.#answered) return '"unchanged":true'
+    this.#answered = digest
     if (!file || (bytes <= INLINE_BYTES && members <= INLINE_MEMBERS)) return `"state":${Buffer.concat(chunks)}`
     const fd = fs.openSync(file.path, fs.constants.O_WRONLY | fs.constants.O_NOFOLLOW)
     try {

@@ -1,10 +1,13 @@
 #include "common/loop/loop.h"
 
 #include <doctest/doctest.h>
+#include <poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <future>
 #include <optional>
 #include <string>
 
@@ -23,6 +26,38 @@ TEST_CASE("timer: its callback may destroy it") {
   });
   loop.run();
   CHECK(fired);
+}
+
+TEST_CASE("timer: a loop that stood still reads what has come before a deadline counts") {
+  Loop loop;
+  int ends[2];
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+  const UniqueFd ours(ends[0]), theirs(ends[1]);
+  std::string order;
+  FdWatch watch(loop, ours.get());
+  watch.start(FdWatch::kReadable, [&](int) {
+    order += "answer ";
+    watch.stop();
+  });
+  Timer deadline(loop);
+  deadline.start(Milliseconds(50), [&] { order += "deadline"; });
+  loop.post([&] {
+    CHECK(::write(theirs.get(), "x", 1) == 1);
+    ::poll(nullptr, 0, 700);  // suspended
+  });
+  loop.run();
+  CHECK(order == "answer deadline");
+}
+
+TEST_CASE("pool: waiting for it ends with its work, or in time") {
+  Loop loop;
+  CHECK(loop.wait_for_pool(Milliseconds(0)));
+  std::promise<void> disk;
+  loop.in_pool([&] { disk.get_future().wait(); }, [] {});
+  CHECK_FALSE(loop.wait_for_pool(Milliseconds(1)));
+  disk.set_value();
+  CHECK(loop.wait_for_pool(Milliseconds(20'000)));
+  loop.run();
 }
 
 TEST_CASE("pool: an owner that is gone gets no answer") {

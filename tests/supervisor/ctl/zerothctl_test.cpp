@@ -9,6 +9,7 @@
 
 #include "common/exit_codes.h"
 #include "common/files.h"
+#include "common/json_reader.h"
 #include "tests/support/fake_control.h"
 #include "tests/support/run_process.h"
 #include "tests/support/temp_dir.h"
@@ -311,6 +312,15 @@ TEST_CASE("zerothctl: a receipt shows its phases, and its verdict decides the ex
     CHECK(says(result.out, "generation 18  reload ok: edit   kept 3  added 1 (NOON)   iteration 25,404\n"));
     CHECK(says(result.out, "pause                 0.9 ms\n"));
     CHECK(home.ctl({"stop"}).out == "Stopped\n");
+  }
+  {
+    const auto at = *parse_json(R"({"file":"a.zero","line":2,"column":7,"length":5,"message":"unknown state 'WROLD'",
+                                    "source":"align WROLD A","source_column":7})");
+    Json rejected = {{"verdict", "rejected"}, {"diagnostics", Json::array({at.value})}, {"hint", "mend it"}};
+    const FakeControl fake(home.runtime("greeting"), always(rejected));
+    const std::string out = home.ctl({"reload"}).out;
+    CHECK(says(out, "a.zero:2:7: error: unknown state 'WROLD'\n    align WROLD A\n          ^~~~~\n"));
+    CHECK(says(out, "What to do            mend it\n"));
   }
   for (const char* verdict : {"unchanged", "rejected", "abandoned", "failed"}) {
     const FakeControl fake(home.runtime("greeting"), receipt(verdict));

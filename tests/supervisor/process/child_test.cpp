@@ -124,6 +124,8 @@ TEST_CASE("child: what an exit code means, in words") {
   CHECK(exit_meaning(143, 0, false) == "exited with code 143 (of a shell: a command killed by SIGTERM)");
   CHECK(exit_meaning(255, 0, false) == "exited with code 255");
   CHECK(exit_meaning(std::nullopt, SIGSEGV, true) == "killed by SIGSEGV (core dumped)");
+  CHECK(exit_meaning(std::nullopt, SIGKILL, false, true).starts_with("killed by SIGKILL, most likely by the kernel"));
+  CHECK(exit_meaning(std::nullopt, SIGTERM, false, true) == "killed by SIGTERM");
   CHECK(exit_meaning(std::nullopt, 40, false) == "killed by signal 40");
 }
 

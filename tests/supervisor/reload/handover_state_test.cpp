@@ -88,6 +88,19 @@ TEST_CASE("handover: where the living state is replaced, it is durable before th
   }
 }
 
+TEST_CASE("handover: a state that is thrown away need not be cut: N is stopped, then the new one starts") {
+  for (const HandoverMode mode : {Overlap, Recreate}) {
+    Driver d(mode);
+    d.context.commit_first = d.context.cut_spared = true;
+    d.on({Begin});
+    if (mode == Overlap) d.on({CandidateLoaded});
+    d.on({CutFailed}).check(StoppingOld, {KillCandidate, StopOld});
+    d.on({OldGone}).check(Starting, {SpawnCandidate});
+    d.on({CandidateLoaded}).check(Restoring, {SendRestore});
+    d.on({CandidateReady, GoAnswered}).check(Done, {}, Ok);
+  }
+}
+
 TEST_CASE("handover: an N that never announced drain is cut at once") {
   Driver(Overlap).on({Begin, CandidateLoaded}).check(Cutting, {SendCut});
 }

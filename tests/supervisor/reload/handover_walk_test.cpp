@@ -47,7 +47,7 @@ struct Node {
 auto key(const Node& n) {
   const HandoverContext& c = n.context;
   return std::tuple(n.state, c.mode, c.old_drains, c.old_cuts,
-                    std::tuple(c.commit_first, c.kept_code, c.second_try, c.verify),
+                    std::tuple(c.commit_first, c.cut_spared, c.kept_code, c.second_try, c.verify),
                     std::tuple(c.commit, c.old_alive, c.cut_taken, c.refused, c.go_answered, c.candidate_lost,
                                c.content_changed, c.stop_requested),
                     n.world);
@@ -282,7 +282,7 @@ TEST_CASE("handover: no sequence of events breaks an invariant or gets stuck") {
     open.push_back(std::move(n));
   };
   for (const HandoverMode mode : {Start, Overlap, Recreate, Exec}) {
-    for (int bits = 0; bits < 64; bits++) {
+    for (int bits = 0; bits < 128; bits++) {
       Node n;
       n.context = {
           .mode = mode, .old_drains = (bits & 1) != 0, .old_cuts = (bits & 2) != 0 || mode == Overlap || mode == Exec};
@@ -290,6 +290,7 @@ TEST_CASE("handover: no sequence of events breaks an invariant or gets stuck") {
       n.context.second_try = (bits & 8) != 0;
       n.context.commit_first = (bits & 16) != 0 && mode != Start;
       n.context.verify = (bits & 32) != 0;
+      n.context.cut_spared = (bits & 64) != 0 && n.context.commit_first;
       n.world.old_runs = mode != Start;
       enter(n, Begin);
     }

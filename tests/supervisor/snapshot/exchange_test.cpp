@@ -110,7 +110,7 @@ TEST_CASE("import: nothing goes on from it but a search for it alone") {
   CHECK(at.search().skipped.empty());
   // Nor is it one of the two that always stay.
   REQUIRE(at.save("[3]"));
-  REQUIRE(at.wait<Status>([&](auto done) { at.store->shrink(done); }));
+  REQUIRE(at.wait<Status>([&](auto done) { at.store->shrink(1 << 20, done); }));
   CHECK(at.store->count() == 3);
 }
 

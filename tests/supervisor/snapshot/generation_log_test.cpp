@@ -75,6 +75,7 @@ TEST_CASE("generation log: what a rollback put aside and holds back survives, un
   }
   CHECK(open_log(folder).last_live()->held_back.is_null());
   CHECK(open_log(folder).last_live()->put_aside.to == 20);
+  CHECK(open_log(folder).highest_sequence() >= 20);  // else what is saved next would count as put aside
 }
 
 TEST_CASE("generation log: a torn last line is passed over and does not swallow the next") {
@@ -143,6 +144,24 @@ TEST_CASE("generation log: a number that no count can have come to is passed ove
   const TempDir folder;
   append_raw(folder, "{\"event\":\"spawned\",\"generation\":9223372036854775807}\n");
   CHECK(open_log(folder).next_generation() == 1);
+}
+
+TEST_CASE("generation log: remade when it was removed, it holds what counts, and else it is left alone") {
+  const TempDir folder;
+  const std::string worker = folder.path("worker");
+  auto log = GenerationLog::open(worker);
+  REQUIRE(log);
+  REQUIRE(log->live({3, 4711, "zeroth-vm/1", "/srv/a.zero", "abc", true, {5, 20}, true, nullptr}));
+  const std::string before = read_file(worker + "/generations.jsonl").value_or("");
+  REQUIRE(log->remake());
+  CHECK(read_file(worker + "/generations.jsonl").value_or("") == before);
+  std::filesystem::remove_all(worker);
+  REQUIRE(log->remake());
+  auto next = GenerationLog::open(worker);
+  REQUIRE(next);
+  REQUIRE(next->last_live());
+  CHECK(next->last_live()->generation == 3);
+  CHECK(next->last_live()->put_aside.to == 20);
 }
 
 TEST_CASE("generation log: removed while it is used, it is made again with what counts") {

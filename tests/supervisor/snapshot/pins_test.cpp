@@ -36,7 +36,7 @@ TEST_CASE("pins: a pinned snapshot outlives retention, a full disk and a restart
   CHECK(at.store->is_pinned(1));
   at.save_some(9);
   CHECK(at.kept(1));
-  REQUIRE(at.wait<Status>([&](auto done) { at.store->shrink(done); }));
+  REQUIRE(at.wait<Status>([&](auto done) { at.store->shrink(1 << 20, done); }));
   CHECK(at.kept(1));
   CHECK(at.store->count() == 3);
   struct stat info {};

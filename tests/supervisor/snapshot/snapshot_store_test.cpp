@@ -104,6 +104,48 @@ TEST_CASE("store: a worker that announces more than it wrote, or nothing, gets n
   CHECK(at.names().empty());
 }
 
+TEST_CASE("store: rubbish that a worker wrote is no snapshot") {
+  OpenedStore at;
+  REQUIRE(at.save("1"));
+  for (const std::string rubbish : {"[1,2", "\x01\x02\x03\x04", "{\"a\":1}}", "[\"\xff\"]"}) {
+    const auto draft = at.begin();
+    REQUIRE(draft);
+    const UniqueFd worker(::open(draft->file.path.c_str(), O_WRONLY | O_CLOEXEC));
+    REQUIRE(write_all_at(worker.get(), rubbish, draft->file.offset));
+    REQUIRE(at.write(*draft, rubbish.size()));
+    const auto committed = at.commit(*draft);
+    REQUIRE_FALSE(committed);
+    CHECK(committed.error().message.find("the state that the worker wrote: not JSON at byte") != std::string::npos);
+  }
+  CHECK(at.names() == std::vector{snapshot_name(1)});
+}
+
+TEST_CASE("store: what is not there as it was to be written is no snapshot") {
+  OpenedStore at;
+  REQUIRE(at.save("1"));
+  std::uint64_t place = 0;  // in the file
+  SUBCASE("of the header") {
+    place = 3;
+  }
+  SUBCASE("of the length") {
+    place = 60;
+  }
+  SUBCASE("of the state") {
+    place = 4096 + 2;
+  }
+  SUBCASE("of the end") {
+    place = 4096 + 9;
+  }
+  const auto draft = at.begin();
+  REQUIRE(at.write(*draft, "{\"n\":12}"));
+  const UniqueFd disk(::open(draft->file.path.c_str(), O_WRONLY | O_CLOEXEC));
+  REQUIRE(write_all_at(disk.get(), std::string(1, '\0'), place));
+  const auto committed = at.commit(*draft);
+  REQUIRE_FALSE(committed);
+  CHECK(committed.error().code == EIO);
+  CHECK(at.names() == std::vector{snapshot_name(1)});
+}
+
 TEST_CASE("store: sequences are never used twice") {
   OpenedStore at;
   REQUIRE(at.save("1"));
@@ -169,7 +211,10 @@ TEST_CASE("store: five are kept; a corrupt one is never deleted; making room kee
   CHECK(at.names().size() == 6);
   CHECK(read_file(at.path(1) + ".corrupt"));
   CHECK(at.store->rejected().size() == 1);
-  REQUIRE(at.wait<Status>([&](auto done) { at.store->shrink(done); }));
+  REQUIRE(at.wait<Status>([&](auto done) { at.store->shrink(1, done); }));
+  CHECK(at.store->count() == 4);  // no more than is needed
+  CHECK_FALSE(read_file(at.path(4)));
+  REQUIRE(at.wait<Status>([&](auto done) { at.store->shrink(1 << 20, done); }));
   CHECK(at.store->count() == 2);
   CHECK(read_file(at.path(8)));
   CHECK(read_file(at.path(7)));

@@ -109,4 +109,26 @@ TEST_CASE("inventory: a file written in the moment it was looked at counts as ch
   CHECK(Inventory::difference(first, second, true) == std::vector{dir.path() + "/a"});
 }
 
+TEST_CASE("content hash: with a cache the paths that differ from the run before are named") {
+  const TempDir dir;
+  const std::string folder = dir.path() + "/code";
+  fs::create_directory(folder);
+  for (const char* name : {"/a", "/b", "/c"}) put(folder + name, "old");
+  HashCache cache;
+  const WatchScope scope({folder}, IgnoreRules());
+  using Paths = std::vector<std::string>;
+  CHECK(hash_targets(scope, &cache).changed.empty());  // nothing to compare with
+  put(folder + "/b", "new");
+  put(folder + "/d", "new");
+  fs::remove(folder + "/a");
+  CHECK(hash_targets(scope, &cache).changed == Paths{folder + "/a", folder + "/b", folder + "/d"});
+  CHECK(hash_targets(scope, &cache).changed.empty());
+
+  HashCache of_file;
+  const WatchScope one({folder + "/b"}, IgnoreRules());
+  CHECK(hash_targets(one, &of_file).changed.empty());
+  put(folder + "/b", "newer");
+  CHECK(hash_targets(one, &of_file).changed == Paths{folder + "/b"});
+}
+
 }  // namespace zeroth
