@@ -106,7 +106,7 @@ std::string render_text(std::string_view file, std::span<const Diagnostic> diagn
   return out;
 }
 
-std::string render_json(std::string_view file, std::span<const Diagnostic> diagnostics) {
+Json to_json(std::string_view file, std::span<const Diagnostic> diagnostics) {
   Json array = Json::array();
   for (const Diagnostic& d : diagnostics) {
     array.push_back({{"file", file},
@@ -119,7 +119,11 @@ std::string render_json(std::string_view file, std::span<const Diagnostic> diagn
                      {"source", d.source_line},
                      {"source_column", d.source_column}});
   }
-  return dump(array) + '\n';
+  return array;
+}
+
+std::string render_json(std::string_view file, std::span<const Diagnostic> diagnostics) {
+  return dump(to_json(file, diagnostics)) + '\n';
 }
 
 std::string render_reported(const Json& diagnostics) {

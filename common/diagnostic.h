@@ -38,8 +38,10 @@ std::string in_quotes(std::string_view text);
 // file:line:col: error: message, the source line, a caret line, and the help; each line ends in a line feed.
 std::string render_text(std::string_view file, std::span<const Diagnostic> diagnostics);
 
-// One line: a JSON array of {file, line, column, length, severity, message, help, source, source_column}; the last two
+// A JSON array of {file, line, column, length, severity, message, help, source, source_column}; the last two
 // are the source line as it may be shown, and where the place begins in it.
+Json to_json(std::string_view file, std::span<const Diagnostic> diagnostics);
+// The same as one line.
 std::string render_json(std::string_view file, std::span<const Diagnostic> diagnostics);
 
 // The text form of such an array, however it came: what is missing or of another type is shown as nothing.

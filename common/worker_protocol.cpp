@@ -178,17 +178,42 @@ Result<RestoreHead> parse_restore_head(const Json& params) {
   return head;
 }
 
+Json to_json(const ReexecOrder& order) {
+  Json params = {{"generation", order.generation}, {"cause", order.cause}, {"emergency_file", order.emergency_file}};
+  if (!order.program.empty()) params["program"] = order.program;
+  if (!order.changed.empty()) params["changed"] = order.changed;
+  if (order.changed_more > 0) params["changed_more"] = order.changed_more;
+  return params;
+}
+
+Result<ReexecOrder> parse_reexec(const Json& params) {
+  auto generation = required_field<std::uint64_t>(params, "generation");
+  if (!generation) return fail(std::move(generation.error()).in("reexec"));
+  auto file = required_field<std::string>(params, "emergency_file");
+  if (!file) return fail(std::move(file.error()).in("reexec"));
+  ReexecOrder order;
+  order.generation = *generation;
+  order.emergency_file = std::move(*file);
+  order.cause = field_or<std::string>(params, "cause", "edit");
+  order.program = field_or<std::string>(params, "program", "");
+  order.changed = field_or<std::string>(params, "changed", "");
+  order.changed_more = field_or<std::uint64_t>(params, "changed_more", 0);
+  return order;
+}
+
 NameCount NameCount::of(const std::vector<std::string>& all) {
   constexpr std::size_t kShown = 20;
   return {all.size(), {all.begin(), all.begin() + static_cast<std::ptrdiff_t>(std::min(all.size(), kShown))}};
 }
 
 Json to_json(const RestoreSummary& report) {
-  return {{"kept", to_json(report.kept)},
-          {"added", to_json(report.added)},
-          {"removed", to_json(report.removed)},
-          {"renamed", to_json(report.renamed)},
-          {"warnings", report.warnings}};
+  Json json = {{"kept", to_json(report.kept)},
+               {"added", to_json(report.added)},
+               {"removed", to_json(report.removed)},
+               {"renamed", to_json(report.renamed)},
+               {"warnings", report.warnings}};
+  if (report.rewritten.count > 0) json["rewritten"] = to_json(report.rewritten);
+  return json;
 }
 
 Result<RestoreSummary> parse_restore_summary(const Json& result) {
@@ -196,7 +221,8 @@ Result<RestoreSummary> parse_restore_summary(const Json& result) {
   const std::pair<const char*, NameCount RestoreSummary::*> members[] = {{"kept", &RestoreSummary::kept},
                                                                          {"added", &RestoreSummary::added},
                                                                          {"removed", &RestoreSummary::removed},
-                                                                         {"renamed", &RestoreSummary::renamed}};
+                                                                         {"renamed", &RestoreSummary::renamed},
+                                                                         {"rewritten", &RestoreSummary::rewritten}};
   for (const auto& [name, member] : members) {
     auto parsed = parse_name_count(result, name);
     if (!parsed) return fail(std::move(parsed.error()).in("restore"));

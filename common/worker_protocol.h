@@ -104,6 +104,20 @@ struct RestoreHead {
 std::string encode_restore(const Json& id, const RestoreHead& head, std::string_view state);
 Result<RestoreHead> parse_restore_head(const Json& params);
 
+// S→W request `reexec`: whoever is held becomes the next generation by execv. A success is not answered, the hello of
+// the new code is it; a worker that finds the new code broken, or cannot exec, refuses and is held as before. What it
+// finds may be in the refusal's data, {"diagnostics":[…]}.
+struct ReexecOrder {
+  std::uint64_t generation = 0;
+  std::string cause;
+  std::string emergency_file;
+  std::string program;  // kept file to run; "" where the program runs from disk
+  std::string changed;  // $ZEROTH_CHANGED
+  std::uint64_t changed_more = 0;
+};
+Json to_json(const ReexecOrder& order);
+Result<ReexecOrder> parse_reexec(const Json& params);
+
 // How many, and the first 20 names.
 struct NameCount {
   std::uint64_t count = 0;
@@ -114,6 +128,7 @@ struct NameCount {
 // The result of restore.
 struct RestoreSummary {
   NameCount kept, added, removed, renamed;
+  NameCount rewritten;  // top-level members of the state that are not what they were, by what the new code says
   std::vector<std::string> warnings;
   std::optional<std::uint64_t> iteration;  // of the restored state, from workers that count them
 };

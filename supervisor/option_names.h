@@ -8,10 +8,11 @@
 
 namespace zeroth {
 
-inline const std::map<std::string, ReloadMode> kReloadModes = {{"overlap", ReloadMode::Overlap},
-                                                               {"recreate", ReloadMode::Recreate}};
+inline const std::map<std::string, ReloadMode> kReloadModes = {
+    {"overlap", ReloadMode::Overlap}, {"recreate", ReloadMode::Recreate}, {"exec", ReloadMode::Exec}};
 inline const std::map<std::string, RestartOn> kRestartOn = {
     {"on-failure", RestartOn::OnFailure}, {"always", RestartOn::Always}, {"never", RestartOn::Never}};
+inline const std::map<std::string, OnLoss> kOnLoss = {{"keep", OnLoss::Keep}, {"refuse", OnLoss::Refuse}};
 inline const std::map<std::string, LogFormat> kLogFormats = {{"text", LogFormat::Text}, {"json", LogFormat::JsonLines}};
 
 // "auto" for what is no choice of a person's.

@@ -154,6 +154,12 @@ void add_state(CLI::App& app, Options& o) {
       ->group(group);
   app.add_flag("--fresh", o.fresh, "start without the kept state, which is pinned and named")->group(group);
   app.add_flag("--adopt", o.adopt, "take over the state of a program that was moved or renamed")->group(group);
+  app.add_flag("--verify-restore", o.verify_restore,
+               "compare the state of a new generation with the one it was given before it goes live")
+      ->group(group);
+  add_choice(app, "--on-loss", o.on_loss, kOnLoss,
+             "when new code drops something of the state (default keep: go on; refuse: abandon the reload)")
+      ->group(group);
   app.add_flag("--strict", o.strict, "do not start the kept copy when the program does not compile")->group(group);
 }
 

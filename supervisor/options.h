@@ -15,8 +15,9 @@
 
 namespace zeroth {
 
-enum class ReloadMode { Auto, Overlap, Recreate };
+enum class ReloadMode { Auto, Overlap, Recreate, Exec };
 enum class RestartOn { OnFailure, Always, Never };
+enum class OnLoss { Keep, Refuse };  // when the new code drops something of the state
 enum class LogFormat { Text, JsonLines };
 
 struct Options {
@@ -65,6 +66,8 @@ struct Options {
   bool fresh = false;
   bool adopt = false;
   bool strict = false;
+  bool verify_restore = false;  // a new generation goes only with the state that it was given
+  OnLoss on_loss = OnLoss::Keep;
   bool no_sidecar = false;
 
   LogFormat log_format = LogFormat::Text;

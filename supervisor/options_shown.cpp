@@ -71,6 +71,8 @@ Json describe(const Options& o) {
                  {"fresh", o.fresh},
                  {"adopt", o.adopt},
                  {"strict", o.strict},
+                 {"verify-restore", o.verify_restore},
+                 {"on-loss", name_of_value(kOnLoss, o.on_loss)},
                  {"no-sidecar", o.no_sidecar},
                  {"log-format", name_of_value(kLogFormats, o.log_format)},
                  {"log-file", o.log_file},

@@ -80,6 +80,18 @@ Status Checkpoint::on_answer(const tl::expected<Json, Refusal>& outcome, std::st
   return {};
 }
 
+RestoreSource Checkpoint::given() const {
+  RestoreSource given;
+  given.bytes = bytes_;
+  if (const auto* text = std::get_if<std::string>(&state_)) {
+    given.state = *text;
+  } else {
+    given.file = draft_->file;
+    given.file->length = bytes_;
+  }
+  return given;
+}
+
 void Checkpoint::write(bool for_restore, std::function<void(Status)> done) {
   step_ = Step::Writing;
   if (unchanged_) return write_unchanged(std::move(done));

@@ -46,6 +46,8 @@ class Checkpoint : public std::enable_shared_from_this<Checkpoint> {
 
   // Offers a file and asks for the cut. Afterwards taken_at, iteration and pause are known.
   void take(const Ask& ask, std::function<void(Status)> done);
+  // What was taken: its text, or the place in the draft where the worker put it. Nothing if it said unchanged.
+  RestoreSource given() const;
   // Afterwards every byte is allocated and written, and source() can be restored from.
   void write(bool for_restore, std::function<void(Status)> done);
   void commit(Done done);

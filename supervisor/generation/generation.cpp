@@ -80,14 +80,18 @@ std::vector<std::string> Generation::environment() const {
     set(all, env::kKey, plan_.key);
   }
   if (!plan_.lent.empty()) set(all, "LISTEN_FDNAMES", plan_.lent_names);
-  std::string changed;
-  std::size_t shown = 0;
-  for (; shown < plan_.changed.size() && changed.size() + plan_.changed[shown].size() < kMaxChanged; ++shown) {
-    changed += (shown == 0 ? "" : "\n") + plan_.changed[shown];
-  }
-  if (shown > 0) set(all, env::kChanged, changed);
-  if (shown < plan_.changed.size()) set(all, env::kChangedMore, std::to_string(plan_.changed.size() - shown));
+  const auto [changed, more] = changed_files();
+  if (!changed.empty()) set(all, env::kChanged, changed);
+  if (more > 0) set(all, env::kChangedMore, std::to_string(more));
   return all;
+}
+
+std::pair<std::string, std::size_t> Generation::changed_files() const {
+  std::string text;
+  std::size_t shown = 0;
+  for (; shown < plan_.changed.size() && text.size() + plan_.changed[shown].size() < kMaxChanged; ++shown)
+    text += (shown == 0 ? "" : "\n") + plan_.changed[shown];
+  return {std::move(text), plan_.changed.size() - shown};
 }
 
 Status Generation::spawn() {
@@ -117,11 +121,8 @@ Status Generation::spawn() {
   request.stdin_mode = plan_.stdin_mode;
   request.die_with_us = plan_.die_with_us;
   request.limits = plan_.limits;
-  Child::Hooks hooks;
-  hooks.on_output = [this](OutputStream stream, std::string_view bytes) { on_output(stream, bytes); };
-  hooks.on_exit = [this](const ExitInfo& info) { on_exit(info); };
   spawned_at_ = monotonic_now();
-  auto child = Child::start(loop_, request, std::move(hooks));
+  auto child = Child::start(loop_, request, child_hooks());
   if (!child) return cannot(child.error());
   child_ = std::move(*child);
   open_channel(std::move(ours));
@@ -134,12 +135,23 @@ Status Generation::spawn() {
   return {};
 }
 
-void Generation::open_channel(UniqueFd fd) {
+Child::Hooks Generation::child_hooks() {
+  Child::Hooks hooks;
+  hooks.on_output = [this](OutputStream stream, std::string_view bytes) { on_output(stream, bytes); };
+  hooks.on_exit = [this](const ExitInfo& info) { on_exit(info); };
+  return hooks;
+}
+
+WorkerChannel::Callbacks Generation::channel_callbacks() {
   WorkerChannel::Callbacks callbacks;
   callbacks.on_event = [this](const Event& event) { on_event(event); };
   callbacks.on_request = [this](const Request& incoming) { on_request(incoming); };
   callbacks.on_end = [this](const std::string& reason) { on_channel_end(reason); };
-  channel_ = std::make_unique<WorkerChannel>(loop_, std::move(fd), std::move(callbacks));
+  return callbacks;
+}
+
+void Generation::open_channel(UniqueFd fd) {
+  channel_ = std::make_unique<WorkerChannel>(loop_, std::move(fd), channel_callbacks());
 }
 
 bool Generation::take_channel(const std::string& key, UniqueFd& connection) {
@@ -334,6 +346,7 @@ void Generation::restore(const RestoreHead& head, std::string_view state, Millis
 
 void Generation::go(Answer on_answer) {
   live_since_ = mute_ && !told_ready_ ? spawned_at_ : monotonic_now();
+  if (reexeced_) child_->rename_alive_file(plan_.alive_file);  // before, it never writes an emergency file
   if (mute_) {
     return answer_for_mute([this, on_answer = std::move(on_answer)](const auto& outcome, std::string_view text) {
       const std::weak_ptr<bool> alive = alive_;

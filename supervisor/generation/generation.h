@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/clock.h"
@@ -71,6 +72,10 @@ class Generation {
   void set_hooks(Hooks hooks) { hooks_ = std::move(hooks); }
   // Fails if the process could not be started; then no hook is called. Of one that spoke late it only goes on.
   Status spawn();
+  // Instead of that: has `old`, which is held and whose cut is durable, become this one by execv. Its process and
+  // channel are this one's from here on; the hello of the new code is the answer. If it refuses, they are given back
+  // before `on_refused`, and this one is gone.
+  void reexec(const std::shared_ptr<Generation>& old, std::function<void(const Refusal&)> on_refused);
 
   std::uint64_t number() const { return plan_.number; }
   const GenerationPlan& plan() const { return plan_; }
@@ -80,6 +85,8 @@ class Generation {
   // What is still to happen before it counts as ready; "" if that is up to the program alone.
   std::string waits_for() const { return readiness_ ? readiness_->waits_for() : ""; }
   bool gone() const { return gone_; }
+  // Gone, because its process is the next generation's.
+  bool replaced() const { return replaced_; }
   // It has not said hello: restore and go are answered for it, everything else is refused, stop is a signal.
   bool mute() const { return mute_; }
   // It has said hello; of one that is gone, also if that was not read any more.
@@ -119,9 +126,14 @@ class Generation {
 
  private:
   std::vector<std::string> environment() const;
+  // As many of the changed files as one variable takes, a line each; and how many are left.
+  std::pair<std::string, std::size_t> changed_files() const;
   void on_event(const Event& event);
   void open_channel(UniqueFd fd);
   void on_hello(const Event& event);
+  Child::Hooks child_hooks();
+  WorkerChannel::Callbacks channel_callbacks();
+  void take_process(Generation& from);
   Status prepare_readiness();
   void await_readiness();
   void on_no_hello();
@@ -159,6 +171,8 @@ class Generation {
   int spawn_error_ = 0;
   std::optional<ExitInfo> exit_;
   bool gone_ = false;
+  bool replaced_ = false;
+  bool reexeced_ = false;  // its process was another generation's
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

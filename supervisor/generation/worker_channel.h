@@ -37,6 +37,9 @@ class WorkerChannel {
 
   WorkerChannel(Loop& loop, UniqueFd fd, Callbacks callbacks);
 
+  // From now on; of the next owner.
+  void set_callbacks(Callbacks callbacks) { callbacks_ = std::move(callbacks); }
+
   // Sends a request. `line` may carry a request encoded already (with an id from next_id()).
   void request(std::string_view command, const Json& params, Milliseconds deadline, Answer on_answer);
   std::uint64_t next_id() { return ++last_id_; }

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <string_view>
 
@@ -116,6 +117,10 @@ Status Child::signal_group(int number) {
   if (::kill(-pid_, number) != 0) return fail(last_error("signal group"));
   sent_.set(static_cast<std::size_t>(number));
   return {};
+}
+
+void Child::rename_alive_file(const std::string& path) {
+  if (!reaped_ && ::rename(alive_file_.c_str(), path.c_str()) == 0) alive_file_ = path;
 }
 
 void Child::resize(TerminalSize size) {

@@ -47,6 +47,11 @@ class Child {
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;
 
+  // From now on; of the next owner.
+  void set_hooks(Hooks hooks) { hooks_ = std::move(hooks); }
+  // Its file in SpawnRequest::alive_file has another name from now on, if that can be.
+  void rename_alive_file(const std::string& path);
+
   pid_t pid() const { return pid_; }
   // Not reaped yet: the pid is certainly its.
   bool running() const { return !reaped_; }

@@ -17,11 +17,13 @@ bool lacks_room(int code) {
 }  // namespace
 
 Handover::Handover(Loop& loop, Plan plan, Hooks hooks)
-    : hooks_(std::move(hooks)),
+    : loop_(loop),
+      hooks_(std::move(hooks)),
       context_(plan.context),
       receipt_(std::move(plan.receipt)),
       old_(std::move(plan.old)),
       replace_(std::move(plan.replace)),
+      refuse_loss_(plan.refuse_loss),
       last_state_bytes_(plan.last_state_bytes),
       deadlines_(plan.deadlines),
       ready_timer_(loop),
@@ -64,8 +66,12 @@ void Handover::perform(HandoverAction action) {
       return cut();
     case HandoverAction::WriteCut:
       return write_cut();
+    case HandoverAction::SendReexec:
+      return reexec();
     case HandoverAction::SendRestore:
       return restore();
+    case HandoverAction::AskState:
+      return verify();
     case HandoverAction::Commit:
       return commit();
     case HandoverAction::SendGo:
@@ -99,7 +105,7 @@ void Handover::mark(std::optional<double>& step) {
   mark_ = now;
 }
 
-void Handover::spawn_candidate() {
+void Handover::make_candidate() {
   candidate_ = last_candidate_ = hooks_.make_candidate();
   restoring_ = restored_ = said_ready_ = loaded_ = lacked_room_ = false;
   receipt_.to = candidate_->number();
@@ -124,10 +130,25 @@ void Handover::spawn_candidate() {
     hooks_.on_output(*of, stream, bytes);
   };
   candidate_->set_hooks(std::move(hooks));
+}
+
+void Handover::spawn_candidate() {
+  make_candidate();
   Status spawned = candidate_->spawn();
   if (spawned) return;
   lacked_room_ = lacks_room(spawned.error().code);
   candidate_failed(spawned.error().message);
+}
+
+void Handover::reexec() {
+  make_candidate();
+  candidate_->reexec(old_, [this, alive = std::weak_ptr<bool>(alive_)](const Refusal& refusal) {
+    if (alive.expired()) return;
+    receipt_.reason = refusal.message;
+    if (const Json* diagnostics = find_member(refusal.data, "diagnostics"); diagnostics && diagnostics->is_array())
+      receipt_.diagnostics = *diagnostics;
+    deliver(HandoverEvent::ReexecRefused);
+  });
 }
 
 void Handover::candidate_failed(const std::string& reason) {
@@ -138,6 +159,7 @@ void Handover::candidate_failed(const std::string& reason) {
 void Handover::bury_candidate() {
   ready_timer_.stop();
   restore_waits_ = false;
+  check_.reset();
   if (!candidate_) return;
   candidate_->kill();
   hooks_.bury(std::exchange(candidate_, nullptr));
@@ -270,6 +292,10 @@ void Handover::on_restored(const tl::expected<Json, Refusal>& outcome) {
   if (!summary) return candidate_failed(summary.error().message);
   receipt_.restored = std::move(*summary);
   if (receipt_.restored.iteration) receipt_.iteration = receipt_.restored.iteration;
+  if (const NameCount& dropped = receipt_.restored.removed; refuse_loss_ && dropped.count > 0) {
+    return candidate_failed("the new code no longer has " + listed(dropped) +
+                            " of the state; zerothctl reload --force accepts that");
+  }
   restored_ = true;
   ready_timer_.start(deadlines_.ready,
                      [this] { candidate_failed("not ready within " + human_duration(deadlines_.ready)); });
@@ -287,6 +313,16 @@ void Handover::ready_if_both() {
                      if (!durable) return candidate_failed(durable.error().message);
                      deliver(HandoverEvent::CandidateReady);
                    });
+}
+
+void Handover::verify() {
+  check_ = std::make_unique<RestoreCheck>(loop_, hooks_.make_checkpoint(candidate_), *source_, receipt_.restored);
+  check_->begin([this](const Status& same) {
+    loop_.post([finished = std::shared_ptr<RestoreCheck>(std::move(check_))] {});  // it is still on the stack
+    if (!same && receipt_.reason.empty()) receipt_.reason = same.error().message;
+    mark(receipt_.ms.restore);
+    deliver(same ? HandoverEvent::Verified : HandoverEvent::VerifyFailed);
+  });
 }
 
 void Handover::go() {

@@ -15,6 +15,7 @@
 #include "supervisor/generation/generation.h"
 #include "supervisor/generation/receipt.h"
 #include "supervisor/reload/handover_state.h"
+#include "supervisor/reload/restore_check.h"
 
 namespace zeroth {
 
@@ -45,6 +46,7 @@ class Handover {
     HandoverDeadlines deadlines;
     // With context.commit_first: puts the committed cut aside and gives what is restored, which may be the cut itself.
     ReplaceSource replace = nullptr;
+    bool refuse_loss = false;  // a state of which the candidate drops something is none that it may go with
   };
 
   // What the worker does for it. All are called from the loop; only on_done may destroy the hand-over.
@@ -116,7 +118,9 @@ class Handover {
  private:
   void deliver(HandoverEvent event);
   void perform(HandoverAction action);
+  void make_candidate();
   void spawn_candidate();
+  void reexec();
   void bury_candidate();
   void candidate_failed(const std::string& reason);
   void drain();
@@ -127,11 +131,13 @@ class Handover {
   void restore();
   void on_restored(const tl::expected<Json, Refusal>& outcome);
   void ready_if_both();
+  void verify();
   void go();
   void resume();
   void give_verdict(HandoverVerdict verdict);
   void mark(std::optional<double>& step);
 
+  Loop& loop_;
   Hooks hooks_;
   HandoverState state_ = HandoverState::Idle;
   HandoverContext context_;
@@ -143,6 +149,8 @@ class Handover {
   std::shared_ptr<Generation> candidate_, last_candidate_;
   std::shared_ptr<Checkpoint> checkpoint_;
   ReplaceSource replace_;
+  const bool refuse_loss_;
+  std::unique_ptr<RestoreCheck> check_;
   std::optional<RestoreSource> source_;
   bool restore_waits_ = false;
   bool restoring_ = false;

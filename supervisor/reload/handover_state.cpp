@@ -18,6 +18,7 @@ using Actions = std::vector<HandoverAction>;
 Context learn(Context c, HandoverEvent event) {
   if (event == Begin) c.old_alive = c.mode != Start;
   if (event == OldGone) c.old_alive = false;
+  if (event == ReexecRefused) c.old_alive = c.refused = true;
   if (event == ContentChanged) c.content_changed = true;
   if (event == StopRequested) c.stop_requested = true;
   if (event == Committed) c.commit = Saving::Durable;
@@ -39,6 +40,13 @@ HandoverStep spawn(Context c, Actions before = {}) {
   c.content_changed = false;
   before.push_back(SpawnCandidate);
   return {Starting, c, std::move(before)};
+}
+
+// N's process is N+1's, or nobody's, until a refusal says otherwise.
+HandoverStep reexec(Context c) {
+  c.content_changed = false;
+  c.old_alive = false;
+  return {Reexecing, c, {SendReexec}};
 }
 
 // Where N cannot be cut (recreate), what it saved by itself has to do.
@@ -67,7 +75,7 @@ HandoverStep restart_old(const Context& c, HandoverVerdict verdict, bool again) 
 
 // N+1 failed before it said loaded.
 HandoverStep fail_start(const Context& c) {
-  if (c.mode == Recreate) return restart_old(c, Rejected, c.content_changed);
+  if (c.mode == Recreate || c.mode == Exec) return restart_old(c, Rejected, c.content_changed);
   return {Done, c, and_reload({KillCandidate}, c.content_changed), c.mode == Start ? Failed : Rejected};
 }
 
@@ -80,6 +88,10 @@ HandoverStep abandon(const Context& c) {
 
 HandoverStep stop_before_go(const Context& c) {
   return {Done, c, {KillCandidate, c.cut_taken ? StopOldWithCut : StopOldNow}, Abandoned};
+}
+
+HandoverVerdict given_up(const Context& c) {
+  return c.refused ? Rejected : Abandoned;
 }
 
 // After go N+1 is lost. N, though held, never resumes.
@@ -112,10 +124,11 @@ HandoverStep settle(const Context& c) {
 
 HandoverStep in_idle(HandoverEvent event, const Context& c) {
   switch (event) {
-    case Begin: return c.mode == Recreate ? quiesce(c) : spawn(c);
+    case Begin: return c.mode == Recreate || c.mode == Exec ? quiesce(c) : spawn(c);
     case CandidateLoaded: case CandidateReady: case GoAnswered: case CandidateFailed: case Drained: case CutTaken:
     case CutFailed: case Written: case WriteFailed: case Committed: case CommitFailed: case ResumeAnswered:
-    case ResumeLate: case OldGone: case ContentChanged: case StopRequested: break;  // ignored
+    case ResumeLate: case OldGone: case ContentChanged: case StopRequested: case ReexecRefused: case Verified:
+    case VerifyFailed: break;  // ignored
   }
   return {Idle, c};
 }
@@ -134,7 +147,8 @@ HandoverStep in_starting(HandoverEvent event, const Context& c) {
       return spawn(c, {KillCandidate});
     case StopRequested: return stop_before_go(c);
     case Begin: case CandidateReady: case GoAnswered: case Drained: case CutTaken: case CutFailed: case Written:
-    case WriteFailed: case Committed: case CommitFailed: case ResumeAnswered: case ResumeLate: break;  // ignored
+    case WriteFailed: case Committed: case CommitFailed: case ResumeAnswered: case ResumeLate: case ReexecRefused:
+    case Verified: case VerifyFailed: break;  // ignored
   }
   return {Starting, c};
 }
@@ -145,12 +159,12 @@ HandoverStep in_draining(HandoverEvent event, const Context& c) {
     case CandidateFailed: return abandon(c);
     case OldGone: return restart_old(c, Abandoned, content_waits(c));
     case ContentChanged:
-      if (c.kept_code || c.mode == Recreate) break;  // recreate spawns later, with what is newest then
+      if (c.kept_code || c.mode != Overlap) break;  // the others start it later, with what is newest then
       return {Undraining, c, {KillCandidate, SendResume}};
     case StopRequested: return stop_before_go(c);
-    case Begin: case CandidateLoaded: case CandidateReady: case GoAnswered: case CutTaken: case CutFailed:
-    case Written: case WriteFailed: case Committed: case CommitFailed: case ResumeAnswered:
-    case ResumeLate: break;  // ignored
+    case Begin: case CandidateLoaded: case CandidateReady: case GoAnswered: case CutTaken: case CutFailed: case Written:
+    case WriteFailed: case Committed: case CommitFailed: case ResumeAnswered: case ResumeLate: case ReexecRefused:
+    case Verified: case VerifyFailed: break;  // ignored
   }
   return {Draining, c};
 }
@@ -162,7 +176,8 @@ HandoverStep in_undraining(HandoverEvent event, const Context& c) {
     case StopRequested: return stop_before_go(c);
     case ContentChanged: break;  // remembered
     case Begin: case CandidateLoaded: case CandidateReady: case GoAnswered: case CandidateFailed: case Drained:
-    case CutTaken: case CutFailed: case Written: case WriteFailed: case Committed: case CommitFailed: break;  // ignored
+    case CutTaken: case CutFailed: case Written: case WriteFailed: case Committed: case CommitFailed:
+    case ReexecRefused: case Verified: case VerifyFailed: break;  // ignored
   }
   return {Undraining, c};
 }
@@ -184,7 +199,8 @@ HandoverStep in_cutting(HandoverEvent event, Context c) {
     case StopRequested: return {Cutting, c, {KillCandidate}};  // the cut under way becomes the final checkpoint
     case ContentChanged: break;  // remembered
     case Begin: case CandidateLoaded: case CandidateReady: case GoAnswered: case Drained: case Written:
-    case WriteFailed: case Committed: case CommitFailed: case ResumeAnswered: case ResumeLate: break;  // ignored
+    case WriteFailed: case Committed: case CommitFailed: case ResumeAnswered: case ResumeLate: case ReexecRefused:
+    case Verified: case VerifyFailed: break;  // ignored
   }
   return {Cutting, c};
 }
@@ -193,13 +209,14 @@ HandoverStep in_writing(HandoverEvent event, Context c) {
   switch (event) {
     case Written:
       c.commit = Saving::Running;
-      if (c.mode == Recreate || c.commit_first) return {Committing, c, {Commit}};
+      if (c.mode != Overlap || c.commit_first) return {Committing, c, {Commit}};
       return {Restoring, c, {SendRestore, Commit}};
     case WriteFailed: case CandidateFailed: return abandon(c);
     case StopRequested: return stop_before_go(c);
     case OldGone: case ContentChanged: break;  // remembered
-    case Begin: case CandidateLoaded: case CandidateReady: case GoAnswered: case Drained: case CutTaken:
-    case CutFailed: case Committed: case CommitFailed: case ResumeAnswered: case ResumeLate: break;  // ignored
+    case Begin: case CandidateLoaded: case CandidateReady: case GoAnswered: case Drained: case CutTaken: case CutFailed:
+    case Committed: case CommitFailed: case ResumeAnswered: case ResumeLate: case ReexecRefused: case Verified:
+    case VerifyFailed: break;  // ignored
   }
   return {Writing, c};
 }
@@ -210,13 +227,14 @@ HandoverStep in_committing(HandoverEvent event, const Context& c) {
       if (c.commit == Saving::Failed && (c.old_alive || c.commit_first)) return abandon(c);
       if (c.mode == Overlap) return {Restoring, c, {SendRestore}};
       if (!c.old_alive) return spawn(c);
+      if (c.mode == Exec) return reexec(c);
       return {StoppingOld, c, {StopOld}};
     case CandidateFailed: return abandon(c);
     case StopRequested: return stop_before_go(c);
     case OldGone: case ContentChanged: break;  // remembered
-    case Begin: case CandidateLoaded: case CandidateReady: case GoAnswered: case Drained:
-    case CutTaken: case CutFailed: case Written: case WriteFailed: case ResumeAnswered:
-    case ResumeLate: break;  // ignored
+    case Begin: case CandidateLoaded: case CandidateReady: case GoAnswered: case Drained: case CutTaken: case CutFailed:
+    case Written: case WriteFailed: case ResumeAnswered: case ResumeLate: case ReexecRefused: case Verified:
+    case VerifyFailed: break;  // ignored
   }
   return {Committing, c};
 }
@@ -228,14 +246,30 @@ HandoverStep in_stopping_old(HandoverEvent event, const Context& c) {
     case ContentChanged: break;  // remembered
     case Begin: case CandidateLoaded: case CandidateReady: case GoAnswered: case CandidateFailed: case Drained:
     case CutTaken: case CutFailed: case Written: case WriteFailed: case Committed: case CommitFailed:
-    case ResumeAnswered: case ResumeLate: break;  // ignored
+    case ResumeAnswered: case ResumeLate: case ReexecRefused: case Verified: case VerifyFailed: break;  // ignored
   }
   return {StoppingOld, c};
 }
 
+HandoverStep in_reexecing(HandoverEvent event, const Context& c) {
+  switch (event) {
+    case CandidateLoaded: return {Restoring, c, {SendRestore}};
+    case CandidateFailed: return fail_start(c);
+    case ReexecRefused: return abandon(c);
+    case StopRequested: return stop_before_go(c);
+    case ContentChanged: break;  // remembered
+    case Begin: case CandidateReady: case GoAnswered: case Drained: case CutTaken: case CutFailed: case Written:
+    case WriteFailed: case Committed: case CommitFailed: case Verified: case VerifyFailed: case ResumeAnswered:
+    case ResumeLate: case OldGone: break;  // ignored
+  }
+  return {Reexecing, c};
+}
+
 HandoverStep in_restoring(HandoverEvent event, const Context& c) {
   switch (event) {
-    case CandidateReady: return {Going, c, {SendGo}};
+    case CandidateReady:
+      if (c.verify) return {Verifying, c, {AskState}};
+      return {Going, c, {SendGo}};
     case CandidateFailed: return abandon(c);
     case CommitFailed:
       if (!c.old_alive) break;  // nobody to resume: N+1 holds the state, go on
@@ -243,9 +277,26 @@ HandoverStep in_restoring(HandoverEvent event, const Context& c) {
     case StopRequested: return stop_before_go(c);
     case Committed: case OldGone: case ContentChanged: break;  // remembered
     case Begin: case CandidateLoaded: case GoAnswered: case Drained: case CutTaken: case CutFailed: case Written:
-    case WriteFailed: case ResumeAnswered: case ResumeLate: break;  // ignored
+    case WriteFailed: case ResumeAnswered: case ResumeLate: case ReexecRefused: case Verified:
+    case VerifyFailed: break;  // ignored
   }
   return {Restoring, c};
+}
+
+HandoverStep in_verifying(HandoverEvent event, const Context& c) {
+  switch (event) {
+    case Verified: return {Going, c, {SendGo}};
+    case VerifyFailed: case CandidateFailed: return abandon(c);
+    case CommitFailed:
+      if (!c.old_alive) break;  // nobody to resume
+      return abandon(c);
+    case StopRequested: return stop_before_go(c);
+    case Committed: case OldGone: case ContentChanged: break;  // remembered
+    case Begin: case CandidateLoaded: case CandidateReady: case GoAnswered: case ReexecRefused: case Drained:
+    case CutTaken: case CutFailed: case Written: case WriteFailed: case ResumeAnswered:
+    case ResumeLate: break;  // ignored
+  }
+  return {Verifying, c};
 }
 
 HandoverStep in_going(HandoverEvent event, Context c) {
@@ -259,7 +310,8 @@ HandoverStep in_going(HandoverEvent event, Context c) {
     case Committed: case CommitFailed: return settle(c);
     case OldGone: case ContentChanged: case StopRequested: break;  // remembered
     case Begin: case CandidateLoaded: case CandidateReady: case Drained: case CutTaken: case CutFailed: case Written:
-    case WriteFailed: case ResumeAnswered: case ResumeLate: break;  // ignored
+    case WriteFailed: case ResumeAnswered: case ResumeLate: case ReexecRefused: case Verified:
+    case VerifyFailed: break;  // ignored
   }
   return {Going, c};
 }
@@ -272,21 +324,22 @@ HandoverStep in_retiring(HandoverEvent event, const Context& c) {
       return {Done, c, and_reload({KillCandidate, KillOld, RestartNew}, c.content_changed)};
     case StopRequested: return {Retiring, c, {StopNew}};
     case ContentChanged: break;  // remembered
-    case Begin: case CandidateLoaded: case CandidateReady: case GoAnswered: case Drained: case CutTaken:
-    case CutFailed: case Written: case WriteFailed: case Committed: case CommitFailed: case ResumeAnswered:
-    case ResumeLate: break;  // ignored
+    case Begin: case CandidateLoaded: case CandidateReady: case GoAnswered: case Drained: case CutTaken: case CutFailed:
+    case Written: case WriteFailed: case Committed: case CommitFailed: case ResumeAnswered: case ResumeLate:
+    case ReexecRefused: case Verified: case VerifyFailed: break;  // ignored
   }
   return {Retiring, c};
 }
 
 HandoverStep in_resuming(HandoverEvent event, const Context& c) {
   switch (event) {
-    case ResumeAnswered: return {Done, c, and_reload({}, c.content_changed), Abandoned};
-    case ResumeLate: case OldGone: return restart_old(c, Abandoned, content_waits(c));
-    case StopRequested: return {Done, c, {StopOldNow}, Abandoned};  // N has moved on since its cut
+    case ResumeAnswered: return {Done, c, and_reload({}, c.content_changed), given_up(c)};
+    case ResumeLate: case OldGone: return restart_old(c, given_up(c), content_waits(c));
+    case StopRequested: return {Done, c, {StopOldNow}, given_up(c)};  // N has moved on since its cut
     case Committed: case CommitFailed: case ContentChanged: break;  // remembered
     case Begin: case CandidateLoaded: case CandidateReady: case GoAnswered: case CandidateFailed: case Drained:
-    case CutTaken: case CutFailed: case Written: case WriteFailed: break;  // ignored
+    case CutTaken: case CutFailed: case Written: case WriteFailed: case ReexecRefused: case Verified:
+    case VerifyFailed: break;  // ignored
   }
   return {Resuming, c};
 }
@@ -313,8 +366,12 @@ HandoverStep step(HandoverState state, HandoverEvent event, const HandoverContex
       return in_committing(event, c);
     case StoppingOld:
       return in_stopping_old(event, c);
+    case Reexecing:
+      return in_reexecing(event, c);
     case Restoring:
       return in_restoring(event, c);
+    case Verifying:
+      return in_verifying(event, c);
     case Going:
       return in_going(event, c);
     case Retiring:

@@ -1,9 +1,9 @@
 #pragma once
 // The whole reload as one pure table. Handover (its only caller) owns processes, timers and messages: it turns what
 // happens into events, performs the actions in the order given, and keeps state and context between two calls. N is the
-// old generation, N+1 the candidate. One machine serves the first start, the crash restart, overlap and recreate. Every
-// action that waits for something has a deadline out there, so each ends in one of its events. Once an action has ended
-// something (KillCandidate, KillOld, a stop path), no further event about that thing is delivered.
+// old generation, N+1 the candidate. One machine serves the first start, the crash restart, and each way to reload.
+// Every action that waits for something has a deadline out there, so each ends in one of its events. Once an action has
+// ended something (KillCandidate, KillOld, a stop path), no further event about that thing is delivered.
 
 #include <optional>
 #include <vector>
@@ -14,6 +14,7 @@ enum class HandoverMode {
   Start,     // no N: first start or crash restart, its state chosen by the caller
   Overlap,   // N+1 loads while N runs; N must have announced restore and hold
   Recreate,  // N is gone before N+1 starts
+  Exec,      // N becomes N+1 under its pid; N must have announced reexec, restore and hold
 };
 
 enum class HandoverState {
@@ -23,9 +24,11 @@ enum class HandoverState {
   Undraining,   //   a newer save came while draining: N is resumed, then Starting begins again
   Cutting,      // 3 checkpoint{hold} is on its way to N
   Writing,      //   N is held; the cut is being allocated and written, N+1 knows nothing of it yet
-  Committing,   //   recreate, or commit_first: N is held until the cut is durable
+  Committing,   //   not overlap, or commit_first: N is held until the cut is durable
   StoppingOld,  //   recreate: N is being stopped and reaped
+  Reexecing,    //   exec: N checks the new code, then is N+1, which loads it; only a refusal says that it is still N
   Restoring,    // 4 N+1 takes the state and gets ready; in overlap the commit runs beside and N is held
+  Verifying,    // 5 N+1 is ready and is asked what state it has; N is held as before
   Going,        // 6 go is sent: N never runs again, and stays held until the fates of both go and the commit are known
   Retiring,     // 7 N+1 is live, the verdict is given; N is being stopped and reaped
   Resuming,     //   the hand-over is abandoned before go; N was told to go on
@@ -38,6 +41,9 @@ enum class HandoverEvent {
   CandidateReady,   // restore is answered and ready was received
   GoAnswered,
   CandidateFailed,  // spawn failed, exit, refused restore, or late with whatever it owed last (go included)
+  ReexecRefused,    // N does not become N+1 and is held as before
+  Verified,         // N+1 has the state it was given
+  VerifyFailed,     // it has another, or could not be asked
   Drained,          // answered, or its deadline ended
   CutTaken,         // the answer to checkpoint{hold}
   CutFailed,        // an error instead, or late
@@ -61,6 +67,8 @@ enum class HandoverAction {
   SendRestore,  // from a hard link to the temporary file; where no cut was taken, from the state the caller chose, or
                 // null
   Commit,       // fsync, rename, fsync of the folder
+  SendReexec,   // N's process and channel are N+1's from here on, unless it is refused
+  AskState,     // of N+1, to compare it with what it was restored from
   SendGo,       // after the `live` line of the journal; routes and sockets become N+1's
   SendResume,  // ends a drain, a hold, or both; its deadline counts from the end of a cut still outstanding; a WriteCut
                // still running is dropped
@@ -81,7 +89,7 @@ enum class HandoverAction {
 enum class HandoverVerdict {
   Ok,
   OkUncommitted,  // ok with a warning: N+1 is live, the cut could not be made durable
-  Rejected,       // N+1 never said loaded; N is untouched (recreate: restarted)
+  Rejected,       // N+1 never said loaded; N is untouched (recreate, and exec once N was given up: restarted)
   Abandoned,      // given up before go; N goes on (or is restarted)
   Failed,         // go was sent in vain, or mode Start came to nothing: nobody is live
 };
@@ -92,13 +100,15 @@ struct HandoverContext {
   bool old_drains = false;    // N announced drain
   bool old_cuts = true;       // N announced checkpoint and hold; overlap demands it
   bool commit_first = false;  // the living state is about to be replaced: durable before N+1 is restored; not for Start
+  bool verify = false;        // N+1 goes only with the state that it was given
   bool cut_spared = false;    // the living state is thrown away: if it cannot be cut, N is stopped without
   bool kept_code = false;     // N+1 runs a kept copy (crash restart, rollback): a save waits for a reload of its own
   bool second_try = false;    // this content was reloaded again already because N died under the first try
   // Learnt by step(); handed back unchanged with the next event.
   enum class Saving { None, Running, Durable, Failed } commit = Saving::None;
-  bool old_alive = false;  // from Begin (unless mode is Start) to OldGone
+  bool old_alive = false;  // from Begin (unless mode is Start) to OldGone or SendReexec
   bool cut_taken = false;
+  bool refused = false;  // N does not become N+1
   bool go_answered = false;
   bool candidate_lost = false;   // N+1 failed after go
   bool content_changed = false;  // since the last SpawnCandidate

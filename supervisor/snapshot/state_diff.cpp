@@ -72,7 +72,7 @@ std::string escaped(std::string_view name) {
 // Walks both texts at once. Each step leaves both behind the value it compared; false: failed.
 class Walk {
  public:
-  Walk(JsonScan& a, JsonScan& b) : a_(a), b_(b) {}
+  Walk(JsonScan& a, JsonScan& b, const std::set<std::string, std::less<>>& except) : a_(a), b_(b), except_(except) {}
 
   Result<StateDiff> run() {
     const bool done = compare(0) && a_.at_end() && b_.at_end();
@@ -200,9 +200,12 @@ class Walk {
     return done;
   }
   bool compare_under(std::string_view name, int depth) {
+    if (passed_over(name)) return a_.skip_value() && b_.skip_value();
     return under(name, [&] { return compare(depth + 1); });
   }
+  bool passed_over(std::string_view name) const { return pointer_.empty() && except_.contains(name); }
   bool lone(JsonScan& text, std::string_view name) {
+    if (passed_over(name)) return text.skip_value();
     return under(name, [&] {
       text.peek();
       const std::uint64_t from = text.at();
@@ -322,6 +325,7 @@ class Walk {
 
   JsonScan& a_;
   JsonScan& b_;
+  const std::set<std::string, std::less<>>& except_;
   DiffCollector collector_;
   std::string pointer_;
   std::size_t indexed_ = 0;
@@ -336,8 +340,8 @@ bool same_number(std::string_view a, std::string_view b) {
   return decimal_of(a) == decimal_of(b);
 }
 
-Result<StateDiff> diff_states(JsonScan& a, JsonScan& b) {
-  return Walk(a, b).run();
+Result<StateDiff> diff_states(JsonScan& a, JsonScan& b, const std::set<std::string, std::less<>>& except) {
+  return Walk(a, b, except).run();
 }
 
 }  // namespace zeroth

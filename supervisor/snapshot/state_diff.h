@@ -7,6 +7,9 @@
 // decode to, so spelling makes no difference. Objects that only wrap one text ({"f64":"<base64>"}, {"$bytes":"…"})
 // count as one value, and so does what is nested deeper than 200.
 
+#include <functional>
+#include <set>
+#include <string>
 #include <string_view>
 
 #include "common/result.h"
@@ -15,8 +18,9 @@
 
 namespace zeroth {
 
-// Fails if one of them cannot be read or is no JSON, saying which and where.
-Result<StateDiff> diff_states(JsonScan& a, JsonScan& b);
+// Fails if one of them cannot be read or is no JSON, saying which and where. `except`: top-level members that are not
+// looked at.
+Result<StateDiff> diff_states(JsonScan& a, JsonScan& b, const std::set<std::string, std::less<>>& except = {});
 
 // Whether two JSON numbers are the same: 1, 1.0 and 10e-1 are.
 bool same_number(std::string_view a, std::string_view b);

@@ -70,10 +70,12 @@ std::string first_change(const Json& receipt) {
   return changed.size() == 1 ? name : name + " and " + std::to_string(changed.size() - 1) + " more";
 }
 
-// Overlap is what everybody wants; of the other mode a person wants to know why.
-std::string why_recreate(const Json& receipt) {
+// Overlap is what everybody wants; of recreate, and of another mode than was asked for, a person wants to know why.
+std::string why_this_mode(const Json& receipt) {
   const std::string reason = text_of(receipt, "mode_reason");
-  return text_of(receipt, "mode") != "recreate" || reason.empty() ? "" : " (" + reason + ")";
+  const bool expected =
+      text_of(receipt, "mode") != "recreate" && reason.find(" was asked for, but ") == std::string::npos;
+  return expected || reason.empty() ? "" : " (" + reason + ")";
 }
 
 // Of a crash: from what it goes on, and when; or what is waited for.
@@ -209,7 +211,7 @@ void Console::on_first(const Json& receipt) {
   if (options_.verbosity < 0) return;
   if (names_.workers == 0)
     say("zeroth " ZEROTH_VERSION "  " + names_.program + "  pid " + std::to_string(::getpid()) + "  " +
-        text_of(receipt, "mode") + why_recreate(receipt) + "   control " + names_.control);
+        text_of(receipt, "mode") + why_this_mode(receipt) + "   control " + names_.control);
   std::string line = (names_.workers == 0 ? "" : when(receipt)) + "generation " + number_of(receipt, "to");
   const Json* kept = find_member(receipt, "kept");
   const bool restored = field_or<std::uint64_t>(receipt, "snapshot", 0) != 0;

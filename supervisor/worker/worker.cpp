@@ -148,6 +148,8 @@ Handover::Hooks Worker::handover_hooks() {
   hooks.on_resumed = [this] { on_resumed(); };
   hooks.on_committed = [this, cut_cause](const Result<SnapshotStore::Committed>& committed, MonotonicTime cut) {
     checkpointer_.on_cut_committed(committed, cut);
+    const bool waited = handover_ && handover_->context().go_answered && state_ == WorkerState::Ready;
+    if (waited && live_->loaded().capabilities.checkpoint) checkpointer_.begin(false);
     if (!committed) return;
     emit("checkpoint",
          {{"sequence", committed->sequence}, {"bytes", committed->bytes}, {"ms", committed->ms}, {"cause", cut_cause}});
@@ -231,7 +233,9 @@ void Worker::on_go(const std::shared_ptr<Generation>& generation, const Receipt&
   hooks_.on_generation();
   if (!std::exchange(line_before_go_, false)) write_live_line(*generation);
   keep_begun_from();
-  if (live_) {
+  if (live_ && live_->gone()) {
+    bury(live_);
+  } else if (live_) {
     Generation::Hooks retiring;
     retiring.on_output = [this, of = live_.get()](OutputStream stream, std::string_view bytes) {
       output_.feed(of->number(), stream, bytes);
@@ -274,7 +278,9 @@ void Worker::on_go_answered() {
     router_.open(live_);
     type_early();
   }
-  if (!stopping && live_->loaded().capabilities.checkpoint) {
+  // A save that waits for the cut is answered by it: while that is being committed, nothing else is asked for.
+  const bool commits = handover_->context().commit == HandoverContext::Saving::Running;
+  if (!stopping && !commits && live_->loaded().capabilities.checkpoint) {
     checkpointer_.begin(handover_->context().mode == HandoverMode::Start && restored);
   }
   if (first_start_ && !setup_.options->health.empty() && !live_->mute())

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "supervisor/option_names.h"
 #include "supervisor/worker/worker.h"
 
 namespace zeroth {
@@ -12,6 +13,19 @@ namespace {
 constexpr Milliseconds kReadAgain{1'000};
 constexpr Milliseconds kLongestWait{30'000};  // between two tries of what lacked room
 constexpr Milliseconds kStandStill{50};  // a rejection is announced only if the content did not change again by then
+
+HandoverMode handover_mode(ReloadMode mode) {
+  switch (mode) {
+    case ReloadMode::Overlap:
+      return HandoverMode::Overlap;
+    case ReloadMode::Exec:
+      return HandoverMode::Exec;
+    case ReloadMode::Recreate:
+    case ReloadMode::Auto:  // decide_mode() has chosen one
+      break;
+  }
+  return HandoverMode::Recreate;
+}
 
 }  // namespace
 
@@ -112,17 +126,19 @@ void Worker::begin_reload(ReloadRequest request) {
   if (!runs) return launch_reload(request, content, kept_code);
   decide_mode();
   Handover::Plan plan;
-  plan.context.mode = mode_ == ReloadMode::Overlap ? HandoverMode::Overlap : HandoverMode::Recreate;
+  plan.context.mode = handover_mode(mode_);
   plan.context.old_drains = live_->loaded().capabilities.drain;
   plan.context.old_cuts = live_->loaded().capabilities.checkpoint && live_->loaded().capabilities.hold;
   plan.context.commit_first = aim_.puts_aside();
   plan.context.cut_spared = aim_.state == Aim::State::Fresh;
   plan.context.kept_code = kept_code;
   plan.context.second_try = second_try_;
+  plan.context.verify = setup_.options->verify_restore && plan.context.old_cuts;
+  plan.refuse_loss = setup_.options->on_loss == OnLoss::Refuse && request.cause != "force" && !aim_.puts_aside();
   plan.receipt.operation = aim_.rollback ? "rollback" : "reload";
   plan.receipt.worker = setup_.name;
   plan.receipt.from = live_->number();
-  plan.receipt.mode = mode_ == ReloadMode::Overlap ? "overlap" : "recreate";
+  plan.receipt.mode = name_of_value(kReloadModes, mode_);
   plan.receipt.cause = request.cause;
   plan.receipt.changed = request.changed;
   plan.receipt.code = !(content == *current_);
@@ -175,22 +191,26 @@ void Worker::answer_unchanged(const ReloadRequest& request) {
   request.reply(to_json(receipt));
 }
 
+// How the next reload is to be done: what was asked for as far as the live one can.
 void Worker::decide_mode() {
   const Capabilities& can = live_->loaded().capabilities;
   const bool can_overlap = can.restore && can.hold && can.checkpoint;
-  mode_ = setup_.options->reload;
-  if (mode_ == ReloadMode::Auto) {
-    const bool own_port = !own_port_.empty();
-    mode_ = can_overlap && !own_port ? ReloadMode::Overlap : ReloadMode::Recreate;
-    mode_reason_ = live_->mute()  ? "it does not speak the worker protocol"
-                   : !can_overlap ? "the worker announced no hold and restore"
-                   : own_port     ? own_port_ + "; lend it with --listen for no downtime"
-                                  : "the worker can hold and restore";
-  } else if (mode_ == ReloadMode::Overlap && !can_overlap) {
-    mode_ = ReloadMode::Recreate;
-    mode_reason_ = "overlap was asked for, but the worker announced no hold and restore";
-  } else {
+  const ReloadMode asked = setup_.options->reload;
+  const bool own_port = !own_port_.empty() && asked != ReloadMode::Overlap;
+  mode_ = can_overlap && !own_port ? ReloadMode::Overlap : ReloadMode::Recreate;
+  mode_reason_ = live_->mute()  ? "it does not speak the worker protocol"
+                 : !can_overlap ? "the worker announced no hold and restore"
+                 : own_port     ? own_port_ + "; lend it with --listen for no downtime"
+                                : "the worker can hold and restore";
+  if (asked == ReloadMode::Auto) return;
+  const bool can_do = asked == ReloadMode::Recreate || (can_overlap && (asked != ReloadMode::Exec || can.reexec));
+  if (can_do) {
+    mode_ = asked;
     mode_reason_ = "asked for";
+  } else if (asked == ReloadMode::Exec && can_overlap) {
+    mode_reason_ = "exec was asked for, but the worker announced no reexec" + (own_port ? "; " + mode_reason_ : "");
+  } else {
+    mode_reason_ = std::string(name_of_value(kReloadModes, asked)) + " was asked for, but " + mode_reason_;
   }
 }
 
@@ -216,7 +236,7 @@ void Worker::on_verdict(const Receipt& original) {
   if (ok) {
     receipt.defaults = std::exchange(changed_defaults_, Json::array());
     decide_mode();
-    if (receipt.mode == "start") receipt.mode = mode_ == ReloadMode::Overlap ? "overlap" : "recreate";
+    if (receipt.mode == "start") receipt.mode = name_of_value(kReloadModes, mode_);
   }
   Json json = to_json(receipt);
   if (ok) json["mode_reason"] = mode_reason_;
@@ -335,9 +355,9 @@ void Worker::restart_after(const std::shared_ptr<Handover>& finished, HandoverAc
   std::shared_ptr<Generation> ended = live_ ? live_ : lost_old_;
   if (live_ && !live_->gone()) live_->kill();
   if (live_) bury(std::exchange(live_, nullptr));
-  // An old one that was stopped for its successor did not crash.
-  const bool planned =
-      !of_new && finished->context().mode == HandoverMode::Recreate && (!ended || ended->failure() == "stopped");
+  // An old one that made room for its successor did not crash.
+  const bool made_room = !ended || ended->failure() == "stopped" || ended->replaced();
+  const bool planned = !of_new && finished->context().mode != HandoverMode::Overlap && made_room;
   const auto go_on = [this, ended, meaning, planned, candidate = finished->last_candidate(),
                       alive = std::weak_ptr<void>(alive_)] {
     if (alive.expired()) return;

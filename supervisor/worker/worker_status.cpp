@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "supervisor/option_names.h"
 #include "supervisor/worker/worker.h"
 
 namespace zeroth {
@@ -44,15 +45,18 @@ std::optional<double> Worker::state_age_s() const {
 }
 
 Json Worker::status() const {
-  const bool alive = live_ && !live_->gone();
+  // In a reload by exec its process is the candidate's already, until go.
+  const bool replaced = live_ && live_->replaced() && handover_ && handover_->candidate();
+  const std::shared_ptr<Generation>& process = replaced ? handover_->candidate() : live_;
+  const bool alive = process && !process->gone();
   const Options& options = *setup_.options;
   Json status = {{"name", setup_.name},
                  {"state", to_string(state_)},
-                 {"pid", alive ? Json(live_->pid()) : Json()},
+                 {"pid", alive ? Json(process->pid()) : Json()},
                  {"generation", live_ ? Json(live_->number()) : Json()},
                  {"uptime_s", alive && live_->live_since() ? Json(seconds_since(*live_->live_since())) : Json()},
                  {"restarts", restarts_},
-                 {"mode", mode_ == ReloadMode::Recreate ? "recreate" : "overlap"},
+                 {"mode", name_of_value(kReloadModes, mode_ == ReloadMode::Auto ? ReloadMode::Overlap : mode_)},
                  {"mode_reason", mode_reason_},
                  {"program", options.program.empty() ? Json(options.command) : Json(options.program)},
                  {"program_hash", current_ ? Json(current_->hash) : Json()},

@@ -2,15 +2,15 @@
 //   fake_worker BEHAVIOUR.json
 // The file is read once, at the start; a changed file is new code.
 //   {"generations": [2],            only these misbehave (default: all)
-//    "capabilities": ["hold", …],   announced instead of all it can (checkpoint restore hold call)
+//    "capabilities": ["hold", …],   announced instead of all it can (checkpoint restore hold call reexec)
 //    "ignore_term": false,          SIGTERM does nothing
 //    "beat_ms": 0,                  time between beats, 0 for none
 //    "faults": ["wrong_pid", …],    see has_fault() below
 //    "at": {"before_hello": ACTION or [ACTION, …], …}}
 // Points: before_hello before_loaded in_restore before_ready at_go after_go at_checkpoint at_cut while_held at_resume
-// at_drain at_stop at_call at_end. Actions: die, hang, exit N, garbage, long_line, late MS, flood, touch FILE,
-// wait FILE; at a request also silent, error, twice. Files lie beside the behaviour file.
-// Commands: get, inc {by}, inc_saved (inc, answered after a save), save.
+// at_drain at_stop at_call at_reexec at_end. Actions: die, hang, exit N, garbage, long_line, late MS, flood, touch
+// FILE, wait FILE; at a request also silent, error, twice. Files lie beside the behaviour file. Commands: get, inc
+// {by}, inc_saved (inc, answered after a save), save.
 
 #include <fcntl.h>
 #include <poll.h>
@@ -31,6 +31,7 @@
 #include "common/json_reader.h"
 #include "common/line_splitter.h"
 #include "common/message.h"
+#include "common/reexec.h"
 #include "common/signals.h"
 #include "common/worker_protocol.h"
 
@@ -48,7 +49,9 @@ std::string environment(const char* name) {
 class FakeWorker {
  public:
   explicit FakeWorker(std::string behaviour_file)
-      : folder_(folder_of(behaviour_file)), fd_(std::atoi(environment(env::kFd).c_str())) {
+      : behaviour_file_(behaviour_file),
+        folder_(folder_of(behaviour_file)),
+        fd_(std::atoi(environment(env::kFd).c_str())) {
     auto parsed = parse_json(read_file(behaviour_file).value_or("{}"));
     if (parsed) behaviour_ = std::move(parsed->value);
     // A library leaves the SIGTERM of its supervisor's death to the end of the channel; so does this one when told.
@@ -145,7 +148,7 @@ class FakeWorker {
   }
 
   void say_loaded() {
-    Json data = {{"capabilities", {"checkpoint", "restore", "hold", "call"}}, {"schema", "fake/1"}};
+    Json data = {{"capabilities", {"checkpoint", "restore", "hold", "call", "reexec"}}, {"schema", "fake/1"}};
     if (const Json* announced = find_member(behaviour_, "capabilities")) data["capabilities"] = *announced;
     data["commands"] = Json::array();
     for (const char* name : {"get", "inc", "inc_saved"})
@@ -189,9 +192,11 @@ class FakeWorker {
 
   void on_request(const Request& request, std::string_view line) {
     const std::string& command = request.command;
-    const bool always = command == "resume" || command == "stop" || command == "ping";
+    const bool always = command == "resume" || command == "stop" || command == "ping" || command == "reexec";
     const bool early = stage_ < Stage::Live && (command == "restore" || command == "go");
-    if (stage_ != Stage::Live && !always && !early && !has_fault("answers_while_held")) {
+    const bool asked_early = stage_ == Stage::Restored && command == "checkpoint" &&
+                             !field_or<bool>(request.params, "hold", false) && !has_fault("mute_before_go");
+    if (stage_ != Stage::Live && !always && !early && !asked_early && !has_fault("answers_while_held")) {
       waiting_.emplace_back(line);
       return;
     }
@@ -199,6 +204,7 @@ class FakeWorker {
     if (command == "go") return on_go(request);
     if (command == "checkpoint") return on_checkpoint(request);
     if (command == "resume") return on_resume(request);
+    if (command == "reexec") return on_reexec(request);
     if (command == "stop") return on_stop(request);
     if (command == "drain") return answer(request, act("at_drain"), {{"closed", 0}});
     if (command == "ping") return answer(request, Then::GoOn, Json::object());
@@ -235,6 +241,8 @@ class FakeWorker {
     if (!from.is_null()) count_ = count + (has_fault("changes_state") ? 1 : 0);
     RestoreSummary summary;
     if (!from.is_null()) summary.kept = NameCount::of({"count"});
+    if (!from.is_null() && has_fault("drops")) summary.removed = NameCount::of({"lost"});
+    if (!from.is_null() && has_fault("says_rewritten")) summary.rewritten = NameCount::of({"count"});
     answer(request, then, to_json(summary));
     if (then == Then::Silent || then == Then::Error) return;
     stage_ = Stage::Restored;
@@ -269,6 +277,16 @@ class FakeWorker {
     take_waiting();
   }
 
+  void on_reexec(const Request& request) {
+    auto order = parse_reexec(request.params);
+    if (!order || stage_ != Stage::Held) return refuse(request, ErrorCode::Refused);
+    const Then then = act("at_reexec");
+    if (then == Then::Silent) return;
+    if (then == Then::Error) return refuse(request, ErrorCode::Failed);
+    (void)exec_again({"/proc/self/exe", behaviour_file_}, *order, fd_);
+    refuse(request, ErrorCode::Failed);
+  }
+
   void on_stop(const Request& request) {
     const Then then = act("at_stop");
     answer(request, then, Json::object());
@@ -295,7 +313,7 @@ class FakeWorker {
     for (const std::string& line : lines) on_line(line);
   }
 
-  std::string folder_;
+  std::string behaviour_file_, folder_;
   int fd_;
   Json behaviour_ = Json::object();
   bool misbehaves_ = true;

@@ -29,7 +29,7 @@ int complain(const std::string& message, int exit_code) {
 
 std::vector<Rule> all_rules() {
   std::vector<Rule> rules;
-  for (const auto part : {start_rules(), request_rules(), cut_rules(), end_rules()})
+  for (const auto part : {start_rules(), request_rules(), cut_rules(), exec_rules(), end_rules()})
     rules.insert(rules.end(), part.begin(), part.end());
   return rules;
 }

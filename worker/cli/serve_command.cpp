@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <string>
 
@@ -30,11 +31,22 @@ struct ServeOptions {
   bool json = false;
 };
 
+// The words that start this again.
+void note_words(const Arguments& arguments, HostSettings& settings) {
+  settings.argv = {program_invocation_name, "serve", std::string(arguments.positionals()[0])};
+  settings.program_word = 2;
+  for (const Option& option : kServeOptions) {
+    const auto value = arguments.value(option.name);
+    if (value) settings.argv.insert(settings.argv.end(), {std::string(option.name), std::string(*value)});
+  }
+}
+
 Result<ServeOptions> read_options(std::span<char* const> words) {
   auto arguments = Arguments::parse(words, kServeOptions, 1);
   if (!arguments) return fail(arguments.error());
   if (arguments->positionals().empty()) return fail("no file is given");
   ServeOptions options;
+  note_words(*arguments, options.settings);
   options.file = arguments->positionals()[0];
   options.settings.program_path = arguments->value("--path").value_or(options.file);
   options.json = arguments->value("--diagnostics") == "json";

@@ -69,6 +69,7 @@ struct Rule {
 std::span<const Rule> start_rules();    // hello to go
 std::span<const Rule> request_rules();  // requests while live
 std::span<const Rule> cut_rules();      // checkpoint, hold, resume, restore
+std::span<const Rule> exec_rules();     // reexec
 std::span<const Rule> end_rules();      // stop, the end of the channel, nonsense
 
 }  // namespace zeroth::conformance

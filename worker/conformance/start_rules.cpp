@@ -81,6 +81,18 @@ Finding silent_before_go(Bench& bench) {
   return ok("nothing for " + human_duration(kQuiet));
 }
 
+Finding state_before_go(Bench& bench) {
+  if (!bench.loaded->capabilities.checkpoint) return skip("it does not announce checkpoint");
+  auto subject = bench.start(Stage::Ready);
+  if (!subject) return broken(subject.error().message);
+  const Json params = {{"hold", false}, {"deadline_ms", deadline::kRestore.count()}};
+  auto answer = subject->ask_ok("checkpoint", params, deadline::kGo);
+  if (!answer) return broken(answer.error().message);
+  auto live = subject->ask_ok("go", Json::object(), deadline::kGo);
+  return live ? ok(std::to_string(answer->state_text.size()) + " bytes")
+              : broken("afterwards: " + live.error().message);
+}
+
 Finding go_without_ready(Bench& bench) {
   auto subject = bench.start(Stage::Loaded);
   if (!subject) return broken(subject.error().message);
@@ -108,7 +120,7 @@ Finding go_answered(Bench& bench) {
   return ok();
 }
 
-constexpr std::array<Rule, 9> kStartRules = {{
+constexpr std::array<Rule, 10> kStartRules = {{
     {"hello first", "`hello` {protocol:1, name, version, pid} comes first: this process speaks", Stage::Spawned,
      hello_first},
     {"loaded", "`loaded` {capabilities[], commands[], schema} follows when all code is loaded", Stage::Spawned,
@@ -119,6 +131,8 @@ constexpr std::array<Rule, 9> kStartRules = {{
     {"ready", "`ready` follows the answer to `restore`", Stage::Loaded, ready_after_restore},
     {"silent before go", "after `ready` still nothing visible: no beat, no other event", Stage::Loaded,
      silent_before_go},
+    {"state before go", "between `ready` and `go` a checkpoint without hold is answered (--verify-restore asks)",
+     Stage::Loaded, state_before_go},
     {"go before ready", "`go` before `ready` is refused", Stage::Loaded, go_without_ready},
     {"restore once", "`restore` comes exactly once; a second one is refused", Stage::Loaded, second_restore},
     {"go", "`go` is answered within 2 s", Stage::Loaded, go_answered},

@@ -36,6 +36,8 @@ class Channel {
   // The supervisor is gone, or what it sends is no protocol.
   bool ended() const { return ended_; }
 
+  int fd() const { return fd_.get(); }
+
   // Writes all that is queued, waiting for the other side at most `timeout`.
   void flush(std::chrono::milliseconds timeout);
 

@@ -9,9 +9,11 @@
 
 #include "common/files.h"
 #include "common/json_fields.h"
+#include "common/reexec.h"
 #include "common/text.h"
 #include "common/worker_protocol.h"
 #include "worker/host/commands.h"
+#include "worker/language/load.h"
 #include "worker/vm/state_codec.h"
 
 namespace zeroth {
@@ -34,6 +36,7 @@ Json to_json(const RestoreReport& report) {
   summary.kept = NameCount::of(report.kept);
   summary.added = NameCount::of(report.added);
   summary.removed = NameCount::of(report.removed);
+  summary.rewritten = NameCount::of(report.rewritten);
   summary.warnings = report.warnings;
   Json json = zeroth::to_json(summary);
   json["renamed"] = {{"count", report.renamed.size()}, {"names", names_json(report.renamed)}};
@@ -51,7 +54,8 @@ Result<std::string> read_state_file(const StateFile& file) {
 }
 
 tl::unexpected<Refusal> unknown_request(std::string_view name) {
-  constexpr std::array<std::string_view, 7> kKnown = {"restore", "go", "checkpoint", "resume", "stop", "call", "ping"};
+  constexpr std::array<std::string_view, 8> kKnown = {"restore", "go",   "checkpoint", "resume",
+                                                      "stop",    "call", "ping",       "reexec"};
   const std::string_view meant = nearest(name, kKnown);
   return tl::unexpected(Refusal{ErrorCode::UnknownCommand, "unknown command '" + escape_control(name) + "'",
                                 meant.empty() ? "" : "did you mean '" + std::string(meant) + "'?", nullptr});
@@ -87,7 +91,7 @@ int Host::run() {
 
 void Host::say_loaded() {
   Loaded loaded;
-  loaded.capabilities = {.checkpoint = true, .restore = true, .hold = true, .call = true};
+  loaded.capabilities = {.checkpoint = true, .restore = true, .hold = true, .call = true, .reexec = true};
   loaded.commands = zero_commands();
   loaded.schema = kStateSchema;
   loaded.program_path = settings_.program_path;
@@ -113,14 +117,16 @@ void Host::on_line(std::string_view line) {
 }
 
 // Requests are executed in order of arrival; what the present state cannot take yet waits, and all behind it.
-bool Host::must_wait(std::string_view command) const {
-  if (command == "stop" || command == "ping" || command == "resume" || command == "restore" || command == "go")
-    return false;
-  return state_ != State::Live;
+bool Host::must_wait(const Request& request) const {
+  // Between ready and go the state may be asked for.
+  const bool asked = state_ == State::Restored && request.command == "checkpoint";
+  if (asked && !field_or<bool>(request.params, "hold", false)) return false;
+  constexpr std::array<std::string_view, 6> kAtOnce = {"stop", "ping", "resume", "restore", "go", "reexec"};
+  return state_ != State::Live && std::find(kAtOnce.begin(), kAtOnce.end(), request.command) == kAtOnce.end();
 }
 
 void Host::on_request(const Request& request, std::string_view line) {
-  if (must_wait(request.command)) {
+  if (must_wait(request)) {
     waiting_.emplace_back(line);
     return;
   }
@@ -133,6 +139,7 @@ void Host::on_request(const Request& request, std::string_view line) {
   }
   if (request.command == "go") return reply(request.id, on_go());
   if (request.command == "resume") return reply(request.id, on_resume());
+  if (request.command == "reexec") return reply(request.id, on_reexec(request.params));
   if (request.command == "ping") return reply(request.id, Json::object());
   if (request.command == "stop") {
     state_ = State::Stopping;
@@ -199,6 +206,22 @@ Host::Outcome Host::on_call(const Json& params) {
   auto timestamp = optional_field<double>(params, "timestamp");
   const double at = timestamp && *timestamp ? **timestamp : wall_seconds();
   return run_zero_command(*vm_, *command, inner != nullptr && inner->is_object() ? *inner : Json::object(), at);
+}
+
+// Does not return where all is well.
+Host::Outcome Host::on_reexec(const Json& params) {
+  if (state_ != State::Held) return refuse(ErrorCode::Refused, "reexec without a hold");
+  auto order = parse_reexec(params);
+  if (!order) return refuse(ErrorCode::BadParams, order.error().message);
+  std::vector<std::string> argv = settings_.argv;
+  std::string& file = argv[settings_.program_word];
+  if (!order->program.empty()) file = order->program;
+  if (auto program = load_program(file); !program) {
+    Json data = {{"diagnostics", to_json(settings_.program_path, program.error().diagnostics)}};
+    return refuse(ErrorCode::Failed, "the new code does not compile", "", std::move(data));
+  }
+  channel_.flush(1s);
+  return refuse(ErrorCode::Failed, exec_again(argv, *order, channel_.fd()).message);
 }
 
 void Host::on_checkpoint(const Json& id, const Json& params) {

@@ -6,6 +6,7 @@
 #include <deque>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "common/clock.h"
 #include "common/message.h"
@@ -20,6 +21,8 @@ struct HostSettings {
   double rate = 60;                // iterations/s, 0: as fast as possible
   std::optional<double> halflife;  // iterations
   std::string program_path;        // as the user knows it
+  std::vector<std::string> argv;   // of this process
+  std::size_t program_word = 0;    // the file among them
 };
 
 class Host {
@@ -45,7 +48,7 @@ class Host {
   void serve_channel(std::chrono::nanoseconds timeout);
   void on_line(std::string_view line);
   void on_request(const Request& request, std::string_view line);
-  bool must_wait(std::string_view command) const;
+  bool must_wait(const Request& request) const;
   void take_waiting();
   void reply(const Json& id, const Outcome& outcome);
   void reply_checkpoint(const Json& id, const Result<std::string>& result_text);
@@ -54,6 +57,7 @@ class Host {
   Outcome on_go();
   Outcome on_resume();
   Outcome on_call(const Json& params);
+  Outcome on_reexec(const Json& params);
   void on_checkpoint(const Json& id, const Json& params);
 
   void iterate();

@@ -1034,6 +1034,9 @@ class Worker {
       case 'stop': return this.#on_stop(request)
       case 'ping': return this.#reply(request.id, {})
     }
+    // Between ready and go the state may be asked for: nothing changes it.
+    const askedEarly = this.#phase === 'ready' && request.command === 'checkpoint' && request.params.hold !== true
+    if (askedEarly) return this.#on_checkpoint(request)
     if (request.command === 'checkpoint' && request.params.hold === true) {
       this.#end_waiting_checkpoints(false, 'ended for a checkpoint with hold')
     }

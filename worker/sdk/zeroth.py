@@ -45,9 +45,9 @@ __all__ = ["worker", "Worker", "Map", "Error", "Stopped", "dumps", "loads"]
 class Error(Exception):
     """What is answered to a request that fails: raise it in a command. `code` is one of the protocol's error codes."""
 
-    def __init__(self, message, code="failed", hint=None):
+    def __init__(self, message, code="failed", hint=None, data=None):
         super().__init__(message)
-        self.code, self.hint = code, hint
+        self.code, self.hint, self.data = code, hint, data
 
 
 class Stopped(SystemExit):
@@ -290,8 +290,8 @@ _BEAT_GAP = 0.1
 _PATIENCE = 8.0  # for an open section when the supervisor is gone; the next one waits 10 s for the emergency file
 _LEAVE = 1.0  # for the program to end by itself once it was told to stop
 _TERM_WAIT = 500  # ms that the end of the channel may come later than the SIGTERM of the same death
-_KNOWN = ("restore", "go", "drain", "checkpoint", "resume", "stop", "call", "ping")
-_AT_ONCE = ("restore", "go", "resume", "stop", "ping")  # the others wait until the worker is live
+_KNOWN = ("restore", "go", "drain", "checkpoint", "resume", "stop", "reexec", "call", "ping")
+_AT_ONCE = ("restore", "go", "resume", "stop", "reexec", "ping")  # the others wait until the worker is live
 
 # Stages of a worker: each leads to the next, Held also back to Live, and each to Stopping.
 LOADING, LOADED, RESTORED, READY, LIVE, HELD, STOPPING = range(7)
@@ -339,7 +339,11 @@ class Worker:
         self._waiting = collections.deque()
         self._late = threading.local()  # components may enter sections while stopping
         self._program = os.path.abspath(getattr(sys.modules.get("__main__"), "__file__", None) or sys.argv[0] or "-")
+        number = env.get("ZEROTH_FD")
         self._channel, self._lent = _connect(env)
+        inherited = self._channel is not None and str(self._channel.fileno()) == number
+        argv = getattr(sys, "orig_argv", None) if inherited else None
+        self._again = (argv, os.getcwd()) if argv and os.path.isfile(self._program) else None
         atexit.register(self._at_exit)
         os.register_at_fork(after_in_child=self._after_fork)
         if self._channel is None:
@@ -374,12 +378,15 @@ class Worker:
                    for key, text in ((key, _within(key, dumps, value)) for key, value in default.items())}  # fmt: skip
         self._stage = LOADED
         self._event("loaded", {
-            "capabilities": ["checkpoint", "restore", "hold", "call"], "commands": self._new_commands(),
+            "capabilities": self._capabilities(), "commands": self._new_commands(),
             "schema": self.schema, "program": {"path": self._program, "hash": _hash_of(self._program)},
             "initial": initial if len(initial) <= _INLINE_MEMBERS else None})  # fmt: skip
         self._reader.start()
         self._wait(lambda: self._stage >= RESTORED)
         return self._state
+
+    def _capabilities(self):
+        return ["checkpoint", "restore", "hold", "call"] + (["reexec"] if self._again else [])
 
     def ready(self):
         """Says that the program could go, and blocks until it may: then it is live. `serve` and `every` call it."""
@@ -392,7 +399,7 @@ class Worker:
         if self.supervised:
             data = {"commands": self._new_commands()}
             if self._doors:
-                data["capabilities"] = ["checkpoint", "restore", "hold", "drain", "call"]
+                data["capabilities"] = self._capabilities() + ["drain"]
             self._event("ready", data)
         self._wait(lambda: self._stage >= LIVE)
 
@@ -591,8 +598,10 @@ class Worker:
     def _answer(self, request, result):
         self._send({"id": request, "success": True, "result": result, "error": None})
 
-    def _refuse(self, request, code, message, hint=None):
+    def _refuse(self, request, code, message, hint=None, data=None):
         error = {"code": code, "message": message, **({"hint": hint} if hint else {})}
+        if data is not None:
+            error["data"] = data
         self._send({"id": request, "success": False, "result": None, "error": error})
 
     def _serve_channel(self, until=lambda: False):
@@ -665,13 +674,15 @@ class Worker:
             return self._refuse(request, "unknown_command", f"unknown command {ascii(command[:60])}",
                                 f"did you mean '{near[0]}'?" if near else None)  # fmt: skip
         # A call that came while one waits for its save comes after it; a cut does not wait for such a call.
-        if command not in _AT_ONCE and (self._stage != LIVE or (self._calling and command == "call")):
+        asked_early = self._stage == READY and command == "checkpoint" and not params.get("hold")
+        waits = self._stage != LIVE or (self._calling and command == "call")
+        if waits and not asked_early and command not in _AT_ONCE:
             self._waiting.append((request, command, params))
             return
         try:
             getattr(self, "_on_" + command)(request, params)
         except Error as error:
-            self._refuse(request, error.code, str(error), error.hint)
+            self._refuse(request, error.code, str(error), error.hint, error.data)
         except Exception as error:
             self._refuse(request, "failed", f"{type(error).__name__}: {error}")
         if not self._calling or command == "resume":
@@ -904,6 +915,31 @@ class Worker:
             if thread.is_alive():
                 _complain(f"{getattr(function, '__name__', function)} did not shut down in time")
 
+    def _on_reexec(self, request, params):
+        """Becomes the next generation in this process, once its code was looked at; the hello of that is the answer."""
+        if self._stage != HELD or not self._again:
+            raise Error("reexec without a hold", "refused")
+        changed = params.get("changed") or ""
+        for path in dict.fromkeys([self._program, *changed.split("\n")]):
+            _check_code(path, needed=path == self._program)
+        told = {"FD": self._channel.fileno(), "GENERATION": params["generation"], "CAUSE": params.get("cause", "edit"),
+                "EMERGENCY_FILE": params["emergency_file"], "CHANGED": changed,
+                "CHANGED_MORE": params.get("changed_more") or ""}  # fmt: skip
+        env = dict(os.environ, **{"ZEROTH_" + name: str(value) for name, value in told.items()})
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+        argv, folder = self._again
+        here = os.getcwd()
+        os.set_inheritable(self._channel.fileno(), True)
+        try:
+            os.chdir(folder)
+            os.execvpe(argv[0], argv, dict(env, **self._lent.environment()))
+        except OSError as error:
+            os.chdir(here)
+            os.set_inheritable(self._channel.fileno(), False)
+            raise Error(f"{argv[0]}: {error.strerror}") from None
+
     def _on_channel_end(self):
         """The supervisor is gone. Ends this process; what was live saves itself first."""
         with self._cond:
@@ -1042,6 +1078,15 @@ class _Lent:
     def __init__(self, names, inherited):
         self._names, self._fds = names, dict(zip(names, inherited))
         self._count = 0  # of received ones
+        above = 3 + 2 * len(inherited)
+        self._copies = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, above) for fd in inherited]  # the program may close them
+
+    def environment(self):
+        """Variables for a program that this process becomes; the descriptors they mean are put in place."""
+        for fd, copy in enumerate(self._copies, 3):
+            os.dup2(copy, fd, inheritable=True)
+        count, names = str(len(self._copies)), ":".join(self._names)
+        return {"LISTEN_FDS": count, "LISTEN_PID": str(os.getpid()), "LISTEN_FDNAMES": names} if self._copies else {}
 
     def receive(self, ancillary):
         for level, kind, data in ancillary:
@@ -1095,6 +1140,27 @@ def _connect(env):
     channel = socket.socket(socket.AF_UNIX)
     channel.connect(path)
     return channel, _Lent(names, lent)
+
+
+def _check_code(path, needed):
+    """An Error with diagnostics if the Python file does not compile; where it is `needed`, also if it is not there."""
+    if not needed and not path.endswith(".py"):
+        return
+    try:
+        with open(path, "rb") as file:
+            code = file.read()
+        if not path.endswith((".pyc", ".pyz")):
+            compile(code, path, "exec", dont_inherit=True)
+    except OSError as error:
+        if needed:
+            raise Error(f"{path}: {error.strerror}") from None
+    except (SyntaxError, ValueError) as error:
+        line, column, text = (getattr(error, name, None) for name in ("lineno", "offset", "text"))
+        message = getattr(error, "msg", None) or str(error)
+        found = {"file": path, "line": line or 0, "column": column or 1, "length": 1, "severity": "error",
+                 "message": message, "help": "", "source": (text or "").rstrip("\n"),
+                 "source_column": column or 1}  # fmt: skip
+        raise Error("the new code does not compile", data={"diagnostics": [found]}) from None
 
 
 def _hash_of(path):

@@ -1,6 +1,7 @@
 #include "worker/vm/restore.h"
 
 #include <algorithm>
+#include <initializer_list>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
@@ -169,18 +170,34 @@ void restore_settings(State& now, const State& from, std::optional<double> halfl
   }
 }
 
+std::vector<std::string> rewritten_settings(const State& now, const State& from) {
+  std::vector<std::string> rewritten;
+  if (now.program_hash != from.program_hash) rewritten.emplace_back("program_hash");
+  if (now.epsilon != from.epsilon) rewritten.emplace_back("epsilon");
+  if (now.halflife != from.halflife) rewritten.emplace_back("halflife");
+  return rewritten;
+}
+
 }  // namespace
 
 RestoreReport restore_state(State& now, State from, std::span<const Rename> renames, std::optional<double> halflife) {
   RestoreReport report;
   now.overlay.clear();
+  const std::size_t live_alignments = from.overlay.size();
   restore_settings(now, from, halflife, report);
   restore_overlay(now, from, report);
+  report.rewritten = rewritten_settings(now, from);
+  if (now.overlay.size() != live_alignments) report.rewritten.push_back("overlay");
+  // With other states, all that is kept for each of them stands elsewhere.
+  const std::initializer_list<const char*> by_state = {"states",        "divergence", "support",
+                                                       "reinforced_at", "dimensions", "parked"};
+  if (now.states != from.states) report.rewritten.insert(report.rewritten.end(), by_state.begin(), by_state.end());
   if (now.states == from.states) {
     report.kept = carry_all(now, from);
   } else {
     Restoration restoration(now, std::move(from), renames);
     RestoreReport matched = restoration.run();
+    matched.rewritten = std::move(report.rewritten);
     matched.warnings.insert(matched.warnings.begin(), report.warnings.begin(), report.warnings.end());
     report = std::move(matched);
     from = restoration.take_rest();

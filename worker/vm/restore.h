@@ -20,6 +20,7 @@ struct RestoreReport {
   std::vector<std::string> added;    // new, or returned from the parked
   std::vector<std::string> removed;  // parked now, in the order they were declared
   std::vector<Renamed> renamed;
+  std::vector<std::string> rewritten;  // members of the document that are not what they were, by what the program says
   std::vector<std::string> warnings;
 };
 

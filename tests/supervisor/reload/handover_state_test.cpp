@@ -1,12 +1,4 @@
-#include "supervisor/reload/handover_state.h"
-
-#include <doctest/doctest.h>
-
-#include <deque>
-#include <initializer_list>
-#include <map>
-#include <set>
-#include <tuple>
+#include "tests/supervisor/reload/handover_driver.h"
 
 namespace zeroth {
 namespace {
@@ -17,34 +9,6 @@ using enum HandoverEvent;
 using enum HandoverAction;
 using enum HandoverVerdict;
 using Actions = std::vector<HandoverAction>;
-
-// A hand-over driven by hand: what the last event brought, and the one verdict.
-struct Driver {
-  HandoverContext context;
-  HandoverState state = Idle;
-  Actions actions;
-  std::optional<HandoverVerdict> verdict;
-
-  explicit Driver(HandoverMode mode) { context.mode = mode; }
-
-  Driver& on(std::initializer_list<HandoverEvent> events) {
-    for (const HandoverEvent event : events) {
-      HandoverStep next = step(state, event, context);
-      state = next.next;
-      context = next.context;
-      actions = std::move(next.actions);
-      if (!next.verdict) continue;
-      REQUIRE(!verdict);
-      verdict = next.verdict;
-    }
-    return *this;
-  }
-  void check(HandoverState expected, const Actions& last, std::optional<HandoverVerdict> given = {}) const {
-    CHECK((state == expected));
-    CHECK((actions == last));
-    CHECK((verdict == given));
-  }
-};
 
 // An overlap that has come as far as `restore` sent and commit running.
 Driver restoring() {

@@ -26,7 +26,9 @@ namespace {
 
 struct World {
   enum class Candidate { None, Loading, Loaded, Restoring, Gone } candidate = Candidate::None;
-  bool ready = false, went = false;             // go was sent; answered is in the context
+  bool ready = false, went = false;  // go was sent; answered is in the context
+  bool reexec = false, ask = false;  // unanswered
+  bool verified = false;
   bool old_runs = false, old_stopping = false;  // a process; told to stop
   bool drain = false, cut = false, write = false, commit = false, go = false, resume = false;  // unanswered
   bool written = false, commit_known = false, resumed = false, stop_asked = false;
@@ -45,9 +47,9 @@ struct Node {
 auto key(const Node& n) {
   const HandoverContext& c = n.context;
   return std::tuple(n.state, c.mode, c.old_drains, c.old_cuts,
-                    std::tuple(c.commit_first, c.cut_spared, c.kept_code, c.second_try),
-                    std::tuple(c.commit, c.old_alive, c.cut_taken, c.go_answered, c.candidate_lost, c.content_changed,
-                               c.stop_requested),
+                    std::tuple(c.commit_first, c.cut_spared, c.kept_code, c.second_try, c.verify),
+                    std::tuple(c.commit, c.old_alive, c.cut_taken, c.refused, c.go_answered, c.candidate_lost,
+                               c.content_changed, c.stop_requested),
                     n.world);
 }
 
@@ -57,6 +59,8 @@ std::vector<HandoverEvent> possible(const Node& n) {
   std::vector<HandoverEvent> events{ContentChanged};
   if (w.candidate_alive()) events.push_back(CandidateFailed);
   if (w.candidate == World::Candidate::Loading) events.push_back(CandidateLoaded);
+  if (w.reexec) events.push_back(ReexecRefused);
+  if (w.ask) events.insert(events.end(), {Verified, VerifyFailed});
   if (w.candidate == World::Candidate::Restoring && !w.ready) events.push_back(CandidateReady);
   if (w.go) events.push_back(GoAnswered);
   if (w.drain) events.push_back(Drained);
@@ -72,8 +76,8 @@ std::vector<HandoverEvent> possible(const Node& n) {
 // Something was asked for that has a deadline, so that the hand-over moves on by itself.
 bool owed(const World& w) {
   using enum World::Candidate;
-  return w.candidate == Loading || (w.candidate == Restoring && !w.ready) || w.go || w.drain || w.cut || w.write ||
-         w.commit || w.resume || (w.old_runs && w.old_stopping);
+  return w.candidate == Loading || (w.candidate == Restoring && !w.ready) || w.ask || w.go || w.drain || w.cut ||
+         w.write || w.commit || w.resume || (w.old_runs && w.old_stopping);
 }
 
 void happen(World& w, HandoverEvent event) {
@@ -85,10 +89,21 @@ void happen(World& w, HandoverEvent event) {
       break;
     case CandidateLoaded:
       w.candidate = World::Candidate::Loaded;
+      w.reexec = false;
       break;
     case CandidateFailed:
       w.candidate = World::Candidate::Gone;
-      w.go = false;
+      w.reexec = w.ask = w.go = false;
+      break;
+    case ReexecRefused:
+      w.candidate = World::Candidate::Gone;
+      w.reexec = false;
+      w.old_runs = true;
+      break;
+    case Verified:
+    case VerifyFailed:
+      w.ask = false;
+      w.verified = event == Verified;
       break;
     case GoAnswered:
       w.go = false;
@@ -130,13 +145,13 @@ void perform(Node& n, HandoverAction action) {
   switch (action) {
     case SpawnCandidate:
       REQUIRE(!w.candidate_alive());
-      REQUIRE((n.context.mode != Recreate || !w.old_runs));
+      REQUIRE((n.context.mode == Overlap || !w.old_runs));
       REQUIRE(!w.stop_asked);
       w.candidate = World::Candidate::Loading;
       break;
     case KillCandidate:
       if (w.candidate != World::Candidate::None) w.candidate = World::Candidate::Gone;
-      w.go = false;
+      w.reexec = w.ask = w.go = false;
       break;
     case SendDrain:
       REQUIRE(w.old_runs);
@@ -160,8 +175,22 @@ void perform(Node& n, HandoverAction action) {
       REQUIRE(w.written);
       w.commit = true;
       break;
+    case SendReexec:
+      REQUIRE((n.context.mode == Exec && w.old_runs));
+      REQUIRE((n.context.commit == HandoverContext::Saving::Durable));
+      REQUIRE(!w.candidate_alive());
+      REQUIRE(!w.stop_asked);
+      w.candidate = World::Candidate::Loading;
+      w.old_runs = false;
+      w.reexec = true;
+      break;
+    case AskState:
+      REQUIRE((w.ready && !w.went));
+      w.ask = true;
+      break;
     case SendGo:
       REQUIRE(w.ready);
+      REQUIRE((w.verified || !n.context.verify));
       REQUIRE(!w.went);
       REQUIRE((w.written || !cuts));
       REQUIRE((!w.resume && !w.resumed));
@@ -252,14 +281,16 @@ TEST_CASE("handover: no sequence of events breaks an invariant or gets stuck") {
     visits[n.state]++;
     open.push_back(std::move(n));
   };
-  for (const HandoverMode mode : {Start, Overlap, Recreate}) {
-    for (int bits = 0; bits < 64; bits++) {
+  for (const HandoverMode mode : {Start, Overlap, Recreate, Exec}) {
+    for (int bits = 0; bits < 128; bits++) {
       Node n;
-      n.context = {.mode = mode, .old_drains = (bits & 1) != 0, .old_cuts = (bits & 2) != 0 || mode == Overlap};
+      n.context = {
+          .mode = mode, .old_drains = (bits & 1) != 0, .old_cuts = (bits & 2) != 0 || mode == Overlap || mode == Exec};
       n.context.kept_code = (bits & 4) != 0;
       n.context.second_try = (bits & 8) != 0;
       n.context.commit_first = (bits & 16) != 0 && mode != Start;
-      n.context.cut_spared = (bits & 32) != 0 && n.context.commit_first;
+      n.context.verify = (bits & 32) != 0;
+      n.context.cut_spared = (bits & 64) != 0 && n.context.commit_first;
       n.world.old_runs = mode != Start;
       enter(n, Begin);
     }

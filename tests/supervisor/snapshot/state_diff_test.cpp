@@ -48,6 +48,15 @@ TEST_CASE("diff: what was added, removed and changed, by pointer") {
   CHECK(found["counts"] == Json::parse(R"({"added":2,"removed":3,"changed":2})"));
 }
 
+TEST_CASE("diff: members of the whole that are named are passed over, wherever they stand") {
+  TextFile a(R"({"kept":1,"gone":{"x":1},"other":[1,2],"in":{"other":1}})");
+  TextFile b(R"({"in":{"other":2},"new":3,"other":"text","kept":1})");
+  const auto found = diff_states(a.scan, b.scan, {"gone", "new", "other"});
+  REQUIRE(found);
+  CHECK(to_json(*found)["total"] == 1);
+  CHECK(found->changed.contains("/in/other"));
+}
+
 TEST_CASE("diff: names are escaped as RFC 6901 says, and told apart by what they decode to") {
   const Json found = diff(R"({"a/b":1,"m~n":1,"":1," ":1,"é":1,"x\ty":1})",
                           R"({"a\/b":2,"m~n":2,"":2," ":2,"\u00e9":2,"x\u0009y":2})");

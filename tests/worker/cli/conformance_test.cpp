@@ -39,6 +39,8 @@ TEST_CASE("conformance: each broken rule is found") {
       {{{"faults", {"state_and_unchanged"}}}, "checkpoint"},
       {{{"at", {{"at_call", "twice"}}}}, "call"},
       {{{"at", {{"at_stop", "exit 7"}}}}, "stop"},
+      {{{"faults", {"mute_before_go"}}}, "state before go"},
+      {{{"at", {{"at_reexec", "error"}}}}, "reexec"},
       {{{"at", {{"in_restore", "error"}}}}, "restore null"},
       {{{"at", {{"before_loaded", "garbage"}}}}, "loaded"},
       {{{"at", {{"before_hello", "exit 3"}}}}, "hello first"},
