@@ -47,7 +47,7 @@ class Laboratory(unittest.TestCase):
             place.kill()
             place.wait_gone()
             with open(place.snapshots + "/.snapshot-9.1.tmp", "w"):
-                self.assertEqual(len(place.leftovers()), 1)
+                self.assertTrue(any(line.endswith("snapshot-9.1.tmp") for line in place.leftovers()))
 
     @unittest.skipUnless(shutil.which("strace"), "needs strace")
     def test_crash_points_find_a_lost_state_and_a_life_too_many(self):
