@@ -46,9 +46,8 @@ class Laboratory(unittest.TestCase):
             self.assertTrue(any("lock held" in line for line in place.leftovers()))
             place.kill()
             place.wait_gone()
-            before = place.leftovers()  # maybe that of a checkpoint that was under way
             with open(place.snapshots + "/.snapshot-9.1.tmp", "w"):
-                self.assertEqual(len(place.leftovers()), len(before) + 1)
+                self.assertTrue(any(line.endswith("snapshot-9.1.tmp") for line in place.leftovers()))
 
     @unittest.skipUnless(shutil.which("strace"), "needs strace")
     def test_crash_points_find_a_lost_state_and_a_life_too_many(self):
