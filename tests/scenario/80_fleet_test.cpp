@@ -22,7 +22,8 @@ class FleetDaemon : public Daemon {
       : Daemon(file, std::move(options), "fleet.toml") {}
 
   Json one(const std::string& name) {
-    for (const Json& worker : status()["workers"]) {
+    const Json all = status();
+    for (const Json& worker : all["workers"]) {
       if (worker["name"] == name) return worker;
     }
     return nullptr;
