@@ -296,14 +296,14 @@ struct ExecStep {
 };
 
 TEST_CASE("exec: kill -9 of the supervisor in each step: the next start goes on, with one worker") {
-  constexpr ExecStep kSteps[] = {
+  constexpr ExecStep kExecSteps[] = {
       {"it is asked for its cut", "at_cut", 1},      {"it is held", "while_held", 1},
       {"it is told to exec", "at_reexec", 1},        {"the new code has not said hello", "before_hello", 2},
       {"the new code loads", "before_loaded", 2},    {"it restores", "in_restore", 2},
       {"it is not ready yet", "before_ready", 2},    {"go is on its way", "at_go", 2},
       {"the new generation is live", "after_go", 2},
   };
-  for (const ExecStep& step : kSteps) {
+  for (const ExecStep& step : kExecSteps) {
     CAPTURE(step.name);
     const Json usual = {{"ignore_term", true}};
     Json there = behaviour_at(step.point, Json::array({"touch reached", "late 400"}), {step.generation});
