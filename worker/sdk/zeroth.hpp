@@ -1970,8 +1970,11 @@ inline void Worker::on_request(const Request& request) {
     return refuse(request.id, Error("unknown command '" + request.command.substr(0, 60) + "'", "unknown_command",
                                     detail::meant(request.command, names)));
   }
-  // A call that came while one waits for its save comes after it; a cut does not wait for such a call.
-  if (!known->at_once && (stage() != Stage::Live || (calling_ && request.command == "call"))) {
+  // Between ready and go the state may be asked for: nothing changes it. A call that came while one waits for its save
+  // comes after it; a cut does not wait for such a call.
+  const bool asked_early =
+      stage() == Stage::Ready && request.command == "checkpoint" && !request.params.get("hold", false);
+  if (!known->at_once && !asked_early && (stage() != Stage::Live || (calling_ && request.command == "call"))) {
     waiting_.push_back(request);
     return;
   }
