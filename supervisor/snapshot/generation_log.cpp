@@ -178,7 +178,6 @@ Status GenerationLog::write_line(std::string text) {
   // The rest of a short write is not retried: other bytes cannot be between, but the disk is full now.
   torn_ = static_cast<std::size_t>(written) != text.size();
   if (torn_) return fail(system_error(path_, ENOSPC));
-  if (::fdatasync(file_->get()) != 0) return fail(last_error("fsync " + path_));
   return {};
 }
 

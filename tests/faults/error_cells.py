@@ -98,8 +98,8 @@ class Pings:
             raise injection.Late(self.late)
 
 
-def check_end(place, operation, cell):
-    """The supervisor ended: only a start and a stop may do that, with a code and a reason."""
+def check_end(place, operation, saved):
+    """The supervisor ended: only a start and a stop may do that, with a code and a reason. `saved` was on disk before."""
     code = place.process.returncode
     if code < 0:
         raise Violated(f"died of {signal.Signals(-code).name}")
@@ -113,6 +113,22 @@ def check_end(place, operation, cell):
         raise Violated("a start that failed ended with exit code 0")
     if stops and code == 0 and not place.fits(place.saved()):
         raise Violated(f"a stop with exit code 0 saved {place.saved()}, not {place.low} to {place.high}")
+    if operation.name == "stop by signal" and code == 1:
+        check_unsaved(place, saved)
+        place.low = min(place.low, saved)
+
+
+def check_unsaved(place, saved):
+    """A signal cannot be refused: what was not saved may be lost, if that is told and what is told to be kept is there."""
+    told = re.findall(r"stopped without a final snapshot: .*; (?:nothing of it is kept|what is kept is .* old: (.*))", place.told())
+    if not told:
+        raise Violated("exit code 1, and nothing tells that it was not saved")
+    try:
+        kept = frames.read_snapshot(told[-1])[1][place.counts] if told[-1] else 0
+    except (OSError, frames.Broken) as error:
+        raise Violated(f"{told[-1]} was told to be kept: {error}") from None
+    if kept < saved:
+        raise Violated(f"{kept} is told to be kept, {saved} was on disk before")
 
 
 class Outcome:
@@ -151,9 +167,10 @@ def inject(place, operation, cell):
 def fail(place, operation, cell):
     """True if the call was reached and everything was checked."""
     operation.prepare(place)
+    saved = place.saved()
     reached = inject(place, operation, cell)
     if place.process.poll() is not None:
-        check_end(place, operation, cell)
+        check_end(place, operation, saved)
         crash_points.check_disk(place)
         place.start()
     elif cell.onwards and place.ask("status")["workers"][0]["state"] == "failed":
