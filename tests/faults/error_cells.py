@@ -120,7 +120,8 @@ def check_end(place, operation, saved):
 
 def check_unsaved(place, saved):
     """A signal cannot be refused: what was not saved may be lost, if that is told and what is told to be kept is there."""
-    told = re.findall(r"stopped without a final snapshot: .*; (?:nothing of it is kept|what is kept is .* old: (.*))", place.told())
+    line = r"stopped without a final snapshot: .*; (?:nothing of it is kept|what is kept is .* old: (.*))"
+    told = re.findall(line, place.told())
     if not told:
         raise Violated("exit code 1, and nothing tells that it was not saved")
     try:
