@@ -252,9 +252,5 @@ def main():
 
 
 if __name__ == "__main__":
-    if os.geteuid() != 0:
-        lab.skip("needs root, to mount")
-    if not os.environ.get("ZEROTH_LAB_MOUNTS"):
-        os.environ["ZEROTH_LAB_MOUNTS"] = "own"
-        os.execvp("unshare", ["unshare", "-m", sys.executable, *sys.argv])
+    lab.own_mounts()
     sys.exit(main())

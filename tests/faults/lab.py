@@ -68,6 +68,20 @@ def skip(reason):
     sys.exit(SKIPPED)
 
 
+def own_mounts():
+    """Goes on in a mount namespace of its own: what is mounted ends with the laboratory, and no namespace that another one makes
+    meanwhile keeps a file system alive that was unmounted here."""
+    if os.geteuid() != 0:
+        skip("needs root, to mount")
+    unshare = ["unshare", "--mount"]
+    if "ZEROTH_LAB_MOUNTS" in os.environ:
+        return
+    if subprocess.run([*unshare, "true"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
+        skip("needs a mount namespace")
+    os.environ["ZEROTH_LAB_MOUNTS"] = "own"
+    os.execvp(unshare[0], [*unshare, sys.executable, *sys.argv])
+
+
 def need(*programs):
     """Skips, aloud, where a program is not installed."""
     missing = [name for name in programs if not shutil.which(name)]

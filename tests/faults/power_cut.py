@@ -169,8 +169,6 @@ def try_mutants(kind, seed):
 
 def main():
     told = lab.arguments(__doc__)
-    if os.geteuid() != 0:
-        lab.skip("mounting takes root")
     failed, usable, missed, tried = 0, [], [], 0
     for kind in ("ext4", "xfs"):
         try:
@@ -191,4 +189,5 @@ def main():
 
 
 if __name__ == "__main__":
+    lab.own_mounts()
     sys.exit(main())
