@@ -32,9 +32,13 @@ Result<KeptProgram> ProgramStore::keep(std::string bytes, std::string_view suffi
   const std::string hash = xxh3_hex(bytes);
   KeptProgram kept{folder_ + "/" + hash + std::string(suffix), hash, nullptr, false};
   kept.bytes = std::make_shared<const std::string>(std::move(bytes));
-  if (read_content(kept.path, hash)) return kept;
+  return ensure(std::move(kept));
+}
+
+Result<KeptProgram> ProgramStore::ensure(KeptProgram kept) const {
+  kept.written = !read_content(kept.path, kept.hash);
+  if (!kept.written) return kept;
   if (Status put = this->put(kept); !put) return fail(std::move(put.error()));
-  kept.written = true;
   return kept;
 }
 
@@ -45,12 +49,6 @@ Status ProgramStore::put(const KeptProgram& kept) const {
 
 Status ProgramStore::sync(const KeptProgram& kept) const {
   return sync_file(kept.path);
-}
-
-Status ProgramStore::ensure(const KeptProgram& kept) const {
-  if (read_content(kept.path, kept.hash)) return {};
-  if (Status put = this->put(kept); !put) return put;
-  return sync(kept);
 }
 
 Result<KeptProgram> ProgramStore::find(const std::string& hash) const {

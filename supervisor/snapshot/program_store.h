@@ -26,11 +26,11 @@ class ProgramStore {
   // replaced. `suffix`: ".zero" or ".z". One call at a time.
   Result<KeptProgram> keep(std::string bytes, std::string_view suffix) const;
 
-  // Makes a copy durable that keep() wrote: apart from it, so that the worker may start beside the two fsyncs.
-  Status sync(const KeptProgram& kept) const;
+  // Writes the copy anew if it is not there any more or was altered: it is about to be run again.
+  Result<KeptProgram> ensure(KeptProgram kept) const;
 
-  // Writes the copy anew, durably, if it is not there any more or was altered: it is about to be run again.
-  Status ensure(const KeptProgram& kept) const;
+  // Makes a copy durable that was written: apart from that, so that the worker may start beside the two fsyncs.
+  Status sync(const KeptProgram& kept) const;
 
   // The copy with this hash, its content verified. ENOENT if none was kept, EBADMSG if it was altered.
   Result<KeptProgram> find(const std::string& hash) const;

@@ -93,12 +93,17 @@ void ContentReader::find_kept(const std::string& hash, Done done) {
 }
 
 void ContentReader::ensure_kept(const Content& content, std::function<void(const Status&)> done) {
-  const auto result = std::make_shared<Status>();
+  const auto result = std::make_shared<Result<KeptProgram>>();
   loop_.in_pool(
       [result, store = store_, kept = KeptProgram{content.copy, content.hash, content.bytes, false}] {
         *result = store.ensure(kept);
       },
-      alive_, [result, done = std::move(done)] { done(*result); });
+      alive_,
+      [this, result, done = std::move(done)] {
+        if (!*result) return done(fail(result->error()));
+        done({});
+        if ((*result)->written) sync(**result);
+      });
 }
 
 }  // namespace zeroth
