@@ -26,7 +26,8 @@ void put_file_at(const std::string& path, const std::string& content) {
 
 // Runs a shell command in the program's folder.
 void shell(const Daemon& daemon, const std::string& command) {
-  const ProcessResult result = run_process({"sh", "-ec", command}, {{"DIR", fs::path(daemon.program()).parent_path()}});
+  const ProcessResult result = run_process({"sh", "-ec", command}, {{"DIR", fs::path(daemon.program()).parent_path()}},
+                                           "", Milliseconds(120'000));
   INFO(result.err);
   REQUIRE(result.exit_code == 0);
 }

@@ -208,7 +208,7 @@ def main():
     failures = [failure for client in clients for failure in client.failures]
     lost = sum(client.lost for client in clients)
     modes = sorted({receipt["mode"] for receipt in receipts})
-    pauses = sorted(receipt["ms"]["pause"] or 0 for receipt in receipts)
+    pauses = sorted(receipt["ms"].get("pause") or 0 for receipt in receipts)
     print(f"{wanted.example}: {wanted.reloads} reloads ({', '.join(modes)}), {sum(c.answers for c in clients)} answers, "
           f"{len(failures)} failed, {lost} acknowledged visits lost, {sum(c.retries for c in clients)} retries, "
           f"{sum(c.refused_in_gap for c in clients)} connections refused in the gap; pause median "
