@@ -36,7 +36,7 @@ def life(place, edited, broken):
     place.edit(broken)
     place.wait(lambda worker: worker["rejected"], PATIENCE)
     place.edit(edited)
-    os.kill(place.ask("status")["workers"][0]["pid"], signal.SIGKILL)
+    os.kill(place.wait(lambda worker: worker["pid"])["pid"], signal.SIGKILL)
     ready(3)
     for command in ("status", "snapshots", "generations", "config", "env", "metrics", "version", "logs"):
         place.request(command)
