@@ -111,8 +111,9 @@ class Shop:
         self.environment.update(npm_config_update_notifier="false", npm_config_cache=self.folder + "/npm", ZEROTH_STATE_DIR=self.folder + "/state", ZEROTH_RUNTIME_DIR=self.folder + "/run",
                                 PORT=str(self.port), PYTHONDONTWRITEBYTECODE="1")
         self.output = open(self.folder + "/output", "w+")
+        speaks = ["--protocol"] if by == "npm" else []  # which may take longer than 3 s to start the program
         self.supervisor = subprocess.Popen(
-            [BIN + "/zeroth-supervise", *listen, "--watch", self.program, "--", *command],
+            [BIN + "/zeroth-supervise", *listen, *speaks, "--watch", self.program, "--", *command],
             cwd=os.path.dirname(self.program), env=self.environment, stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.output)
         self.edits = 0
 
