@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 TEST_CASE("file watcher: more new files than it keeps are all known in the end, and reported by count") {
   const TempDir dir;
   Watched watched({dir.path()});
-  const std::size_t files = 6'000;
+  const std::size_t files = 4'500;
   for (std::size_t i = 0; i < files; ++i) put(dir.path() + "/f" + std::to_string(i), "x");
   CHECK(watched.wait([&] { return watched.watcher.files() == files; }));
   CHECK(watched.seen[0].paths.size() == 20);

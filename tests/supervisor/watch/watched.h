@@ -41,7 +41,7 @@ struct Watched {
   bool wait(const std::function<bool()>& done) {
     Timer deadline(loop);
     bool late = false;
-    deadline.start(Milliseconds(20'000), [&] { late = true; });
+    deadline.start(Milliseconds(120'000), [&] { late = true; });
     while (!done() && !late) uv_run(loop.uv(), UV_RUN_ONCE);
     return done();
   }
