@@ -36,10 +36,15 @@ def die(): os._exit(3)
 
 
 def sample(pid):
-    """(anonymous memory in kB, descriptors)"""
+    """(anonymous memory in kB, descriptors). A file being written or a client just gone holds a descriptor for a moment: the least of
+    several looks is what stays open."""
     with open(f"/proc/{pid}/smaps_rollup") as file:
         anonymous = next(int(line.split()[1]) for line in file if line.startswith("Anonymous:"))
-    return anonymous, len(os.listdir(f"/proc/{pid}/fd"))
+    descriptors = []
+    for _ in range(10):
+        descriptors.append(len(os.listdir(f"/proc/{pid}/fd")))
+        time.sleep(0.01)
+    return anonymous, min(descriptors)
 
 
 def long_past(place):
@@ -104,10 +109,10 @@ class Soak:
         self.place.wait_alone()
 
 
-def thirds(values):
-    """Medians of the first and of the last third."""
+def thirds(values, of=statistics.median):
+    """The first and the last third, each as one value."""
     part = max(1, len(values) // 3)
-    return statistics.median(values[:part]), statistics.median(values[-part:])
+    return of(values[:part]), of(values[-part:])
 
 
 def more(parser):
@@ -138,10 +143,10 @@ def main():
         except (AssertionError, OSError) as error:
             figures.violated(f"round {figures.tried}", f"{error}\n{place.told()}")
     first_memory, last_memory = thirds([memory for memory, _ in samples] or [0])
-    first_descriptors, last_descriptors = thirds([descriptors for _, descriptors in samples] or [0])
+    first_descriptors, last_descriptors = thirds([descriptors for _, descriptors in samples] or [0], min)
     if last_memory - first_memory > MOST:
         figures.violated("memory", f"from {first_memory} to {last_memory} kB: {[memory for memory, _ in samples]}")
-    if last_descriptors != first_descriptors:
+    if last_descriptors > first_descriptors:
         figures.violated("descriptors", f"from {first_descriptors} to {last_descriptors}")
     if told.broken:
         print(f"what grows was {'caught' if figures.violations else 'NOT caught'}")
