@@ -7,6 +7,7 @@
 //
 // A callback without `await` is atomic by nature: a cut never falls inside. What awaits between two changes that belong
 // together goes into `await w.atomic(fn)`. Without a supervisor the same program simply runs, and keeps nothing.
+// More a program may say: w.command, w.component (start, stop, capture), worker({migrate}), w.onEnv, w.onDrain, w.save.
 //
 // Values. What JSON cannot say travels in tags that the other libraries share: NaN and infinities, BigInt, Buffer and
 // Uint8Array (restored as Buffer), Date, Set, Map, Tuple. A whole number beyond 2^53 arrives as BigInt. A float with a
@@ -35,10 +36,12 @@ const STATE_DEPTH = 2 * MAX_DEPTH - 2                  // beside the message and
 const CHUNK = 1 << 20                                  // characters encoded before they become bytes
 const BEAT_EVERY = 100                                 // ms
 const SECTION_PATIENCE = 5000                          // ms that a section may go on after the supervisor died
+const ENV_PATIENCE = 2000                              // ms for what is to be done about one changed variable
+const CUT_SHARE = 0.9                                  // of a checkpoint's deadline: later the supervisor gives up first
 const TERM_WAIT = 500                                  // ms that the channel's end may come later than the SIGTERM of the same death
 const ERROR_CODES = ['bad_request', 'bad_params', 'not_found', 'refused', 'busy', 'timeout', 'unavailable', 'failed']
 const CAPABILITIES = ['checkpoint', 'restore', 'hold', 'drain', 'call']
-const REQUESTS = ['restore', 'go', 'drain', 'checkpoint', 'resume', 'stop', 'call', 'ping']
+const REQUESTS = ['restore', 'go', 'drain', 'checkpoint', 'resume', 'stop', 'call', 'env', 'ping']
 
 // ---- Values
 
@@ -684,6 +687,7 @@ class Port {
   #early = []         // connections that came to the gate
   #spare = null       // a duplicate of the listening socket while halted
   #open = new Map()   // connection -> its responses that are not finished
+  #upgraded = new Set()
   #on_closed = () => {}
 
   // where: {fd} of a lent socket, the handle of one, or {port, host}
@@ -694,13 +698,27 @@ class Port {
       this.#open.set(socket, new Set())
       socket.once('close', () => {
         this.#open.delete(socket)
+        this.#upgraded.delete(socket)
         if (this.#open.size === 0) this.#on_closed()
       })
     })
+    this.#watch_upgrades()
     server.prependListener('request', (request, response) => {
       if (this.draining) response.setHeader('Connection', 'close')
       this.#open.get(request.socket)?.add(response)
       response.once('close', () => this.#open.get(request.socket)?.delete(response))
+    })
+  }
+
+  // A listener of ours alone would keep upgrades from being requests.
+  #watch_upgrades() {
+    const server = this.#server
+    const watch = () => server.prependListener('upgrade', (_, socket) => this.#upgraded.add(socket))
+    if (server.listenerCount('upgrade') > 0) return watch()
+    server.on('newListener', function wait(event) {
+      if (event !== 'upgrade') return
+      server.off('newListener', wait)
+      watch()
     })
   }
 
@@ -742,6 +760,9 @@ class Port {
     }
   }
 
+  // Connections that became something else than HTTP.
+  upgraded() { return [...this.#upgraded] }
+
   // When no connection is left.
   allClosed() {
     return new Promise(resolve => {
@@ -769,13 +790,18 @@ class Port {
 
 /**
  * Says hello to the supervisor, if there is one. Call it before heavy imports.
- * schema: names the form of the state; a state of another schema is refused. name, version: shown by status.
+ * schema: names the form of the state; a state of another schema is refused, unless there is a way from that to this:
+ * migrate: a function (oldSchema, state) => state, or one for each old schema: { 'shop/1': state => state }. It may
+ * change what it is given, and an error in it refuses the state; a rollback needs a way back in the older program.
+ * name, version: shown by status.
  */
-export async function worker({ schema = 'state/1', name, version = '' } = {}) {
+export async function worker({ schema = 'state/1', name, version = '', migrate } = {}) {
+  const ways = typeof migrate === 'function' ? [migrate] : Object.values(migrate ?? {})
+  if (!ways.every(way => typeof way === 'function')) throw new TypeError('worker: migrate: expected functions')
   const told = takeEnvironment()
   const end = await connect(told)
   name ??= path.parse(process.argv[1] ?? 'node').name
-  return new Worker({ schema, name, version, told, end })
+  return new Worker({ schema, name, version, migrate, told, end })
 }
 
 class Worker {
@@ -790,16 +816,23 @@ class Worker {
   // was taken, all stands still · stopping
   #phase = 'new'
   #wasLive = false
+  #migrate
   #initial = null
   #commands = new Map()
   #announced = new Set()
+  #announcedCapabilities = ''
   #ports = []
-  #components = []
+  #components = []        // {name, start, stop, capture, deadline, runs: it is to be stopped, problem: of its capture}
+  #goes = false           // components are started, or being so
+  #hasStarted = false     // all of them: what listens may accept
+  #onEnv = []             // {name, fn}
+  #onDrain = []
+  #draining = false
   #queue = []             // requests that wait for their turn
   #running = 0            // requests begun and not answered
   #drainEnds = null       // ends the drain under way
   #sections = 0           // open atomic sections
-  #inSection = new AsyncLocalStorage()
+  #inSection = new AsyncLocalStorage()  // {open, outer}: a section in which, or after which, this was begun
   #sectionsWait = []
   #saves = new Map()
   #lastId = 0
@@ -812,8 +845,9 @@ class Worker {
   #iteration
   #answered = null        // digest of the state in the last answer to a checkpoint
 
-  constructor({ schema, name, version, told, end }) {
+  constructor({ schema, name, version, migrate, told, end }) {
     this.#schema = schema
+    this.#migrate = migrate
     this.#told = told
     this.#channel = end?.channel
     if (!this.#channel) return
@@ -833,6 +867,10 @@ class Worker {
   async restore(initial) {
     if (initial === null || typeof initial !== 'object') throw new TypeError('restore: expected an object as default')
     if (this.#initial) throw new Error('restore: was called before')
+    for (const { name } of this.#captured()) {
+      if (!isPlain(initial)) throw new TypeError(`restore: component '${name}' needs an object as default`)
+      if (Object.hasOwn(initial, name)) throw new Error(`restore: two parts of the state are called '${name}'`)
+    }
     this.#initial = this.state = initial
     const texts = Object.entries(initial).map(([name, value]) => {
       const text = encodeText({ [name]: value }).slice(encodeText(name).length + 2, -1)
@@ -843,8 +881,10 @@ class Worker {
     const hash = fs.existsSync(program) ? sha256(fs.readFileSync(program)) : ''
     const restored = new Promise(resolve => { this.#on_restored = resolve })
     this.#phase = 'loaded'
-    this.#event('loaded', { capabilities: CAPABILITIES, commands: this.#new_commands(), schema: this.#schema,
-                            program: { path: program, hash }, initial: Object.fromEntries(texts) })
+    const migrate = typeof this.#migrate === 'function' ? true : this.#migrate && Object.keys(this.#migrate)
+    this.#event('loaded', { ...this.#new_capabilities(), commands: this.#new_commands(), schema: this.#schema,
+                            program: { path: program, hash }, initial: Object.fromEntries(texts),
+                            ...(migrate ? { migrate } : {}) })
     return restored
   }
 
@@ -871,11 +911,11 @@ class Worker {
     const own = new Port(server, socket?.handle ?? (socket ? { fd: socket.fd } : { port, host }))
     this.#ports.push(own)
     const listening = once(server, 'listening')
-    if (this.#phase !== 'live') {
+    if (this.#goes) {
+      own.accept()
+    } else {
       listening.catch(() => {})
       await this.ready()
-    } else {
-      own.accept()
     }
     await listening
   }
@@ -888,14 +928,19 @@ class Worker {
     this.#commands.set(name, { params, help, fn })
   }
 
-  /** Runs fn so that no cut falls before its promise is settled; resolves to its result. May be nested. */
+  /**
+   * Runs fn so that no cut falls before its promise is settled; resolves to its result. May be nested. A cut that waits
+   * for longer than the supervisor allows is refused, and the section goes on.
+   */
   async atomic(fn) {
-    if (this.#inSection.getStore()) return fn()
-    while (this.#cut_due()) await new Promise(resolve => this.#sectionsWait.push(resolve))
+    const outer = this.#open_section()
+    while (!outer && this.#cut_due()) await new Promise(resolve => this.#sectionsWait.push(resolve))
+    const section = { open: true, outer }
     ++this.#sections
     try {
-      return await this.#inSection.run(true, fn)
+      return await this.#inSection.run(section, fn)
     } finally {
+      section.open = false
       // In a turn of its own, so that a callback that runs now is not cut in two.
       if (--this.#sections === 0) setImmediate(() => this.#pump())
     }
@@ -903,13 +948,16 @@ class Worker {
 
   /**
    * Resolves to the sequence of a snapshot that is durable and holds all that was done before the call; null without a
-   * supervisor.
+   * supervisor. Rejects inside an atomic section, and where a component could not be captured.
    */
-  save() {
-    if (this.#inSection.getStore()) throw new Error('save: inside an atomic section it would wait for itself')
-    if (!this.#channel) return Promise.resolve(null)
+  async save() {
+    if (this.#open_section()) {
+      throw new Error('save: inside an atomic section it would wait for itself; call it after `await w.atomic(…)`')
+    }
+    if (!this.#channel) return null
+    if (!this.#wasLive) throw new Error('save: before ready(): this worker is not live yet')
     const id = `save-${++this.#lastId}`
-    const saved = new Promise((resolve, reject) => this.#saves.set(id, { resolve, reject }))
+    const saved = new Promise((resolve, reject) => this.#saves.set(id, { resolve, reject, problem: null }))
     this.#send({ id, command: 'save', params: {} })
     this.#pump()
     return saved
@@ -934,9 +982,40 @@ class Worker {
     else process.stderr.write(`${level}: ${message}\n`)
   }
 
-  /** Registers a component to shut down at stop, newest first, each within `deadline` ms. Only under a supervisor. */
+  /**
+   * Registers a part of the program that lives and ends with it. At go, start(part) of one after the other; at stop,
+   * stop() in reverse order, of those that were started. Both may return a promise and have `deadline` ms. At each cut
+   * capture() gives the member `name` of the state, at once: no promise. start is given what it was in the process
+   * before (undefined: nothing yet). Each stands for itself: an error is told and the others go on; a part that could
+   * not be captured stays as it was, and save() rejects. With capture: before restore(); else before ready().
+   */
+  component(name, { start, stop, capture, deadline = 2000 } = {}) {
+    if (typeof name !== 'string') throw new TypeError('component: expected a name')
+    if (this.#components.some(each => each.name === name)) throw new Error(`component: there is one called '${name}'`)
+    if (this.#goes) throw new Error(`component '${name}': is registered too late, after ready()`)
+    if (capture && this.#initial) throw new Error(`component '${name}': its capture is registered too late, after restore()`)
+    this.#components.push({ name, start, stop, capture, deadline, runs: !start, problem: null })
+  }
+
+  /** Registers what is shut down at stop, newest first, within `deadline` ms: a component without a name. */
   onStop(fn, { deadline = 1000 } = {}) {
-    this.#components.push({ fn, deadline })
+    this.#components.push({ stop: fn, deadline, runs: true })
+  }
+
+  /**
+   * fn(old, new) when the environment variable `name` has changed; undefined where it is not set. By then it is changed
+   * in process.env. It may return a promise.
+   */
+  onEnv(name, fn) {
+    this.#onEnv.push({ name, fn })
+  }
+
+  /**
+   * fn() when a drain begins: connections that would stay open (WebSocket, long poll) are to be told to come again. It
+   * may return a promise, which the drain waits for. After it comes a cut, or accepting goes on.
+   */
+  onDrain(fn) {
+    this.#onDrain.push(fn)
   }
 
   /**
@@ -984,6 +1063,13 @@ class Worker {
     })
   }
 
+  #new_capabilities() {
+    const capabilities = this.#onEnv.length > 0 ? [...CAPABILITIES, 'env'] : CAPABILITIES
+    if (this.#announcedCapabilities === String(capabilities)) return {}
+    this.#announcedCapabilities = String(capabilities)
+    return { capabilities }
+  }
+
   #send_beat() {
     const beat = this.#beat
     this.#beat = null
@@ -1021,7 +1107,8 @@ class Worker {
     if (this.#phase === 'held') return void setImmediate(() => this.#on_response({ id, success, result, error }))
     const save = this.#saves.get(id)
     this.#saves.delete(id)
-    if (success) save?.resolve(result?.sequence ?? null)
+    if (success && save?.problem) save.reject(new Error(`save: ${save.problem}`))
+    else if (success) save?.resolve(result?.sequence ?? null)
     else save?.reject(Object.assign(new Error(`save: ${error?.message}`), { code: error?.code }))
   }
 
@@ -1042,6 +1129,19 @@ class Worker {
     }
     this.#queue.push(request)
     this.#pump()
+    const patience = CUT_SHARE * request.params.deadline_ms
+    if (request.command === 'checkpoint' && patience >= 0 && this.#queue.includes(request)) {
+      setTimeout(() => this.#give_up(request, patience), patience).unref()
+    }
+  }
+
+  // A cut that could not be taken in time.
+  #give_up(request, patience) {
+    if (!this.#queue.includes(request)) return
+    this.#queue = this.#queue.filter(each => each !== request)
+    const late = this.#sections > 0 ? 'an atomic section did not end' : 'what was asked before is not answered'
+    this.#refuse(request.id, 'timeout', `${late} within ${(patience / 1000).toFixed(1)} s`, 'keep sections short')
+    this.#pump()
   }
 
   // Requests in order of arrival, one at a time, and only while live. A call that waits for a save lets others pass:
@@ -1052,9 +1152,16 @@ class Worker {
       if (next.command === 'checkpoint') this.#on_checkpoint(next)
       else if (next.command === 'drain') this.#run(next, this.#drain(next.params))
       else if (next.command === 'call') this.#on_call(next)
+      else if (next.command === 'env') this.#run(next, this.#apply_env(next.params))
       else this.#refuse_unknown(next.id, next.command, REQUESTS)
     }
     if (!this.#cut_due()) for (const resolve of this.#sectionsWait.splice(0)) resolve()
+  }
+
+  #open_section() {
+    let section = this.#inSection.getStore()
+    while (section && !section.open) section = section.outer
+    return section
   }
 
   #has_turn() {
@@ -1105,6 +1212,30 @@ class Worker {
     }
   }
 
+  // Each variable for itself: what fails is named and keeps its new value, which is not `applied`.
+  async #apply_env({ set = {}, unset = [] }) {
+    const bad = message => { throw Object.assign(new Error(message), { code: 'bad_params' }) }
+    if (!isPlain(set) || !Array.isArray(unset)) bad('env: expected set: {name: text} and unset: [name]')
+    const wanted = new Map([...unset.map(name => [name, undefined]), ...Object.entries(set)])
+    for (const [name, value] of wanted) {
+      if (typeof name !== 'string' || !/^[^=\0]+$/.test(name)) bad(`env: ${JSON.stringify(name)}: is no name of a variable`)
+      if (value !== undefined && (typeof value !== 'string' || value.includes('\0'))) bad(`env: ${name}: expected text`)
+    }
+    const before = new Map([...wanted.keys()].map(name => [name, process.env[name]]))
+    for (const [name, value] of wanted) value === undefined ? delete process.env[name] : process.env[name] = value
+    const applied = [], failed = {}
+    for (const [name, value] of wanted) {
+      const meant = before.get(name) === value ? [] : this.#onEnv.filter(each => each.name === name)
+      const errors = []
+      for (const { fn } of meant) {
+        await within(ENV_PATIENCE, () => fn(before.get(name), value)).catch(error => errors.push(messageOf(error)))
+      }
+      if (errors.length === 0) applied.push(name)
+      else failed[name] = errors.join('; ')
+    }
+    return { applied, ...(Object.keys(failed).length > 0 ? { failed } : {}) }
+  }
+
   // -- from loaded to live
 
   #on_restore({ id, params, stateText }) {
@@ -1113,7 +1244,7 @@ class Worker {
     try {
       summary = this.#take_state(params, stateText)
     } catch (error) {
-      return this.#refuse(id, 'failed', `state: ${error.message}`)
+      return this.#refuse(id, error.code ?? 'failed', `state: ${error.message}`, error.hint)
     }
     const { generation, cause, age_s, same_boot, from_generation } = params
     this.restored = { generation, cause, age_s, same_boot, from_generation }
@@ -1126,14 +1257,15 @@ class Worker {
     const text = file ? readPart(file) : stateText ?? 'null'
     const kept = [], added = [], removed = [], initial = this.#initial
     if (text !== 'null') {
-      if (schema && schema !== this.#schema) throw new Error(`its schema is ${schema}, this program's ${this.#schema}`)
-      const state = decode(text)
+      const state = schema && schema !== this.#schema ? this.#migrated(schema, decode(text)) : decode(text)
       if (isPlain(state) !== isPlain(initial) || state === null || typeof state !== 'object') {
         throw new Error('it is of another kind than the default')
       }
       if (isPlain(state)) {
         const anyName = Object.keys(initial).length === 0
-        for (const key of Object.keys(state)) (anyName || Object.hasOwn(initial, key) ? kept : removed).push(key)
+        const parts = new Set(this.#captured().map(({ name }) => name))
+        const isKnown = key => anyName || Object.hasOwn(initial, key) || parts.has(key)
+        for (const key of Object.keys(state)) (isKnown(key) ? kept : removed).push(key)
         for (const key of Object.keys(initial)) {
           if (Object.hasOwn(state, key)) continue
           added.push(key)
@@ -1147,29 +1279,75 @@ class Worker {
     return { kept: count(kept), added: count(added), removed: count(removed), renamed: count([]), warnings }
   }
 
+  // The state in the form of this program.
+  #migrated(from, state) {
+    const way = `from ${from} to ${this.#schema}`
+    const refuse = (message, hint) => { throw Object.assign(new Error(message), { code: 'refused', hint }) }
+    const fresh = 'start without the kept state (zerothctl restart --fresh)'
+    const steps = typeof this.#migrate === 'function' ? state => this.#migrate(from, state)
+      : Object.hasOwn(this.#migrate ?? {}, from) ? this.#migrate[from] : null
+    if (!steps) {
+      refuse(`its schema is ${from}, this program's ${this.#schema}, and nothing leads there`,
+             `give worker() a way: migrate: { '${from}': state => … }; or ${fresh}`)
+    }
+    let migrated
+    try {
+      migrated = steps(state)
+    } catch (error) {
+      refuse(`migrate ${way}: ${messageOf(error)}`, `correct migrate; or ${fresh}`)
+    }
+    if (typeof migrated?.then === 'function') {
+      migrated.then(undefined, () => {})
+      refuse(`migrate ${way}: it gave a promise`, 'give the state at once: nothing outside is ready yet')
+    }
+    if (isPlain(migrated) !== isPlain(this.#initial) || migrated === null || typeof migrated !== 'object') {
+      refuse(`migrate ${way}: it gave ${migrated === undefined ? 'undefined' : 'another kind than the default'}`, 'return the state')
+    }
+    return migrated
+  }
+
   async #become_ready() {
     await new Promise(resolve => setImmediate(resolve))
     if (this.#channel && this.#phase !== 'restored') throw new Error('ready: the state was not restored yet')
-    if (!this.#channel) return this.#ports.forEach(port => port.accept())
+    if (!this.#channel) return this.#start_all()
     await Promise.all(this.#ports.map(port => port.bind()))
     this.#phase = 'ready'
-    this.#event('ready', { commands: this.#new_commands() })
+    this.#event('ready', { ...this.#new_capabilities(), commands: this.#new_commands() })
     await this.#live
   }
 
   #on_go({ id }) {
     if (this.#phase !== 'ready') return this.#refuse(id, 'refused', 'go without ready')
     this.#reply(id, {})
-    this.#go_live()
-    for (const port of this.#ports) port.accept()
+    this.#phase = 'live'
+    this.#wasLive = true
+    this.#start_all().then(() => { if (this.#phase !== 'stopping') this.#on_live() })
     this.#pump()
   }
 
+  // Without a supervisor, where nothing is said before.
   #go_live() {
     this.#phase = 'live'
     this.#wasLive = true
     this.#on_live()
     return this.state
+  }
+
+  // The components, then what listens.
+  async #start_all() {
+    this.#goes = true
+    for (const each of this.#components) {
+      if (!each.start || this.#phase === 'stopping') continue
+      each.runs = true
+      try {
+        await within(each.deadline, () => each.start(this.state?.[each.name]))
+      } catch (error) {
+        each.runs = error instanceof TooLate  // it may have begun
+        complain(`component '${each.name}' did not start: ${traceOf(error)}`)
+      }
+    }
+    this.#hasStarted = true
+    if (this.#phase === 'live' && !this.#draining) for (const port of this.#ports) port.accept()
   }
 
   // -- the cut
@@ -1181,13 +1359,18 @@ class Worker {
       this.#drainEnds = resolve
       timer = setTimeout(resolve, deadline_ms)
     })
+    this.#draining = true
+    const open = this.#ports.flatMap(port => port.upgraded())
     await Promise.all(this.#ports.map(port => port.halt()))
-    await Promise.race([ended, Promise.all(this.#ports.map(port => port.allClosed()))])
+    const told = this.#onDrain.map(async fn => fn())
+    for (const each of told) each.catch(error => complain(`onDrain: ${traceOf(error)}`))
+    await Promise.race([ended, Promise.allSettled([...told, ...this.#ports.map(port => port.allClosed())])])
     clearTimeout(timer)
     // Requests that have arrived by now are read before their connections are judged.
     await new Promise(resolve => setImmediate(resolve))
     this.#drainEnds = null
-    return { closed: this.#ports.reduce((sum, port) => sum + (port.draining ? port.closeIdle() : 0), 0) }
+    const idle = this.#ports.reduce((sum, port) => sum + (port.draining ? port.closeIdle() : 0), 0)
+    return { closed: idle + open.filter(socket => socket.destroyed).length }
   }
 
   #on_checkpoint({ id, params }) {
@@ -1208,7 +1391,7 @@ class Worker {
   // Encodes the state: inside the answer if it is small or no file is offered. Only the supervisor knows what became of
   // the last answer: `durable` says that it is the newest snapshot.
   #cut({ state_file: file, durable, hold }) {
-    const { chunks, bytes, members } = encode(this.state)
+    const { chunks, bytes, members } = this.#encode_state()
     const hash = createHash('sha256')
     for (const chunk of chunks) hash.update(chunk)
     const digest = hash.digest('hex')
@@ -1222,6 +1405,35 @@ class Worker {
       fs.closeSync(fd)
     }
     return `"bytes":${bytes}`
+  }
+
+  #captured() { return this.#components.filter(each => each.capture) }
+
+  #encode_state() {
+    const problems = this.#captured().map(each => this.#capture(each)).filter(problem => problem !== null)
+    for (const save of this.#saves.values()) save.problem = problems[0] ?? null
+    return encode(this.state)
+  }
+
+  // What is wrong with it, or null. Told once, not at every cut.
+  #capture(component) {
+    const { name, capture, deadline, problem: before } = component
+    const begin = performance.now()
+    component.problem = null
+    try {
+      const part = capture()
+      if (typeof part?.then === 'function') part.then(undefined, () => {})
+      if (part === undefined || typeof part?.then === 'function') {
+        throw new TypeError(`it gave ${part === undefined ? 'undefined' : 'a promise'}; give the part at once`)
+      }
+      this.state[name] = part
+    } catch (error) {
+      component.problem = `component '${name}' could not be captured, its part stays as it was: ${messageOf(error)}`
+    }
+    const took = performance.now() - begin
+    if (took > deadline) complain(`component '${name}' took ${Math.round(took)} ms to be captured, with all standing still`)
+    if (component.problem && component.problem !== before) complain(component.problem)
+    return component.problem
   }
 
   // Blocks the process: no timer, no handler, no accept, until resume or stop.
@@ -1238,7 +1450,8 @@ class Worker {
     if (this.#phase === 'live') this.#end_waiting_checkpoints(true, 'resumed before the cut')
     if (this.#phase === 'held') this.#phase = 'live'
     if (this.#phase !== 'live') return
-    for (const port of this.#ports) port.accept()
+    this.#draining = false
+    if (this.#hasStarted) for (const port of this.#ports) port.accept()
     this.#drainEnds?.()
     setImmediate(() => this.#pump())
   }
@@ -1253,15 +1466,10 @@ class Worker {
   }
 
   async #shut_down(until) {
-    for (const { fn, deadline } of this.#components.reverse()) {
-      const limit = Math.min(deadline, until - performance.now())
-      const tooLate = new Error(`not done within ${Math.round(limit)} ms`)
-      const late = new Promise((_, reject) => setTimeout(reject, limit, tooLate))
-      try {
-        await Promise.race([fn(), late])
-      } catch (error) {
-        process.stderr.write(`zeroth: a component did not stop: ${error?.stack ?? error}\n`)
-      }
+    for (const { name, stop, deadline } of this.#components.filter(each => each.runs && each.stop).reverse()) {
+      const named = name === undefined ? 'a component' : `component '${name}'`
+      const limit = Math.max(0, Math.min(deadline, until - performance.now()))
+      await within(limit, stop).catch(error => complain(`${named} did not stop: ${traceOf(error)}`))
     }
     process.exit(0)
   }
@@ -1283,7 +1491,7 @@ class Worker {
 
   #save_and_exit() {
     try {
-      replaceFile(this.#told.emergencyFile, encode(this.state).chunks)
+      replaceFile(this.#told.emergencyFile, this.#encode_state().chunks)
     } catch (error) {
       this.#exit_unsaved(error.message)
     }
@@ -1291,7 +1499,7 @@ class Worker {
   }
 
   #exit_unsaved(why) {
-    process.stderr.write(`zeroth: the supervisor is gone and the state could not be saved: ${why}\n`)
+    complain(`the supervisor is gone and the state could not be saved: ${why}`)
     process.exit(1)
   }
 
@@ -1311,6 +1519,25 @@ class Worker {
 // ---- Small things
 
 const isPlain = value => value !== null && Object.getPrototypeOf(Object(value)) === Object.prototype
+const complain = text => process.stderr.write(`zeroth: ${text}\n`)
+const messageOf = error => String(error?.message ?? error)
+const traceOf = error => error instanceof TooLate ? error.message : error?.stack ?? error
+
+class TooLate extends Error {}
+
+// What fn gives, now or later; rejects with TooLate after `ms`. What it does then nobody hears of.
+async function within(ms, fn) {
+  let timer
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(reject, ms, new TooLate(`not done within ${Math.round(ms)} ms`))
+  })
+  try {
+    return await Promise.race([fn(), late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
 const sha256 = bytes => createHash('sha256').update(bytes).digest('hex')
 
 function readPart({ path: file, offset, length }) {

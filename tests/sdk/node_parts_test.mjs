@@ -1,0 +1,383 @@
+// The Node library: components, states of another schema, variables that change, sections, connections that stay open.
+import assert from 'node:assert/strict'
+import fs from 'node:fs'
+import net from 'node:net'
+import { once } from 'node:events'
+import { test } from 'node:test'
+import { Supervisor, programOf, start, supervise, within } from './node_support.mjs'
+
+const HOLD = { hold: true, deadline_ms: 10_000 }
+
+async function takeLive(worker, state, schema = worker.loaded.schema) {
+  worker.restored = await worker.ask('restore', { generation: 2, cause: 'edit', state, schema })
+  worker.ready = (await worker.channel.event('ready')).data
+  await worker.ask('go')
+}
+
+// ---- Components
+
+const PARTS = `
+const say = text => w.log('info', text)
+const w = await worker({ schema: 'parts/1' })
+let warm = []
+w.component('cache', {
+  start: part => { warm = part ?? []; say('cache starts with ' + JSON.stringify(warm)) },
+  stop: () => console.error('cache stops'),
+  capture: () => { if (warm === null) throw new Error('no memory of it'); return warm },
+})
+w.component('broken', {
+  start: async () => { await null; throw new Error('no such host') },
+  stop: () => console.error('broken stops'),
+  capture: async () => 1,
+})
+w.component('slow', { start: () => new Promise(() => {}), stop: () => new Promise(() => {}), deadline: 20 })
+w.component('last', { start: () => { say('last starts') }, stop: async () => { await null; console.error('last stops') } })
+w.command('put', {}, ({ value }) => { warm = value; return {} })
+w.command('save', {}, async () => ({ sequence: await w.save() }))
+const S = await w.restore({ count: 0 })
+await w.ready()
+say('live')`
+
+test('component: starts at go in order, stops in reverse, what fails or is late is told and the others go on', async t => {
+  const worker = await supervise(t, programOf(t, PARTS))
+  for (const text of ['cache starts with []', 'last starts', 'live']) {
+    assert.equal((await worker.channel.event('log')).data.message, text)
+  }
+  await worker.ask('stop', { deadline_ms: 5000 })
+  const { code, output } = await within(worker.child.ended, 'end')
+  assert.equal(code, 0)
+  assert.match(output, /^zeroth: component 'broken' did not start: Error: no such host[^]*component 'slow' did not start: not done within 20 ms/)
+  assert.match(output, /last stops\nzeroth: component 'slow' did not stop: not done within 20 ms\ncache stops\n$/)
+  assert.doesNotMatch(output, /broken stops/)
+})
+
+test('component: what is captured is a member of the state and comes to start in the process after', async t => {
+  const program = programOf(t, PARTS)
+  const worker = await supervise(t, program)
+  await worker.call('put', { value: [1, 2] })
+  const { state } = await worker.ask('checkpoint', HOLD)
+  assert.deepEqual(state, { count: 0, cache: [1, 2] })
+  const next = await supervise(t, program, { live: false })
+  await takeLive(next, { ...state, broken: 'as it was' })
+  assert.deepEqual(next.restored.kept.names.sort(), ['broken', 'cache', 'count'])
+  assert.deepEqual(next.restored.removed.count, 0)
+  assert.equal((await next.channel.event('log')).data.message, 'cache starts with [1,2]')
+  assert.deepEqual((await next.ask('checkpoint', { hold: false })).state, { ...state, broken: 'as it was' })
+  next.channel.close()
+  assert.equal((await within(next.child.ended, 'end')).code, 0)
+  assert.deepEqual(JSON.parse(fs.readFileSync(next.emergency)), { ...state, broken: 'as it was' })
+})
+
+test('component: one that cannot be captured stays as it was; save says so, the others are saved', async t => {
+  const worker = await supervise(t, programOf(t, PARTS.replace('capture: async () => 1,', '')))
+  await worker.call('put', { value: ['x'] })
+  assert.deepEqual((await worker.ask('checkpoint', { hold: false })).state.cache, ['x'])
+  await worker.call('put', { value: null })
+  const call = worker.channel.send('call', { command: 'save', params: {} })
+  const request = await worker.channel.next(message => message.command === 'save', 'request save')
+  assert.deepEqual((await worker.ask('checkpoint', { hold: false })).state, { count: 0, cache: ['x'] })
+  worker.channel.write(JSON.stringify({ id: request.id, success: true, result: { sequence: 3 }, error: null }) + '\n')
+  assert.match((await worker.channel.answer(call)).error.message,
+    /^save: component 'cache' could not be captured, its part stays as it was: no memory of it$/)
+  await worker.ask('checkpoint', HOLD)
+  await worker.ask('stop', { deadline_ms: 5000 })
+  const { output } = await within(worker.child.ended, 'end')
+  assert.equal(output.match(/could not be captured/g).length, 1, 'told once, not at every cut')
+})
+
+test('component: nothing is accepted before all are started, and a drain meanwhile does not change that', async t => {
+  const worker = await supervise(t, programOf(t, `
+import net from 'node:net'
+const w = await worker({ schema: 'a/1' })
+w.component('late', { deadline: 20_000, start: () => new Promise(resolve => process.once('SIGUSR2', resolve)) })
+await w.restore({})
+const server = net.createServer(socket => socket.end('served'))
+server.listen(0, '127.0.0.1')
+await new Promise(resolve => server.once('listening', resolve))
+const port = server.address().port
+await new Promise(resolve => server.close(resolve))
+w.command('port', {}, () => port)
+await w.serve(server, 'tcp', { port, host: '127.0.0.1' })`))
+  const socket = net.connect(await worker.call('port'), '127.0.0.1')
+  t.after(() => socket.destroy())
+  let got = ''
+  socket.on('data', text => { got += text })
+  await within(once(socket, 'connect'), 'the connection waits in the queue')
+  await worker.ask('drain', { deadline_ms: 10 })
+  worker.child.kill('SIGUSR2')
+  await worker.ask('ping')
+  await worker.ask('checkpoint', HOLD)
+  assert.equal(got, '')
+  await worker.ask('resume')
+  await within(once(socket, 'end'), 'the connection is served')
+  assert.equal(got, 'served')
+})
+
+test('component: what is registered wrongly is said at once', async t => {
+  const worker = await supervise(t, programOf(t, `
+const w = await worker({ schema: 'a/1' })
+const problem = fn => { try { fn() } catch (error) { return error.message } }
+const told = []
+w.component('a', { capture: () => 1 })
+told.push(problem(() => w.component('a', {})))
+told.push(await w.restore({ a: 1 }).catch(error => error.message))
+await w.restore({ b: 1 })
+told.push(problem(() => w.component('c', { capture: () => 1 })))
+await w.ready()
+told.push(problem(() => w.component('d', { start: () => {} })))
+w.command('told', {}, () => told)`))
+  assert.deepEqual(await worker.call('told'), [
+    "component: there is one called 'a'", "restore: two parts of the state are called 'a'",
+    "component 'c': its capture is registered too late, after restore()",
+    "component 'd': is registered too late, after ready()"])
+})
+
+test('component: without a supervisor they are started and the program runs', async t => {
+  const child = start(t, [process.execPath, programOf(t, `
+const w = await worker({ schema: 'a/1' })
+w.component('a', { start: part => console.log('a', part), capture: () => 1 })
+await w.restore({})
+await w.ready()
+console.log('ready', await w.save())`)])
+  assert.deepEqual(await within(child.ended, 'end'), { code: 0, signal: null, output: 'a undefined\nready null\n' })
+})
+
+// ---- States of another schema
+
+const SHOP1 = `
+const w = await worker({ schema: 'shop/1', migrate: { 'shop/2': ({ visits }) => ({ visits: Object.fromEntries(visits) }) } })
+const S = await w.restore({ visits: {} })
+w.command('visit', {}, ({ sid }) => (S.visits[sid] = (S.visits[sid] ?? 0) + 1))
+await w.ready()`
+const SHOP2 = `
+const w = await worker({ schema: 'shop/2', migrate: (from, state) => {
+  if (from !== 'shop/1') throw new Error('no way from ' + from)
+  return { ...state, visits: new Map(Object.entries(state.visits)) }
+} })
+const S = await w.restore({ visits: new Map() })
+w.command('visit', {}, ({ sid }) => {
+  S.visits.set(sid, (S.visits.get(sid) ?? 0) + 1)
+  return S.visits.get(sid)
+})
+await w.ready()`
+
+test('migrate: from 1 to 2 and back to 1', async t => {
+  const first = await supervise(t, programOf(t, SHOP1))
+  assert.deepEqual(first.loaded.migrate, ['shop/2'])
+  assert.equal(await first.call('visit', { sid: 'anna' }), 1)
+  const one = await first.ask('checkpoint', HOLD)
+  const second = await supervise(t, programOf(t, SHOP2), { live: false })
+  assert.equal(second.loaded.migrate, true)
+  await takeLive(second, one.state, one.schema)
+  assert.deepEqual(second.restored.kept.names, ['visits'])
+  assert.equal(await second.call('visit', { sid: 'anna' }), 2)
+  const two = await second.ask('checkpoint', HOLD)
+  assert.deepEqual([two.schema, two.state], ['shop/2', { visits: { $map: [['anna', 2]] } }])
+  const back = await supervise(t, programOf(t, SHOP1), { live: false })
+  await takeLive(back, two.state, two.schema)
+  assert.equal(await back.call('visit', { sid: 'anna' }), 3)
+})
+
+test('migrate: what fails, leads nowhere or gives no state is refused with advice; another state may come', async t => {
+  const program = body => programOf(t, `
+const w = await worker({ schema: 'shop/2', migrate: ${body} })
+await w.restore({ visits: {} })
+await w.ready()`)
+  for (const [body, message, hint] of [
+    ['(from, state) => state.carts.length', /^state: migrate from shop\/1 to shop\/2: Cannot read.*'length'/, /^correct migrate; or start without/],
+    ['{ "shop/0": state => state }', /its schema is shop\/1, this program's shop\/2, and nothing leads there/, /migrate: { 'shop\/1': state => … }/],
+    ['undefined', /nothing leads there/, /give worker\(\) a way/],
+    ['() => {}', /it gave undefined/, /^return the state$/],
+    ['async (from, state) => state', /it gave a promise/, /give the state at once/],
+    ['() => [1]', /it gave another kind than the default/, /^return the state$/],
+  ]) {
+    const worker = await supervise(t, program(body), { live: false })
+    const { error } = await worker.channel.answer(worker.channel.send('restore', { generation: 1, cause: 'edit', state: { visits: {} }, schema: 'shop/1' }))
+    assert.equal(error.code, 'refused')
+    assert.match(error.message, message)
+    assert.match(error.hint, hint)
+    await takeLive(worker, { visits: { b: 1 } })
+    worker.child.kill('SIGKILL')
+  }
+})
+
+// ---- Variables that change
+
+test('env: each variable changes, its callbacks hear of it, and one that fails hinders nobody', async t => {
+  const worker = await supervise(t, programOf(t, `
+const w = await worker({ schema: 'a/1' })
+const heard = []
+const hear = name => w.onEnv(name, (old, value) => { heard.push([name, old ?? null, value ?? null, process.env[name] ?? null]) })
+hear('LEVEL')
+w.onEnv('URL', async () => { await null; throw new Error('cannot connect') })
+w.onEnv('HANGS', () => new Promise(() => {}))
+hear('URL')
+hear('GONE')
+w.command('heard', {}, () => heard.splice(0))
+w.command('shown', {}, ({ names }) => names.map(name => process.env[name] ?? null))
+await w.restore({})
+await w.ready()`), { env: { LEVEL: 'info', GONE: 'soon', SAME: '1' } })
+  assert.ok(worker.loaded.capabilities.includes('env'))
+  const set = { LEVEL: 'debug', URL: 'there', SAME: '1', OTHER: 'x=y', HANGS: 'yes' }
+  assert.deepEqual(await worker.ask('env', { set, unset: ['GONE', 'NEVER'] }), {
+    applied: ['GONE', 'NEVER', 'LEVEL', 'SAME', 'OTHER'], failed: { URL: 'cannot connect', HANGS: 'not done within 2000 ms' } })
+  assert.deepEqual(await worker.call('heard'), [
+    ['GONE', 'soon', null, null], ['LEVEL', 'info', 'debug', 'debug'], ['URL', null, 'there', 'there']])
+  assert.deepEqual(await worker.call('shown', { names: ['LEVEL', 'URL', 'SAME', 'OTHER', 'GONE'] }), ['debug', 'there', '1', 'x=y', null])
+  assert.deepEqual((await worker.ask('env', { set: { LEVEL: 'debug' } })), { applied: ['LEVEL'] })
+  assert.deepEqual(await worker.call('heard'), [], 'nothing changed')
+})
+
+test('env: what is no name or no text is refused and changes nothing', async t => {
+  const worker = await supervise(t, programOf(t, `
+const w = await worker({ schema: 'a/1' })
+w.command('shown', {}, () => process.env.GOOD ?? null)
+await w.restore({})
+w.onEnv('GOOD', () => {})
+await w.ready()`), { live: false })
+  assert.ok(!worker.loaded.capabilities.includes('env'))
+  await takeLive(worker, null)
+  assert.ok(worker.ready.capabilities.includes('env'), 'registered after loaded')
+  for (const params of [{ set: { 'A=B': '1', GOOD: '1' } }, { set: { GOOD: 1 } }, { set: { GOOD: 'a\0b' } }, { set: [] }, { unset: 'GOOD' }, { set: { GOOD: '1', '': '1' } }]) {
+    await assert.rejects(worker.ask('env', params), { code: 'bad_params' })
+  }
+  assert.equal(await worker.call('shown'), null)
+})
+
+// ---- Sections
+
+const SECTIONS = `
+const w = await worker({ schema: 'a/1' })
+const S = await w.restore({ open: 0 })
+const waits = name => new Promise(resolve => process.once(name, resolve))
+const section = name => w.atomic(async () => {
+  ++S.open
+  w.log('info', 'inside')
+  await waits(name)
+  --S.open
+})
+w.command('section', {}, () => { section('SIGUSR2') })
+// The inner one is not awaited, and ends after the outer one.
+w.command('outlives', {}, () => { w.atomic(() => { section('SIGUSR2') }) })
+// What was begun inside and runs after it is not inside any more.
+w.command('later', {}, () => { w.atomic(() => { setTimeout(() => section('SIGUSR2'), 1) }) })
+w.command('nested', {}, async () => {
+  const given = await w.atomic(() => w.atomic(async () => w.atomic(() => 'given')))
+  const failed = await w.atomic(() => w.atomic(async () => { throw new Error('inner') })).catch(error => error.message)
+  return [given, failed]
+})
+w.command('save-refused', {}, () => w.atomic(() => new Promise((resolve, reject) => setTimeout(() => w.save().then(resolve, reject), 1))))
+w.command('save-after', {}, () => new Promise((resolve, reject) => {
+  w.atomic(() => { setTimeout(() => w.save().then(resolve, reject), 20) })
+}))
+await w.ready()`
+
+async function cutWaits(worker, command) {
+  await worker.call(command)
+  await worker.channel.event('log')
+  const cut = worker.channel.send('checkpoint', HOLD)
+  await worker.ask('ping')
+  assert.deepEqual(worker.channel.came, [])
+  worker.child.kill('SIGUSR2')
+  assert.equal((await worker.channel.answer(cut)).result.state.open, 0)
+  await worker.ask('resume')
+}
+
+test('atomic: a cut waits for each section, nested, outliving its outer one, or begun out of one that has ended', async t => {
+  const worker = await supervise(t, programOf(t, SECTIONS))
+  for (const command of ['section', 'outlives', 'later']) await cutWaits(worker, command)
+  assert.deepEqual(await worker.call('nested'), ['given', 'inner'])
+  assert.equal((await worker.ask('checkpoint', { hold: false, deadline_ms: 1000 })).state.open, 0)
+})
+
+test('atomic: a section that does not end refuses the cut in time, and both go on', async t => {
+  const worker = await supervise(t, programOf(t, SECTIONS))
+  await worker.call('section')
+  await worker.channel.event('log')
+  for (const hold of [false, true]) {
+    await assert.rejects(worker.ask('checkpoint', { hold, deadline_ms: 50 }),
+      { code: 'timeout', message: 'an atomic section did not end within 0.0 s' })
+  }
+  assert.deepEqual(await worker.call('nested'), ['given', 'inner'])
+  worker.child.kill('SIGUSR2')
+  assert.equal((await worker.ask('checkpoint', HOLD)).state.open, 0)
+})
+
+test('save: refused inside a section, also behind an await; not in what was begun there and runs after it', async t => {
+  const worker = await supervise(t, programOf(t, SECTIONS))
+  await assert.rejects(worker.call('save-refused'), /save: inside an atomic section it would wait for itself; call it after/)
+  const call = worker.channel.send('call', { command: 'save-after', params: {} })
+  const request = await worker.channel.next(message => message.command === 'save', 'request save')
+  worker.channel.write(JSON.stringify({ id: request.id, success: true, result: { sequence: 4 }, error: null }) + '\n')
+  assert.equal((await worker.channel.answer(call)).result, 4)
+})
+
+// ---- Connections that stay open
+
+const UPGRADES = `
+import http from 'node:http'
+const w = await worker({ schema: 'a/1' })
+await w.restore({})
+const open = new Set()
+const server = http.createServer()
+server.on('upgrade', (request, socket) => {
+  socket.write('HTTP/1.1 101 Switching Protocols\\r\\nConnection: Upgrade\\r\\nUpgrade: echo\\r\\n\\r\\n')
+  open.add(socket.on('data', bytes => socket.write(bytes)).on('close', () => open.delete(socket)))
+})
+if (process.env.TELLS) w.onDrain(() => { for (const socket of open) socket.end('again') })
+w.onDrain(() => { throw new Error('of the hook') })
+w.command('port', {}, () => server.address().port)
+await w.serve(server, 'http', { port: 0, host: '127.0.0.1' })`
+
+async function upgraded(worker) {
+  const socket = net.connect(await worker.call('port'), '127.0.0.1')
+  socket.write('GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n')
+  await within(once(socket, 'data'), 'upgrade')
+  return socket
+}
+
+test('onDrain: what would stay open is told to come again, closed and counted', async t => {
+  const worker = await supervise(t, programOf(t, UPGRADES), { env: { TELLS: '1' } })
+  const sockets = [await upgraded(worker), await upgraded(worker)]
+  const told = sockets.map(socket => once(socket, 'data'))
+  assert.deepEqual(await worker.ask('drain', { deadline_ms: 10_000 }), { closed: 2 })
+  for (const each of told) assert.equal(String((await within(each, 'told'))[0]), 'again')
+  while (!/onDrain: Error: of the hook/.test(worker.child.output)) await worker.ask('ping')
+  await worker.ask('resume')
+  const socket = await upgraded(worker)
+  t.after(() => socket.destroy())
+})
+
+test('onDrain: without it they stay open over a drain and a cut that is resumed', async t => {
+  const worker = await supervise(t, programOf(t, UPGRADES))
+  const socket = await upgraded(worker)
+  t.after(() => socket.destroy())
+  assert.deepEqual(await worker.ask('drain', { deadline_ms: 10 }), { closed: 0 })
+  await worker.ask('checkpoint', HOLD)
+  await worker.ask('resume')
+  socket.write('still there')
+  assert.equal(String((await within(once(socket, 'data'), 'echo'))[0]), 'still there')
+})
+
+// ---- All of it under the real supervisor
+
+test('supervised: a component goes on over an edit and a kill', async t => {
+  const file = programOf(t, `
+const w = await worker({ schema: 'parts/1' })
+let warm = []
+w.component('cache', { start: part => { warm = part ?? [] }, capture: () => warm })
+w.command('put', {}, async ({ value }) => { warm.push(value); await w.save(); return warm })
+await w.restore({})
+await w.ready()`)
+  const supervisor = new Supervisor(t, file)
+  await supervisor.start()
+  assert.deepEqual(await supervisor.ask('put', { value: 1 }), [1])
+  const { generation } = await supervisor.until(() => true)
+  fs.appendFileSync(file, '\n// edited')
+  const { pid, last_reload } = await supervisor.until(worker => worker.generation > generation)
+  assert.equal(last_reload.verdict, 'ok')
+  assert.deepEqual(await supervisor.ask('put', { value: 2 }), [1, 2])
+  process.kill(pid, 'SIGKILL')
+  await supervisor.until(worker => worker.pid !== pid)
+  assert.deepEqual(await supervisor.ask('put', { value: 3 }), [1, 2, 3])
+})
