@@ -164,6 +164,23 @@ class Channel(unittest.TestCase):
                 with open(path, "rb") as file:
                     self.assertEqual((again["bytes"], file.read()), (result["bytes"], text))
 
+    def test_unchanged_is_said_only_of_what_the_supervisor_calls_durable(self):
+        with worker() as counter:
+            counter.go()
+
+            def take(hold=False, **more):
+                return counter.ask("checkpoint", hold=hold, deadline_ms=5000, **more)
+
+            self.assertIn("state", take(durable=True), "nothing was answered before")
+            unchanged = take(durable=True)
+            self.assertIs(unchanged["unchanged"], True)
+            self.assertNotIn("state", unchanged)
+            self.assertEqual(unchanged["schema"], "counter/1")
+            self.assertIn("state", take(), "the answer before was lost")
+            counter.ask("call", command="inc")
+            self.assertEqual(take(durable=True)["state"], {"count": 1})
+            self.assertIn("state", take(hold=True, durable=True), "a cut is always given")
+
     def test_a_state_that_cannot_be_saved_fails_the_checkpoint_only(self):
         with worker(BAD="1") as counter:
             counter.go()
@@ -206,7 +223,7 @@ class Channel(unittest.TestCase):
 
     def test_without_a_supervisor_the_program_just_runs(self):
         done = subprocess.run([program("worker"), "alone"], env=clean_environment(), capture_output=True, text=True, timeout=PATIENCE)
-        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "3 not saved\nbye\n", ""))
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "starts\n3 not saved\nbye\n", "zeroth: component part did not stop: cannot stop\n"))
 
 
 if __name__ == "__main__":

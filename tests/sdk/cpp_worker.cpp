@@ -8,10 +8,12 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <tuple>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "../../worker/sdk/zeroth.hpp"
@@ -157,31 +159,160 @@ int hang() {
   return 0;
 }
 
-// Threads that enter sections all the time and catch nothing, also the first.
+// Threads that enter sections all the time and catch nothing, also the first. The iteration tells that they moved on.
 int busy() {
   zeroth::Worker w("busy/1");
   std::map<std::string, std::int64_t> counts = {{"a", 0}, {"b", 0}};
   w.keep("counts", counts);
   w.restore();
   w.ready();
-  std::thread([&] {
+  const auto count = [&] {
     for (;;) {
       const auto section = w.atomic();
       ++counts["a"], ++counts["b"];
+      w.beat(counts["a"]);
     }
-  }).detach();
-  for (;;) {
-    const auto section = w.atomic();
-    ++counts["a"], ++counts["b"];
+  };
+  std::thread(count).detach();
+  count();
+  return 0;
+}
+
+// Components: one that keeps its part, one that fails, one that is late, one without a part. `how`: what capture does.
+// Or the fifo that its start waits for.
+int parts(const std::string& how) {
+  zeroth::Worker w("parts/1");
+  std::vector<int> warm;
+  bool spoilt = false;
+  int count = 0;
+  w.keep("count", count);
+  w.component("cache")
+      .start([&](const zeroth::Value& part) {
+        if (how == "fails") throw std::runtime_error("of the start");
+        if (how[0] == '/') std::ifstream(how).get();  // a fifo: until somebody writes into it
+        if (!part.is_null()) warm = part.to<std::vector<int>>();
+        print("cache starts with " + zeroth::dumps(part));
+      })
+      .stop([&] {
+        const auto section = w.atomic();
+        print("cache stops");
+      })
+      .capture([&]() -> zeroth::Value {
+        const auto section = w.atomic();
+        if (spoilt && how == "throws") throw std::runtime_error("no memory of it");
+        while (spoilt && how == "hangs") ::pause();
+        if (spoilt && how == "unfit") return zeroth::Array{1, "\xff"};
+        return zeroth::Array(warm.begin(), warm.end());
+      })
+      .deadline(how == "hangs" ? 3 : 20);
+  w.component("broken").start([] { throw std::runtime_error("no such host"); }).stop([] { print("broken stops"); });
+  w.component("slow")
+      .start([] {
+        for (;;) ::pause();
+      })
+      .stop([] {
+        for (;;) ::pause();
+      })
+      .deadline(0.02);
+  w.component("last").start([] { print("last starts"); }).stop([] { print("last stops"); });
+  w.command("put", {{"value", ""}}, "", [&](const zeroth::Value& params) { warm.push_back(params.get("value", 0)); });
+  w.command("spoil", {}, "", [&] { spoilt = true; });
+  w.command("save", {}, "", [&] { return zeroth::Object{{"sequence", w.save().value_or(0)}}; });
+  w.restore();
+  w.ready();
+  print("live");
+  live(w);
+  return 0;
+}
+
+// Two programs of one shop, whose states become each other's: `number` 1 counts by name, 2 in a list.
+int shop(int number, const std::string& how) {
+  zeroth::Worker w("shop/" + std::to_string(number));
+  std::map<std::string, int> visits;
+  std::vector<std::pair<std::string, int>> list;
+  if (number == 1) {
+    w.keep("visits", visits);
+    w.migrate("shop/2", [](zeroth::Value state) {
+      zeroth::Object by_name;
+      for (const zeroth::Value& each : state["list"].as<zeroth::Array>()) {
+        const auto [name, count] = each.to<std::pair<std::string, int>>();
+        by_name[name] = count;
+      }
+      return zeroth::Object{{"visits", by_name}};
+    });
+  } else {
+    w.keep("list", list);
+    w.migrate([how](const std::string& from, zeroth::Value state) -> zeroth::Value {
+      if (from != "shop/1") throw zeroth::Error("no way from " + from);
+      if (how == "no object") return 1;
+      zeroth::Value in_list = zeroth::Object{{"list", zeroth::Array()}};
+      for (const auto& [name, count] : state["visits"].as<zeroth::Object>())
+        in_list["list"].as<zeroth::Array>().push_back(zeroth::Tuple{{name, count}});
+      return in_list;
+    });
   }
+  w.command("visit", {{"name", ""}}, "", [&](const zeroth::Value& params) {
+    const auto section = w.atomic();
+    const auto name = params.get<std::string>("name", "");
+    if (number == 1) return ++visits[name];
+    for (auto& [each, count] : list) {
+      if (each == name) return ++count;
+    }
+    return list.emplace_back(name, 1).second;
+  });
+  w.restore();
+  live(w);
+  return 0;
+}
+
+// Says what it hears of variables.
+int settings() {
+  zeroth::Worker w("settings/1");
+  std::vector<std::string> heard;
+  const auto shown = [](const std::optional<std::string>& text) { return text.value_or("(none)"); };
+  for (const std::string name : {"LEVEL", "URL", "GONE"}) {
+    w.on_env(name, [&, name](const auto& old, const auto& now) {
+      const auto section = w.atomic();
+      const char* seen = std::getenv(name.c_str());
+      heard.push_back(name + ": " + shown(old) + " -> " + shown(now) + (seen != nullptr ? " set" : " unset"));
+    });
+  }
+  w.on_env("URL", [](const auto&, const auto&) { throw std::runtime_error("cannot connect"); });
+  w.on_env("HANGS", [](const auto&, const auto&) {
+    for (;;) ::pause();
+  });
+  std::vector<std::string> all;
+  w.on_env([&](const std::string& name, const auto&, const auto& now) {
+    const auto section = w.atomic();
+    all.push_back(name + "=" + shown(now));
+  });
+  w.command("all", {}, "", [&] {
+    const auto section = w.atomic();
+    return std::exchange(all, {});
+  });
+  w.command("heard", {}, "", [&] {
+    const auto section = w.atomic();
+    return std::exchange(heard, {});
+  });
+  w.command("shown", {{"name", ""}}, "", [&](const zeroth::Value& params) {
+    const char* value = std::getenv(params.get<std::string>("name", "").c_str());
+    return zeroth::Object{{"value", value != nullptr ? zeroth::Value(value) : zeroth::Value()}};
+  });
+  w.restore();
+  live(w);
+  return 0;
 }
 
 int alone() {
   zeroth::Worker w;
   int n = 0;
   w.keep("n", n);
-  w.restore();
   w.on_stop([] { print("bye"); });
+  w.component("part")
+      .start([](const zeroth::Value& part) { print(part.is_null() ? "starts" : "starts with a part"); })
+      .stop([] { throw std::runtime_error("cannot stop"); })
+      .capture([] { return 1; });
+  w.restore();
   while (w.every(0)) {
     const auto section = w.atomic();
     w.beat(++n);
@@ -230,6 +361,9 @@ int main(int count, char** words) {
   if (name == "hang") return hang();
   if (name == "busy") return busy();
   if (name == "alone") return alone();
+  if (name == "parts") return parts(count > 2 ? words[2] : "");
+  if (name == "shop") return shop(std::atoi(words[2]), count > 3 ? words[3] : "");
+  if (name == "settings") return settings();
   if (name == "values") return values();
   return messages();
 }

@@ -85,20 +85,42 @@ test('component: one that cannot be captured stays as it was; save says so, the 
   assert.equal(output.match(/could not be captured/g).length, 1, 'told once, not at every cut')
 })
 
+test('component: a cut before it is started leaves its part as it was, and a call waits for it', async t => {
+  const worker = await supervise(t, programOf(t, `
+const w = await worker({ schema: 'a/1' })
+let warm = null
+const signal = new Promise(resolve => process.once('SIGUSR2', resolve))
+w.component('fails', { start: () => { throw new Error('of the start') }, capture: () => 'never' })
+w.component('cache', { deadline: 20_000, start: async part => { await signal; warm = part }, capture: () => warm })
+w.command('put', {}, ({ value }) => { warm.push(value); return warm })
+await w.restore({})
+await w.ready()`), { state: { cache: [1], fails: 'kept' } })
+  assert.deepEqual((await worker.ask('checkpoint', { hold: false })).state, { cache: [1], fails: 'kept' })
+  const put = worker.channel.send('call', { command: 'put', params: { value: 2 } })
+  const cut = worker.channel.send('checkpoint', HOLD)
+  await worker.ask('ping')
+  assert.deepEqual(worker.channel.came, [])
+  worker.child.kill('SIGUSR2')
+  assert.deepEqual((await worker.channel.answer(put)).result, [1, 2])
+  assert.deepEqual((await worker.channel.answer(cut)).result.state, { cache: [1, 2], fails: 'kept' })
+})
+
 test('component: nothing is accepted before all are started, and a drain meanwhile does not change that', async t => {
   const worker = await supervise(t, programOf(t, `
 import net from 'node:net'
 const w = await worker({ schema: 'a/1' })
-w.component('late', { deadline: 20_000, start: () => new Promise(resolve => process.once('SIGUSR2', resolve)) })
-await w.restore({})
 const server = net.createServer(socket => socket.end('served'))
 server.listen(0, '127.0.0.1')
 await new Promise(resolve => server.once('listening', resolve))
 const port = server.address().port
 await new Promise(resolve => server.close(resolve))
-w.command('port', {}, () => port)
+w.component('late', { deadline: 20_000, start: () => {
+  w.log('info', String(port))
+  return new Promise(resolve => process.once('SIGUSR2', resolve))
+} })
+await w.restore({})
 await w.serve(server, 'tcp', { port, host: '127.0.0.1' })`))
-  const socket = net.connect(await worker.call('port'), '127.0.0.1')
+  const socket = net.connect(Number((await worker.channel.event('log')).data.message), '127.0.0.1')
   t.after(() => socket.destroy())
   let got = ''
   socket.on('data', text => { got += text })
@@ -213,6 +235,9 @@ w.onEnv('URL', async () => { await null; throw new Error('cannot connect') })
 w.onEnv('HANGS', () => new Promise(() => {}))
 hear('URL')
 hear('GONE')
+const all = []
+w.onEnv((name, old, value) => { all.push([name, old ?? null, value ?? null]) })
+w.command('all', {}, () => all.splice(0))
 w.command('heard', {}, () => heard.splice(0))
 w.command('shown', {}, ({ names }) => names.map(name => process.env[name] ?? null))
 await w.restore({})
@@ -223,6 +248,8 @@ await w.ready()`), { env: { LEVEL: 'info', GONE: 'soon', SAME: '1' } })
     applied: ['GONE', 'NEVER', 'LEVEL', 'SAME', 'OTHER'], failed: { URL: 'cannot connect', HANGS: 'not done within 2000 ms' } })
   assert.deepEqual(await worker.call('heard'), [
     ['GONE', 'soon', null, null], ['LEVEL', 'info', 'debug', 'debug'], ['URL', null, 'there', 'there']])
+  assert.deepEqual(await worker.call('all'), [['GONE', 'soon', null], ['LEVEL', 'info', 'debug'], ['URL', null, 'there'],
+    ['OTHER', null, 'x=y'], ['HANGS', null, 'yes']])
   assert.deepEqual(await worker.call('shown', { names: ['LEVEL', 'URL', 'SAME', 'OTHER', 'GONE'] }), ['debug', 'there', '1', 'x=y', null])
   assert.deepEqual((await worker.ask('env', { set: { LEVEL: 'debug' } })), { applied: ['LEVEL'] })
   assert.deepEqual(await worker.call('heard'), [], 'nothing changed')

@@ -20,8 +20,9 @@
 // zeroth::Value (any of them, found out at run time), and a struct that names its members:
 //   struct Ball { double x, v; template <class F> void zeroth_fields(F& field) { field("x", x); field("v", v); } };
 // Other types by specialising zeroth::Codec. What cannot be saved as it is, is refused with its place and never changed
-// silently. Until `restore` returns, and up to `ready`, the program must touch nothing outside of itself: the process
-// before it is still at work. Make one Worker, in main, before what uses it.
+// silently. More that a program may say: command, component (start, stop, capture), migrate, on_env, save. Until
+// `restore` returns, and up to `ready`, the program must touch nothing outside of itself: the process before it is
+// still at work. Make one Worker, in main, before what uses it.
 #pragma once
 
 #include <arpa/inet.h>
@@ -1226,6 +1227,52 @@ inline void complain(const std::string& message) {
   std::fprintf(stderr, "zeroth: %s\n", message.c_str());
 }
 
+// A function of the program's on a thread of its own, which nobody has to wait for.
+class Apart {
+ public:
+  explicit Apart(std::function<void()> function) {
+    try {
+      std::thread([function = std::move(function), run = run_] {
+        std::string problem;
+        try {
+          function();
+        } catch (const Stopped&) {
+        } catch (const std::exception& error) {
+          problem = *error.what() != '\0' ? error.what() : "an error without a message";
+        } catch (...) {
+          problem = "it threw what is no std::exception";
+        }
+        const std::lock_guard lock(run->mutex);
+        run->problem = std::move(problem);
+        run->changed.notify_all();
+      }).detach();
+    } catch (const std::system_error& error) {
+      run_->problem = std::string("no thread for it: ") + error.what();
+    }
+  }
+  // Whether it has ended by then.
+  bool wait_until(Clock::time_point until) const {
+    std::unique_lock lock(run_->mutex);
+    return run_->changed.wait_until(lock, until, [this] { return run_->problem.has_value(); });
+  }
+  // What went wrong, "" if nothing, once it has ended.
+  const std::string& problem() const { return *run_->problem; }
+
+ private:
+  struct Run {
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::optional<std::string> problem;
+  };
+  std::shared_ptr<Run> run_ = std::make_shared<Run>();
+};
+
+inline std::string too_late(double seconds) {
+  char text[48];
+  std::snprintf(text, sizeof text, "not done within %.1f s", seconds);
+  return text;
+}
+
 }  // namespace detail
 
 // ---- The worker
@@ -1270,6 +1317,12 @@ class Worker {
 
   // Says that the program could go, and blocks until it may: then it is live. `serve` and `every` call it.
   void ready();
+
+  // How a state that was kept under another schema becomes one of this: function(const std::string& from, Value state)
+  // gives it, or function(Value state) from just the schema `from`. An Error in it refuses the state. A rollback needs
+  // a way back in the older program. Before restore().
+  void migrate(std::function<Value(const std::string&, Value)> function) { migrate_any_ = std::move(function); }
+  void migrate(const std::string& from, std::function<Value(Value)> function) { migrate_[from] = std::move(function); }
 
   // ---- While live
 
@@ -1330,10 +1383,95 @@ class Worker {
                          }});
   }
 
-  // Registers what shuts a component down; the last registered goes first, each has `deadline` seconds.
+  // A part of the program that lives and ends with it. Each function has a thread of its own and `deadline` seconds,
+  // and stands for itself: an error of one is told and the others go on. Commands run after all were started.
+  class Component {
+   public:
+    // function(const Value& part), or one without: at go, of one after the other; serve() and every() come after.
+    // `part` is what capture gave in the process before, or null.
+    template <class Function>
+    Component& start(Function function) {
+      start_ = [function](const Value& part) mutable {
+        if constexpr (std::is_invocable_v<Function&, const Value&>)
+          function(part);
+        else
+          (void)part, function();
+      };
+      return *this;
+    }
+    // At stop, in reverse order, of those that were started.
+    Component& stop(std::function<void()> function) {
+      stop_ = std::move(function);
+      return *this;
+    }
+    // At each cut: gives the member of the state that has this component's name. No section is open then and none is
+    // needed. A part that is not started, or could not be captured, stays as it was, and in the second case save()
+    // throws. Before restore().
+    template <class Function>
+    Component& capture(Function function) {
+      if (late_) throw std::logic_error("zeroth: capture of component " + name_ + " is registered after restore()");
+      capture_ = [function](detail::Out& out, std::exception_ptr& unfit) mutable {
+        const auto part = function();
+        try {
+          detail::put(out, part);
+        } catch (const Unfit&) {
+          unfit = std::current_exception();
+        }
+      };
+      return *this;
+    }
+    Component& deadline(double seconds) {
+      deadline_ = seconds;
+      return *this;
+    }
+
+   private:
+    friend class Worker;
+    std::string name_;
+    std::function<void(const Value&)> start_;
+    std::function<void()> stop_;
+    std::function<void(detail::Out&, std::exception_ptr&)> capture_;
+    double deadline_ = 2.0;
+    bool late_ = false;   // restore() was called before
+    bool begun_ = false;  // it is to be stopped
+    std::optional<detail::Apart> starting_;
+    Value restored_;       // until it is started
+    std::string text_;     // what was captured last
+    std::string problem_;  // of the last capture
+    std::optional<detail::Apart> capturing_;
+  };
+  // Registers one, to be filled in: w.component("cache").start(…).stop(…).capture(…).deadline(5). Before ready().
+  Component& component(const std::string& name) {
+    const std::lock_guard lock(mutex_);
+    if (stage_ > Stage::Restored) throw std::logic_error("zeroth: component " + name + " is registered after ready()");
+    for (const Component& each : components_) {
+      if (!name.empty() && each.name_ == name) throw std::logic_error("zeroth: two components are called " + name);
+    }
+    Component& added = components_.emplace_back();
+    added.name_ = name;
+    added.late_ = stage_ != Stage::Loading;
+    return added;
+  }
+
+  // Registers what is shut down at stop, the last registered first: a component without a name.
   void on_stop(std::function<void()> function, double deadline = 2.0) {
     const std::lock_guard lock(mutex_);
-    components_.emplace_back(std::move(function), deadline);
+    components_.emplace_back().stop(std::move(function)).deadline(deadline);
+  }
+
+  // function(old, now) when the environment variable `name` has changed, or function(name, old, now) for all; on a
+  // thread of its own; nothing where it is not set. By then getenv gives the new value; what another thread got from
+  // getenv before may be gone.
+  using Setting = std::optional<std::string>;
+  using EnvChange = std::function<void(const std::string& name, const Setting& old, const Setting& now)>;
+  void on_env(EnvChange function) {
+    const std::lock_guard lock(mutex_);
+    on_env_.emplace_back(Setting(), std::move(function));
+  }
+  void on_env(const std::string& name, std::function<void(const Setting& old, const Setting& now)> function) {
+    const std::lock_guard lock(mutex_);
+    on_env_.emplace_back(name,
+                         [f = std::move(function)](const auto&, const auto& old, const auto& now) { f(old, now); });
   }
 
  private:
@@ -1343,8 +1481,9 @@ class Worker {
   static constexpr std::size_t kInlineBytes = 64 * 1024, kInlineMembers = 1'000;  // larger: through the offered file
   static constexpr double kBeatGap = 0.1;
   static constexpr double kPatience = 8.0;  // for an open section when the supervisor is gone; the next one waits 10 s
-  static constexpr double kLeave = 1.0;     // for the program to end by itself once it was told to stop
-  static constexpr int kTermWait = 500;     // ms that the channel may end later than the SIGTERM of the same death
+  static constexpr double kEnvPatience = 1.0;  // for what is to be done about one changed variable
+  static constexpr double kLeave = 1.0;        // for the program to end by itself once it was told to stop
+  static constexpr int kTermWait = 500;        // ms that the channel may end later than the SIGTERM of the same death
 
   // Each leads to the next, Held also back to Live, and each to Stopping.
   enum class Stage { Loading, Loaded, Restored, Ready, Live, Held, Stopping };
@@ -1367,6 +1506,7 @@ class Worker {
   };
   struct Save {
     std::optional<Value> answer;
+    std::string problem;  // of the cut that it was answered by
   };
   // The listening socket of one serve().
   struct Door {
@@ -1393,6 +1533,10 @@ class Worker {
   void move(Stage stage);
   void enter();
   void leave();
+  bool all_started() {
+    const std::lock_guard lock(mutex_);
+    return started_;
+  }
   bool accepting() {
     const std::lock_guard lock(mutex_);
     return stage_ == Stage::Live && !draining_ && !cutting_;
@@ -1401,6 +1545,13 @@ class Worker {
     static thread_local bool component = false;
     return component;
   }
+  static bool& is_capture() {  // which is in a cut already
+    static thread_local bool capture = false;
+    return capture;
+  }
+  void start_components();
+  bool has_started(const Component& component);
+  void capture(Component& component);
 
   // The channel
   void connect_channel();
@@ -1424,8 +1575,10 @@ class Worker {
   void on_checkpoint(const Request& request);
   void on_resume(const Request& request);
   void on_call(const Request& request);
+  void on_env_request(const Request& request);
   void on_stop_request(const Request& request);
   Value new_commands();
+  Array capabilities() const;
   bool is_saved(const Save& save) const {  // what follows a save must not run while held
     return stage_ == Stage::Stopping || leaving_ || (save.answer && stage_ != Stage::Held);
   }
@@ -1436,6 +1589,7 @@ class Worker {
   void settle_doors();
   std::string encode_state();
   Object take_state(const Request& request);
+  Value migrated(const std::string& from, Value state);
 
   // Servers
   detail::Fd listener(const std::string& name, const std::string& address, int port, bool& own);
@@ -1466,7 +1620,9 @@ class Worker {
   std::map<std::string, Save*> saves_;
   int last_save_ = 0;
   std::map<Connection*, bool> connections_;  // whether each is in the middle of a request
-  std::vector<std::pair<std::function<void()>, double>> components_;
+  std::list<Component> components_;
+  bool goes_ = false, started_ = false;                // components are being started; all are
+  std::vector<std::pair<Setting, EnvChange>> on_env_;  // none: of all
   std::vector<std::unique_ptr<Door>> doors_;
   std::map<std::string, int> lent_;  // listening sockets of the supervisor
 
@@ -1474,8 +1630,12 @@ class Worker {
   std::vector<Kept> kept_;
   Object state_;  // what no variable keeps
   std::vector<Command> commands_;
-  std::size_t announced_ = 0;
+  std::size_t announced_ = 0, announced_capabilities_ = 0;
+  std::function<Value(const std::string&, Value)> migrate_any_;
+  std::map<std::string, std::function<Value(Value)>> migrate_;
+  std::string answered_;  // fingerprint of the state in the last answer to a checkpoint
   bool calling_ = false;
+  detail::Fd wakes_{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};  // who reads the channel, to look at `waiting_`
   std::string received_;
   std::deque<Request> waiting_;
   std::vector<std::string> lent_names_;
@@ -1603,9 +1763,14 @@ inline Worker::~Worker() {
   }
   if (!supervised()) {
     is_component() = true;
-    while (!components_.empty()) {
-      components_.back().first();
-      components_.pop_back();
+    for (auto each = components_.rbegin(); each != components_.rend(); ++each) {
+      if (!each->stop_ || (each->start_ && !each->begun_)) continue;
+      try {
+        each->stop_();
+      } catch (const std::exception& error) {
+        detail::complain("component " + each->name_ + " did not stop: " + error.what());
+      } catch (const Stopped&) {
+      }
     }
   }
   const int channel = channel_;
@@ -1668,6 +1833,10 @@ inline Object& Worker::restore(Object defaults) {
   };
   for (const Kept& kept : kept_) note(kept.name, kept.write);
   for (const auto& [name, value] : defaults) note(name, [&v = value](detail::Out& out) { detail::put(out, v); });
+  for (const Component& each : components_) {
+    if (each.capture_ && initial.find(each.name_) != nullptr)
+      throw std::logic_error("zeroth: two parts of the state are called " + each.name_);
+  }
   state_ = std::move(defaults);
   if (!supervised()) {
     stage_ = Stage::Restored;
@@ -1678,11 +1847,21 @@ inline Object& Worker::restore(Object defaults) {
   if (::stat("/proc/self/exe", &info) == 0)
     hash = detail::fingerprint(detail::read_part("/proc/self/exe", 0, static_cast<std::size_t>(info.st_size)));
   stage_ = Stage::Loaded;
-  event("loaded", Object{{"capabilities", Array{"checkpoint", "restore", "hold", "call"}},
-                         {"commands", new_commands()},
-                         {"schema", schema},
-                         {"program", Object{{"path", program_}, {"hash", hash}}},
-                         {"initial", initial.size() <= kInlineMembers ? Value(initial) : Value()}});
+  const Array can = capabilities();
+  announced_capabilities_ = can.size();
+  Object data{{"capabilities", can},
+              {"commands", new_commands()},
+              {"schema", schema},
+              {"program", Object{{"path", program_}, {"hash", hash}}},
+              {"initial", initial.size() <= kInlineMembers ? Value(initial) : Value()}};
+  if (migrate_any_) {
+    data["migrate"] = true;
+  } else if (!migrate_.empty()) {
+    Array from;
+    for (const auto& [name, function] : migrate_) from.emplace_back(name);
+    data["migrate"] = from;
+  }
+  event("loaded", data);
   reader_ = std::thread([this] { serve_channel([] { return false; }); });
   Lock lock(mutex_);
   wait(lock, [this] { return stage_ >= Stage::Restored; });
@@ -1695,12 +1874,48 @@ inline void Worker::ready() {
   if (stage_ == Stage::Restored) {
     stage_ = supervised() ? Stage::Ready : Stage::Live;
     Object data{{"commands", new_commands()}};
-    if (!doors_.empty()) data["capabilities"] = Array{"checkpoint", "restore", "hold", "drain", "call"};
+    if (const Array can = capabilities(); can.size() != announced_capabilities_) data["capabilities"] = can;
     lock.unlock();
     if (supervised()) event("ready", data);
     lock.lock();
   }
   wait(lock, [this] { return stage_ >= Stage::Live; });
+  start_components();
+}
+
+// By whoever is ready first; the others wait for it.
+inline void Worker::start_components() {
+  Lock lock(mutex_);
+  if (std::exchange(goes_, true)) return wait(lock, [this] { return started_; });
+  for (Component& each : components_) {
+    if (!each.start_) continue;
+    if (!lock.owns_lock()) lock.lock();
+    wait(lock, [this] { return stage_ == Stage::Live; });
+    lock.lock();
+    each.begun_ = true;
+    const detail::Apart start = each.starting_.emplace(
+        [function = each.start_, part = std::exchange(each.restored_, Value())] { function(part); });
+    lock.unlock();
+    const bool ended = start.wait_until(detail::Clock::now() + detail::in_seconds(each.deadline_));
+    if (ended && start.problem().empty()) continue;
+    detail::complain("component " + each.name_ +
+                     " did not start: " + (ended ? start.problem() : detail::too_late(each.deadline_)));
+    lock.lock();
+    each.begun_ = !ended;
+  }
+  if (!lock.owns_lock()) lock.lock();
+  started_ = true;
+  changed_.notify_all();
+  const std::uint64_t one = 1;
+  (void)!::write(wakes_.get(), &one, sizeof one);  // calls may wait for it
+}
+
+// Those that do not change afterwards are `on_env_` and `doors_` at ready.
+inline Array Worker::capabilities() const {
+  Array can{"checkpoint", "restore", "hold", "call"};
+  if (!doors_.empty()) can.emplace_back("drain");
+  if (!on_env_.empty()) can.emplace_back("env");
+  return can;
 }
 
 inline Value Worker::new_commands() {
@@ -1717,6 +1932,7 @@ inline Value Worker::new_commands() {
 // ---- While live
 
 inline void Worker::enter() {
+  if (is_capture()) return;
   const auto me = std::this_thread::get_id();
   Lock lock(mutex_);
   const auto may_not = [this] { return (stage_ == Stage::Stopping || leaving_) && !is_component(); };
@@ -1734,6 +1950,7 @@ inline void Worker::enter() {
 }
 
 inline void Worker::leave() {
+  if (is_capture()) return;
   const std::lock_guard lock(mutex_);
   if (--depth_ > 0) return;
   owner_ = std::thread::id();
@@ -1767,7 +1984,7 @@ inline std::optional<std::int64_t> Worker::save() {
   std::string id;
   {
     Lock lock(mutex_);
-    if (owner_ == std::this_thread::get_id())
+    if (owner_ == std::this_thread::get_id() || is_capture())
       throw std::logic_error("zeroth: save() inside a section: the state is cut between sections");
     if (!was_live_) throw std::logic_error("zeroth: save() before ready(): the worker is not live yet");
     id = "save-" + std::to_string(++last_save_);
@@ -1785,6 +2002,7 @@ inline std::optional<std::int64_t> Worker::save() {
   saves_.erase(id);
   lock.unlock();
   if (!mine.answer) throw Stopped();
+  if (!mine.problem.empty() && mine.answer->get("success", false)) throw Error("save: " + mine.problem);
   if (!mine.answer->get("success", false)) {
     const Value* found = mine.answer->find("error");
     const Value error = found != nullptr ? *found : Value();
@@ -1866,9 +2084,11 @@ void Worker::serve_channel(Until until) {
     const std::optional<std::string> line = next_line();
     if (!line) return on_channel_end();
     if (!line->empty()) on_line(*line);
+    if (line->empty() && !calling_) take_waiting();
   }
 }
 
+// "" when it was woken; nothing at the end.
 inline std::optional<std::string> Worker::next_line() {
   bool too_long = false;
   for (std::size_t searched = 0;;) {
@@ -1887,6 +2107,10 @@ inline std::optional<std::string> Worker::next_line() {
       received_.clear();
     }
     searched = received_.size();
+    pollfd ends[] = {{channel_, POLLIN, 0}, {wakes_.get(), POLLIN, 0}};
+    std::uint64_t count = 0;
+    if (::poll(ends, 2, -1) < 0) continue;
+    if (ends[1].revents != 0 && ::read(wakes_.get(), &count, sizeof count) > 0) return "";
     std::array<char, 64 * 1024> buffer;
     alignas(cmsghdr) std::array<char, CMSG_SPACE(64 * sizeof(int))> ancillary;
     iovec part{buffer.data(), buffer.size()};
@@ -1960,7 +2184,8 @@ inline void Worker::on_request(const Request& request) {
       {"restore", &Worker::on_restore, true}, {"go", &Worker::on_go, true},
       {"drain", &Worker::on_drain, false},    {"checkpoint", &Worker::on_checkpoint, false},
       {"resume", &Worker::on_resume, true},   {"stop", &Worker::on_stop_request, true},
-      {"call", &Worker::on_call, false},      {"ping", &Worker::on_ping, true},
+      {"call", &Worker::on_call, false},      {"env", &Worker::on_env_request, false},
+      {"ping", &Worker::on_ping, true},
   };
   const auto* known = std::find_if(std::begin(kKnown), std::end(kKnown),
                                    [&](const Known& each) { return request.command == each.name; });
@@ -1970,11 +2195,14 @@ inline void Worker::on_request(const Request& request) {
     return refuse(request.id, Error("unknown command '" + request.command.substr(0, 60) + "'", "unknown_command",
                                     detail::meant(request.command, names)));
   }
-  // Between ready and go the state may be asked for: nothing changes it. A call that came while one waits for its save
-  // comes after it; a cut does not wait for such a call.
+  // Between ready and go the state may be asked for: nothing changes it. A call waits until all components are started,
+  // and what came after it with it; one that came while another waits for its save comes after that: a cut does not.
   const bool asked_early =
       stage() == Stage::Ready && request.command == "checkpoint" && !request.params.get("hold", false);
-  if (!known->at_once && !asked_early && (stage() != Stage::Live || (calling_ && request.command == "call"))) {
+  const bool is_call = request.command == "call" || request.command == "env";
+  const bool waits = stage() != Stage::Live || (calling_ && is_call) ||
+                     ((is_call || !waiting_.empty()) && !calling_ && !all_started());
+  if (!known->at_once && !asked_early && waits) {
     waiting_.push_back(request);
     return;
   }
@@ -2017,9 +2245,13 @@ inline Object Worker::take_state(const Request& request) try {
   }
   const std::string kept_schema =
       request.params.find("schema") != nullptr ? request.params.get<std::string>("schema", "") : "";
-  if (!state.is_null() && !kept_schema.empty() && !schema.empty() && kept_schema != schema) {
+  const bool other = !state.is_null() && !kept_schema.empty() && !schema.empty() && kept_schema != schema;
+  if (other && (migrate_any_ || migrate_.count(kept_schema) != 0)) {
+    state = migrated(kept_schema, std::move(state));
+  } else if (other) {
     throw Error("the kept state has schema " + kept_schema + ", this program has " + schema, "refused",
-                "keep the schema's name, or start without the kept state");
+                "say with migrate(\"" + kept_schema +
+                    "\", …) how one becomes the other, or start without the kept state (zerothctl restart --fresh)");
   }
   std::vector<std::string> kept, added, removed;
   Array warnings;
@@ -2037,6 +2269,17 @@ inline Object Worker::take_state(const Request& request) try {
         warnings.push_back("/" + each.name + ": " + std::to_string(detail::dropped()) +
                            " members that this program does not read are dropped");
       rest.erase(each.name);
+    }
+    for (Component& each : components_) {
+      if (!each.capture_) continue;
+      const Value* found = rest.find(each.name_);
+      (found != nullptr ? kept : added).push_back(each.name_);
+      if (found == nullptr) continue;
+      changes.emplace_back([&each, part = *found] {
+        each.text_ = dumps(part);
+        each.restored_ = part;
+      });
+      rest.erase(each.name_);
     }
     for (const auto& [name, value] : rest) (any_name || state_.find(name) != nullptr ? kept : removed).push_back(name);
     for (const auto& [name, value] : state_) {
@@ -2061,6 +2304,20 @@ inline Object Worker::take_state(const Request& request) try {
                 {"warnings", warnings}};
 } catch (Unfit& unfit) {
   throw Error(unfit.what(), "refused");
+}
+
+// The state in the form of this program; an Error if the program cannot make it so.
+inline Value Worker::migrated(const std::string& from, Value state) {
+  const std::string way = "migrate from " + from + " to " + schema + ": ";
+  Value fresh;
+  try {
+    fresh = migrate_any_ ? migrate_any_(from, std::move(state)) : migrate_.at(from)(std::move(state));
+  } catch (const std::exception& error) {
+    throw Error(way + error.what(), "refused",
+                "correct migrate, or start without the kept state (zerothctl restart --fresh)");
+  }
+  if (!fresh.is<Object>()) throw Error(way + "it gave no object", "refused", "return the state");
+  return fresh;
 }
 
 inline void Worker::on_go(const Request& request) {
@@ -2103,6 +2360,12 @@ inline void Worker::on_checkpoint(const Request& request) {
   }
   std::string result = dumps(Object{{"iteration", iteration}, {"schema", schema}, {"pause_ms", pause.count()}});
   result.back() = ',';
+  // Only the supervisor knows what became of the last answer: `durable` says that it is the newest snapshot.
+  const std::string print = detail::fingerprint(text);
+  if (!hold && print == answered_ && request.params.get("durable", false)) {
+    return answer(request, result + "\"unchanged\":true}");
+  }
+  answered_ = print;
   try {
     const Value* file = request.params.find("state_file");
     const auto members = [&text] {
@@ -2160,8 +2423,53 @@ inline std::string Worker::encode_state() {
   out.text += '{';
   for (const Kept& kept : kept_) detail::put_member(out, kept.name, [&] { kept.write(out); });
   for (const auto& [name, value] : state_) detail::put_member(out, name, [&, &v = value] { detail::put(out, v); });
+  std::string problem;
+  for (Component& each : components_) {
+    if (!each.capture_) continue;
+    if (has_started(each)) capture(each);
+    if (problem.empty()) problem = each.problem_;
+    if (!each.text_.empty()) detail::put_member(out, each.name_, [&] { out.text += each.text_; });
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [id, save] : saves_) save->problem = problem;
+  }
   out.text += '}';
   return std::move(out.text);
+}
+
+inline bool Worker::has_started(const Component& component) {
+  const std::lock_guard lock(mutex_);
+  if (!component.start_) return true;
+  const auto& start = component.starting_;
+  return start && start->wait_until(detail::Clock::now()) && start->problem().empty();
+}
+
+// Into its text_, or its problem_, which is told once and not at every cut. Unfit if what it gives cannot be kept.
+inline void Worker::capture(Component& each) {
+  struct Taken {
+    detail::Out out;
+    std::exception_ptr unfit;
+  };
+  const auto taken = std::make_shared<Taken>();
+  taken->out.depth = 1;
+  std::string problem = "the time before it has not ended yet";
+  if (!each.capturing_ || each.capturing_->wait_until(detail::Clock::now())) {
+    each.capturing_.emplace([function = each.capture_, taken] {
+      is_capture() = true;
+      function(taken->out, taken->unfit);
+    });
+    const bool ended = each.capturing_->wait_until(detail::Clock::now() + detail::in_seconds(each.deadline_));
+    problem = ended ? each.capturing_->problem() : detail::too_late(each.deadline_);
+  }
+  if (problem.empty()) {
+    if (taken->unfit) detail::within(each.name_, [&] { std::rethrow_exception(taken->unfit); });
+    each.text_ = std::move(taken->out.text);
+  } else {
+    problem = "component " + each.name_ + " could not be captured, its part stays as it was: " + problem;
+    if (problem != each.problem_) detail::complain(problem);
+  }
+  each.problem_ = problem;
 }
 
 inline void Worker::on_call(const Request& request) {
@@ -2192,6 +2500,50 @@ inline void Worker::on_call(const Request& request) {
   calling_ = false;
   if (result.size() + 200 > kMaxLine) throw Error("the answer has more than 1 MiB", "bad_params", "limit");
   answer(request, result == "null" ? "{}" : result);
+}
+
+// Each variable for itself: what fails is named and keeps its new value, which is not `applied`.
+inline void Worker::on_env_request(const Request& request) {
+  std::map<std::string, std::pair<Setting, Setting>> wanted;  // old and new
+  const auto add = [&wanted](const std::string& name, Setting now) {
+    if (name.empty() || name.find('=') != name.npos || name.find('\0') != name.npos)
+      throw Error("env: '" + name + "' is no name of a variable", "bad_params");
+    if (now && now->find('\0') != now->npos) throw Error("env: " + name + ": a zero byte in it", "bad_params");
+    const char* old = std::getenv(name.c_str());
+    wanted[name] = {old != nullptr ? Setting(old) : Setting(), std::move(now)};
+  };
+  for (const auto& name : request.params.get("unset", Array())) add(name.as<std::string>(), {});
+  for (const auto& [name, value] : request.params.get("set", Object())) add(name, value.to<std::string>());
+  std::vector<std::pair<Setting, EnvChange>> callbacks;
+  {
+    const std::lock_guard lock(mutex_);
+    callbacks = on_env_;
+  }
+  for (const auto& [name, change] : wanted) {
+    if (change.second)
+      ::setenv(name.c_str(), change.second->c_str(), 1);
+    else
+      ::unsetenv(name.c_str());
+  }
+  Array applied;
+  Object failed;
+  for (const auto& [name, change] : wanted) {
+    std::string problems;
+    for (const auto& [of, function] : callbacks) {
+      if ((of && *of != name) || change.first == change.second) continue;
+      const detail::Apart run([f = function, n = name, c = change] { f(n, c.first, c.second); });
+      const bool ended = run.wait_until(detail::Clock::now() + detail::in_seconds(kEnvPatience));
+      const std::string problem = ended ? run.problem() : detail::too_late(kEnvPatience);
+      problems += (problems.empty() || problem.empty() ? "" : "; ") + problem;
+    }
+    if (problems.empty())
+      applied.emplace_back(name);
+    else
+      failed[name] = problems;
+  }
+  Object result{{"applied", applied}};
+  if (failed.size() > 0) result["failed"] = failed;
+  answer(request, dumps(result));
 }
 
 // ---- Servers
@@ -2374,28 +2726,24 @@ inline void Worker::end(double seconds) {
 }
 
 inline void Worker::shut_down(detail::Clock::time_point until) {
-  for (;;) {
-    std::function<void()> function;
-    auto ended = std::make_shared<bool>(false);
-    Lock lock(mutex_);
-    if (components_.empty()) return;
-    function = std::move(components_.back().first);
-    const auto deadline = std::min(until, detail::Clock::now() + detail::in_seconds(components_.back().second));
-    components_.pop_back();
-    std::thread([this, function = std::move(function), ended] {
+  const auto next = [this]() -> Component* {
+    const std::lock_guard lock(mutex_);
+    for (auto each = components_.rbegin(); each != components_.rend(); ++each) {
+      if (each->stop_ && (!each->start_ || each->begun_)) return &*each;
+    }
+    return nullptr;
+  };
+  while (Component* const each = next()) {
+    const std::string named = each->name_.empty() ? "a component" : "component " + each->name_;
+    const detail::Apart stop([function = std::exchange(each->stop_, nullptr)] {
       is_component() = true;
-      try {
-        function();
-      } catch (const std::exception& error) {
-        detail::complain(std::string("a component did not shut down: ") + error.what());
-      } catch (const Stopped&) {
-      }
-      const std::lock_guard done(mutex_);
-      *ended = true;
-      changed_.notify_all();
-    }).detach();
-    if (!changed_.wait_until(lock, deadline, [&] { return *ended; }))
-      detail::complain("a component did not shut down in time");
+      function();
+    });
+    const auto deadline = std::min(until, detail::Clock::now() + detail::in_seconds(each->deadline_));
+    if (!stop.wait_until(deadline))
+      detail::complain(named + " did not stop in time");
+    else if (!stop.problem().empty())
+      detail::complain(named + " did not stop: " + stop.problem());
   }
 }
 

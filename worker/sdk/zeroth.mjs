@@ -822,10 +822,10 @@ class Worker {
   #announced = new Set()
   #announcedCapabilities = ''
   #ports = []
-  #components = []        // {name, start, stop, capture, deadline, runs: it is to be stopped, problem: of its capture}
+  #components = []        // {name, start, stop, capture, deadline, begun, started, problem: of its capture}
   #goes = false           // components are started, or being so
   #hasStarted = false     // all of them: what listens may accept
-  #onEnv = []             // {name, fn}
+  #onEnv = []             // {name, fn}; without a name: of all
   #onDrain = []
   #draining = false
   #queue = []             // requests that wait for their turn
@@ -986,28 +986,31 @@ class Worker {
    * Registers a part of the program that lives and ends with it. At go, start(part) of one after the other; at stop,
    * stop() in reverse order, of those that were started. Both may return a promise and have `deadline` ms. At each cut
    * capture() gives the member `name` of the state, at once: no promise. start is given what it was in the process
-   * before (undefined: nothing yet). Each stands for itself: an error is told and the others go on; a part that could
-   * not be captured stays as it was, and save() rejects. With capture: before restore(); else before ready().
+   * before (undefined: nothing yet), and commands run after all were started. Each stands for itself: an error is told
+   * and the others go on; a part that is not started, or could not be captured, stays as it was, and in the second case
+   * save() rejects. With capture: before restore(); else before ready().
    */
   component(name, { start, stop, capture, deadline = 2000 } = {}) {
     if (typeof name !== 'string') throw new TypeError('component: expected a name')
     if (this.#components.some(each => each.name === name)) throw new Error(`component: there is one called '${name}'`)
     if (this.#goes) throw new Error(`component '${name}': is registered too late, after ready()`)
     if (capture && this.#initial) throw new Error(`component '${name}': its capture is registered too late, after restore()`)
-    this.#components.push({ name, start, stop, capture, deadline, runs: !start, problem: null })
+    this.#components.push({ name, start, stop, capture, deadline, begun: !start, started: !start, problem: null })
   }
 
   /** Registers what is shut down at stop, newest first, within `deadline` ms: a component without a name. */
   onStop(fn, { deadline = 1000 } = {}) {
-    this.#components.push({ stop: fn, deadline, runs: true })
+    this.#components.push({ stop: fn, deadline, begun: true })
   }
 
   /**
-   * fn(old, new) when the environment variable `name` has changed; undefined where it is not set. By then it is changed
-   * in process.env. It may return a promise.
+   * onEnv(name, fn): fn(old, new) when that environment variable has changed; onEnv(fn): fn(name, old, new) for all.
+   * undefined: is not set. By then it is changed in process.env. It may return a promise.
    */
   onEnv(name, fn) {
-    this.#onEnv.push({ name, fn })
+    const isForAll = typeof name === 'function'
+    if (!isForAll && typeof fn !== 'function') throw new TypeError('onEnv: expected a name and a function')
+    this.#onEnv.push(isForAll ? { fn: name } : { name, fn: (_, old, value) => fn(old, value) })
   }
 
   /**
@@ -1165,7 +1168,9 @@ class Worker {
   }
 
   #has_turn() {
-    return this.#phase === 'live' && this.#queue.length > 0 && (this.#running === 0 || this.#saves.size > 0)
+    if (this.#phase !== 'live' || this.#queue.length === 0) return false
+    if (!this.#hasStarted && ['call', 'env'].includes(this.#queue[0].command)) return false
+    return this.#running === 0 || this.#saves.size > 0
   }
 
   // Then no section may begin.
@@ -1225,10 +1230,10 @@ class Worker {
     for (const [name, value] of wanted) value === undefined ? delete process.env[name] : process.env[name] = value
     const applied = [], failed = {}
     for (const [name, value] of wanted) {
-      const meant = before.get(name) === value ? [] : this.#onEnv.filter(each => each.name === name)
+      const meant = before.get(name) === value ? [] : this.#onEnv.filter(each => each.name === undefined || each.name === name)
       const errors = []
       for (const { fn } of meant) {
-        await within(ENV_PATIENCE, () => fn(before.get(name), value)).catch(error => errors.push(messageOf(error)))
+        await within(ENV_PATIENCE, () => fn(name, before.get(name), value)).catch(error => errors.push(messageOf(error)))
       }
       if (errors.length === 0) applied.push(name)
       else failed[name] = errors.join('; ')
@@ -1338,15 +1343,20 @@ class Worker {
     this.#goes = true
     for (const each of this.#components) {
       if (!each.start || this.#phase === 'stopping') continue
-      each.runs = true
+      each.begun = true
+      const begin = async () => {
+        await each.start(this.state?.[each.name])
+        each.started = true  // maybe too late, but then as well
+      }
       try {
-        await within(each.deadline, () => each.start(this.state?.[each.name]))
+        await within(each.deadline, begin)
       } catch (error) {
-        each.runs = error instanceof TooLate  // it may have begun
+        each.begun = error instanceof TooLate
         complain(`component '${each.name}' did not start: ${traceOf(error)}`)
       }
     }
     this.#hasStarted = true
+    setImmediate(() => this.#pump())
     if (this.#phase === 'live' && !this.#draining) for (const port of this.#ports) port.accept()
   }
 
@@ -1410,7 +1420,7 @@ class Worker {
   #captured() { return this.#components.filter(each => each.capture) }
 
   #encode_state() {
-    const problems = this.#captured().map(each => this.#capture(each)).filter(problem => problem !== null)
+    const problems = this.#captured().filter(each => each.started).map(each => this.#capture(each)).filter(problem => problem !== null)
     for (const save of this.#saves.values()) save.problem = problems[0] ?? null
     return encode(this.state)
   }
@@ -1466,7 +1476,7 @@ class Worker {
   }
 
   async #shut_down(until) {
-    for (const { name, stop, deadline } of this.#components.filter(each => each.runs && each.stop).reverse()) {
+    for (const { name, stop, deadline } of this.#components.filter(each => each.begun && each.stop).reverse()) {
       const named = name === undefined ? 'a component' : `component '${name}'`
       const limit = Math.max(0, Math.min(deadline, until - performance.now()))
       await within(limit, stop).catch(error => complain(`${named} did not stop: ${traceOf(error)}`))
