@@ -179,12 +179,14 @@ export class Supervisor {
   #t
   #file
   #folder
+  #options
   #control = null
   child = null
 
-  constructor(t, file) {
+  constructor(t, file, options = []) {
     this.#t = t
     this.#file = file
+    this.#options = options
     this.#folder = temporaryFolder(t)
     atTheEndOf(t, () => this.#control?.close())
   }
@@ -193,7 +195,7 @@ export class Supervisor {
     const env = {
       ZEROTH_STATE_DIR: path.join(this.#folder, 'state'), ZEROTH_RUNTIME_DIR: path.join(this.#folder, 'run'), NO_COLOR: '1' }
     for (const folder of [env.ZEROTH_STATE_DIR, env.ZEROTH_RUNTIME_DIR]) fs.mkdirSync(folder, { recursive: true, mode: 0o700 })
-    const command = [binary('zeroth-supervise'), '--name', 'test', '--protocol', '--watch', this.#file, '--',
+    const command = [binary('zeroth-supervise'), '--name', 'test', ...this.#options, '--protocol', '--watch', this.#file, '--',
                      process.execPath, this.#file]
     this.child = start(this.#t, command, { env })
     await this.until(() => true)
