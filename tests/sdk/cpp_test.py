@@ -24,14 +24,14 @@ def worker(*words, **more):
 class Compilers(unittest.TestCase):
     @unittest.skipUnless(shutil.which("clang++"), "no clang++")
     def test_clang_has_no_warnings_either(self):
-        sources = [os.path.join(EXAMPLES, name) for name in ("orbit.cpp", "tally.cpp")] + [WORKER]
-        for source, standard in zip(sources, ("c++17", "c++20", "c++20")):
+        sources = [os.path.join(EXAMPLES, name) for name in ("orbit.cpp", "tally.cpp", "shop.cpp")] + [WORKER]
+        for source, standard in zip(sources, ("c++17", "c++20", "c++17", "c++20")):
             run(["clang++", f"-std={standard}", "-fsyntax-only", *WARNINGS, source])
 
 
 class Channel(unittest.TestCase):
     def test_all_conform(self):
-        for words in ([program("worker")], [program("worker"), "kinds"], [program("worker"), "busy"], [program("orbit")], [program("tally")]):
+        for words in ([program("worker")], [program("worker"), "kinds"], [program("worker"), "busy"], [program("orbit")], [program("tally")], [program("shop")]):
             done = subprocess.run([binary("zeroth-worker"), "conformance", "--", *words], env=clean_environment(PORT="0"),
                                   capture_output=True, text=True, timeout=120)  # fmt: skip
             self.assertEqual(done.returncode, 0, done.stdout + done.stderr)

@@ -8,7 +8,6 @@ import os
 import select
 import socket
 import sys
-import time
 
 HOW = sys.argv[1]
 GIB = 1 << 30
@@ -38,6 +37,10 @@ class Channel:
             self.received += data
         line, self.received = self.received.split(b"\n", 1)
         return json.loads(line)
+
+
+def stand_still(seconds=3600.0):
+    select.select([], [], [], seconds)
 
 
 def endless(channel):
@@ -79,19 +82,19 @@ def pester(channel):
 
 
 def done(channel):
-    time.sleep(0.2)  # a beat that follows too soon on another is not sent on
+    stand_still(0.2)  # a beat that follows too soon on another is not sent on
     channel.send({"event": "beat", "data": {"iteration": 2, "status": "done"}})
 
 
 AT_BEGIN = {
     "garbage": lambda channel: channel.socket.sendall(b"\x00\xff garbage\n"),
-    "half": lambda channel: (channel.socket.sendall(b'{"id": 1, "succ'), channel.socket.close(), time.sleep(3600)),
+    "half": lambda channel: (channel.socket.sendall(b'{"id": 1, "succ'), channel.socket.close(), stand_still()),
     "endless": endless,
     "flood": flood,
     "shout": shout,
     "pester": pester,
     "ready_again": lambda channel: channel.send({"event": "ready", "data": {}}),
-    "hangs": lambda channel: (channel.send({"event": "beat", "data": {"iteration": 1}}), time.sleep(3600)),
+    "hangs": lambda channel: (channel.send({"event": "beat", "data": {"iteration": 1}}), stand_still()),
 }
 
 
@@ -122,7 +125,7 @@ def serve(channel, state):
         elif command == "call":
             state["count"] += 1
             if HOW == "late" and began and params["params"].get("late"):
-                time.sleep(7)  # its deadline is 5 s
+                stand_still(7)  # its deadline is 5 s
             channel.answer(request, {"count": state["count"]})
             if HOW == "twice":
                 channel.answer(request, {"count": -1})
@@ -136,12 +139,12 @@ def serve(channel, state):
 def main():
     channel = Channel()
     if HOW == "silent":
-        time.sleep(3600)
+        stand_still()
     if HOW == "garbage_first":
         channel.socket.sendall(b"hello, I am a worker\n")
     channel.send({"event": "hello", "data": {"protocol": 1, "name": HOW, "version": "", "pid": os.getpid()}})
     if HOW == "hangs_loading":
-        time.sleep(3600)
+        stand_still()
     commands = [{"name": name, "help": "", "params": {}} for name in ("begin", "inc")]
     channel.send({"event": "loaded", "data": {"capabilities": ["checkpoint", "restore", "hold", "call"], "commands": commands, "schema": "",
                                               "program": {"path": __file__, "hash": ""}}})  # fmt: skip

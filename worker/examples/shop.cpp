@@ -11,7 +11,8 @@
 
 #include "../sdk/zeroth.hpp"  // copied beside your program: "zeroth.hpp"
 
-// The path of the next GET, its head read to the end; false at the end of the connection, or of what is understood here.
+// The path of the next GET, its head read to the end; false at the end of the connection, or of what is understood
+// here.
 bool read_request(zeroth::Connection& client, std::string& path, bool& close) {
   std::string line;
   if (!client.read_line(line)) return false;
