@@ -6,8 +6,7 @@
 //     std::map<std::string, int> visits;
 //     w.keep("visits", visits);                         // a living variable; what it holds now is the default
 //     w.restore();                                      // what it held in the process before
-//     while (w.every(0.1)) {                            // or w.serve(…) for a server; both end when the worker is to
-//     stop
+//     while (w.every(0.1)) {                            // or w.serve(…); both end when the worker is to stop
 //       auto section = w.atomic();                      // the state is saved between such sections, never inside one
 //       ++visits["me"];
 //     }
