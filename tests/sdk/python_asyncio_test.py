@@ -23,11 +23,14 @@ async def turn():
         async with w.atomic():
             S["left"] += 1
             await asyncio.sleep(0)
+            async with w.atomic():
+                await asyncio.sleep(0)
             S["right"] += 1
 async def plain():
     global turns
     while True:
         S["left"] += 1
+        sum(range(100_000))  # takes long enough for another thread to run meanwhile
         S["right"] += 1
         turns += 1
         await asyncio.sleep(0)
@@ -86,17 +89,17 @@ class Loop(unittest.TestCase):
             self.assertGreater(self.call(worker, "turns")["turns"], turns["turns"])
 
     def test_nothing_of_a_held_loop_is_seen_until_it_goes_on(self):
-        code = LOOP.replace("turns += 1", "turns += 1\n        if turns % 100 == 0: print(turns, flush=True)")
+        code = LOOP.replace("turns += 1", "turns += 1\n        if turns % 10 == 0: print(turns, flush=True)")
         with FakeSupervisor(code) as worker:
             worker.go()
-            worker.wait_output("100\n")
+            worker.wait_output("10\n")
             worker.hold()
             before = worker.told()
             for _ in range(50):
                 worker.ask("ping")
             self.assertEqual(worker.told(), before)
             worker.ask("resume")
-            worker.wait_output(before + str(100 * (before.count("\n") + 1)) + "\n")
+            worker.wait_output(before + str(10 * (before.count("\n") + 1)) + "\n")
             worker.hold()
             before = worker.told()
             worker.ask("stop", deadline_ms=10_000)
@@ -132,6 +135,28 @@ class Loop(unittest.TestCase):
             worker.ask("stop", deadline_ms=10_000)
             self.assertEqual(worker.wait_exit(), 0)
             self.assertEqual(worker.told(), "cleaned up\n")
+
+    def test_a_stop_before_it_is_live_ends_it_quietly(self):
+        code = """
+import asyncio, zeroth
+w = zeroth.worker()
+async def main():
+    w.restore({})
+    open(__file__ + ".fifo").read()
+    w.ready()
+asyncio.run(main())
+"""
+        for restored in (True, False):
+            with FakeSupervisor(code) as worker:
+                os.mkfifo(worker.program + ".fifo")
+                worker.event("loaded")
+                if restored:
+                    worker.ask("restore", generation=1, schema="", state=None)
+                worker.ask("stop", deadline_ms=20_000)
+                if restored:
+                    with open(worker.program + ".fifo", "w") as fifo:
+                        fifo.write("go on")
+                self.assertEqual((worker.wait_exit(), worker.told()), (0, ""))
 
     def test_a_callback_that_blocks_fails_the_cut(self):
         code = LOOP.replace("turns += 1", "import select; print('blocks', flush=True); select.select([], [], [])")

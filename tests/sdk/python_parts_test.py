@@ -6,6 +6,7 @@ ZEROTH_BIN_DIR=build/release/bin tests/sdk/python_parts_test.py [TEST…]
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import unittest
@@ -16,7 +17,7 @@ PARTS = """
 import sys, zeroth
 w = zeroth.worker(schema="parts/1")
 class Cache:
-    def __init__(self): self.found = None
+    def __init__(self): self.found = {}
     def start(self, part):
         print("cache starts with", part, flush=True)
         self.found = part or {}
@@ -159,6 +160,8 @@ class Migration(unittest.TestCase):
 ENV = """
 import os, threading, zeroth
 w = zeroth.worker()
+@w.on_env
+def any_of_them(name, old, new): S["told"].append([name, new])
 @w.on_env("COLOUR")
 def colour(old, new):
     with w.atomic():
@@ -167,8 +170,6 @@ def colour(old, new):
 def bad(old, new): raise ValueError("not " + new)
 @w.on_env("EXIT")
 def leave(old, new): raise SystemExit(3)
-@w.on_env
-def any_of_them(name, old, new): S["told"].append([name, new])
 S = w.restore({"told": []})
 @w.command("told")
 def told():
@@ -205,7 +206,7 @@ class Variables(unittest.TestCase):
             self.assertEqual(answer["failed"]["BAD"], "ValueError: not x")
             self.assertEqual(set(answer["failed"]), {"BAD", "EXIT", "a=b"})
             self.assertEqual(self.call(worker, "told"), [["GONE", None], ["BAD", "x"], ["EXIT", "y"],
-                                                         ["COLOUR", "red", "blue", "blue"], ["COLOUR", "blue"], ["NEW", "1"]])  # fmt: skip
+                                                         ["COLOUR", "blue"], ["COLOUR", "red", "blue", "blue"], ["NEW", "1"]])  # fmt: skip
             for name, value in (("BAD", "x"), ("COLOUR", "blue"), ("GONE", {})):
                 self.assertEqual(self.call(worker, "get", name=name), value)
             self.assertEqual(worker.ask("env", set={"COLOUR": "blue"}, unset=[]), {"applied": ["COLOUR"]})
@@ -217,6 +218,8 @@ class Variables(unittest.TestCase):
             worker.go()
             self.call(worker, "section")
             change = worker.send("env", set={"COLOUR": "blue"}, unset=[])
+            with self.assertRaises(socket.timeout):
+                worker.answer(change, 0.2)
             with open(worker.program + ".fifo", "w") as fifo:
                 fifo.write("leave")
             self.assertTrue(worker.answer(change)["success"])

@@ -388,6 +388,7 @@ class Worker:
             if part.name in default:
                 raise ValueError(f"two parts of the state are called {part.name!r}")
         self._defaults = default
+        self._attach()
         if self._channel is None:
             self._state, self._stage = default, RESTORED
             return default
