@@ -303,15 +303,15 @@ asyncio.run(main())
             with FakeSupervisor(THREADS % rest) as worker:
                 worker.go()
                 before = {"left": 0}
-                for hold in (True, False) * 10:
-                    state = worker.ask("checkpoint", hold=hold, deadline_ms=20_000)["state"]
+                cuts = 0
+                while cuts < 20 or before["left"] < 100:
+                    cuts += 1
+                    state = worker.ask("checkpoint", hold=cuts % 2 == 1, deadline_ms=20_000)["state"]
                     self.assertEqual(state["left"], state["right"])
                     self.assertGreaterEqual(state["left"], before["left"])
                     before = state
-                    if hold:
-                        self.assertEqual(worker.ask("ping"), {})
+                    if cuts % 2 == 1:
                         worker.ask("resume")
-                self.assertGreater(before["left"], 0)
                 worker.hold()
                 worker.ask("stop", deadline_ms=9000)
                 self.assertEqual((worker.wait_exit(), worker.told()), (0, ""))
