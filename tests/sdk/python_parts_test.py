@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import unittest
 
 from python_support import PATIENCE, FakeSupervisor, RealSupervisor, binary, clean_environment
@@ -157,6 +158,21 @@ class Migration(unittest.TestCase):
                 self.assertIn(says, refusal["message"])
 
 
+    def test_edits_go_from_one_to_the_next_and_back_and_an_error_changes_nothing(self):
+        with RealSupervisor(ONE.replace('{"visits": 0}', '{"visits": 7}')) as supervisor:
+            supervisor.wait_ready()
+            supervisor.edit(TWO)
+            supervisor.wait_ready(2)
+            self.assertEqual(supervisor.ask("visits"), {"by_name": {"unknown": 7}})
+            supervisor.edit(ONE.replace("by_name", "by_session"))
+            worker = supervisor.wait(lambda worker: worker["rejected"] or worker["last_reload"]["verdict"] == "abandoned")
+            self.assertIn("KeyError: 'by_session'", json.dumps(worker["last_reload"]))
+            self.assertEqual(supervisor.ask("visits"), {"by_name": {"unknown": 7}})
+            supervisor.edit(ONE)
+            supervisor.wait(lambda worker: worker["last_reload"]["verdict"] == "ok" and worker["generation"] > 3)
+            self.assertEqual(supervisor.ask("visits"), {"visits": 7})
+
+
 ENV = """
 import os, threading, zeroth
 w = zeroth.worker()
@@ -230,6 +246,29 @@ class Variables(unittest.TestCase):
             _, loaded, ready = worker.go()
             self.assertNotIn("env", loaded["capabilities"])
             self.assertIn("env", ready["capabilities"])
+
+
+    def test_an_edit_of_the_env_file_reaches_the_process_that_runs(self):
+        if "--env-file" not in subprocess.run([binary("zeroth-supervise"), "--help"], capture_output=True, text=True).stdout:
+            self.skipTest("no --env-file")
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "env")
+
+            def write(text):
+                with open(path + ".new", "w") as file:
+                    file.write(text)
+                os.rename(path + ".new", path)
+
+            write("COLOUR=red\nGONE=here\n")
+            with RealSupervisor(ENV, "--env-file", path) as supervisor:
+                pid = supervisor.wait_ready()["pid"]
+                write("COLOUR=blue\nBAD=x\n")
+                supervisor.wait(lambda _: supervisor.ask("get", name="GONE") == {})
+                told = supervisor.ask("told")
+                self.assertIn(["COLOUR", "red", "blue", "blue"], told)
+                self.assertIn(["GONE", None], told)
+                self.assertEqual(supervisor.ask("get", name="BAD"), "x", "also where a callback failed")
+                self.assertEqual(supervisor.wait_ready()["pid"], pid)
 
 
 class Commands(unittest.TestCase):

@@ -15,7 +15,6 @@ import zeroth
 GREETING = "tick"
 
 w = zeroth.worker(schema="async_bot/1")
-S = w.restore({"ticks": 0, "pairs": []})
 
 
 @w.command("pair", params={"pause": "seconds between the two halves"})
@@ -26,6 +25,9 @@ async def pair(pause=0.01):
         await asyncio.sleep(pause)
         S["pairs"].append("right")
     return {"pairs": len(S["pairs"]) // 2}
+
+
+S = w.restore({"ticks": 0, "pairs": []})
 
 
 async def tick():

@@ -16,13 +16,14 @@ w = zeroth.worker(schema="shop/1")  # says hello, before heavy imports
 
 import asyncio
 
-S = w.restore({"visits": {}})  # the visits so far; on the first start, none
-
 
 @w.command("visits", params={"session": "whose; all if absent"})
 def visits(session=None):
     """How often a session was here."""
     return {"visits": sum(S["visits"].values()) if session is None else S["visits"].get(session, 0)}
+
+
+S = w.restore({"visits": {}})  # the visits so far; on the first start, none
 
 
 async def serve_one(reader, writer):

@@ -589,7 +589,8 @@ class Worker:
     def command(self, name, params=None, help=""):
         """Registers a function for `zerothctl` and other clients; it is called with the params as keyword arguments.
 
-        Its result goes to the client, an Error refuses. `params` is {name: description}. Register before ready().
+        Its result goes to the client, an Error refuses. `params` is {name: description}. Register before ready(). In
+        asyncio it runs on the event loop and may be a coroutine function; no cut falls before its end.
         """
 
         def register(function):
