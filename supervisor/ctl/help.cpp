@@ -11,9 +11,14 @@
 namespace zeroth {
 namespace {
 
-// name -> help, of the commands that the running instance's workers announce; empty if it cannot be told.
-std::vector<std::pair<std::string, std::string>> announced(const Invocation& call) {
-  std::vector<std::pair<std::string, std::string>> commands;
+struct Announced {
+  std::string name, help;
+  Json params;  // name -> description
+};
+
+// The commands that the running instance's workers announce, each once; empty if it cannot be told.
+std::vector<Announced> announced(const Invocation& call) {
+  std::vector<Announced> commands;
   const auto chosen = choose(call);
   const Json* workers = chosen ? find_member(chosen->status, "workers") : nullptr;
   if (workers == nullptr || !workers->is_array()) return commands;
@@ -21,7 +26,11 @@ std::vector<std::pair<std::string, std::string>> announced(const Invocation& cal
     const Json* list = find_member(worker, "commands");
     if (list == nullptr || !list->is_array()) continue;
     for (const Json& command : *list) {
-      commands.emplace_back(field_or<std::string>(command, "name", ""), field_or<std::string>(command, "help", ""));
+      const Json* params = find_member(command, "params");
+      Announced found{field_or<std::string>(command, "name", ""), field_or<std::string>(command, "help", ""),
+                      params != nullptr ? *params : Json()};
+      const auto same = [&](const Announced& other) { return other.name == found.name; };
+      if (std::none_of(commands.begin(), commands.end(), same)) commands.push_back(std::move(found));
     }
   }
   return commands;
@@ -33,7 +42,7 @@ std::string line(std::string_view left, std::string_view right) {
 
 std::string worker_group(const Invocation& call) {
   std::string zero, others;
-  for (const auto& [name, help] : announced(call)) {
+  for (const auto& [name, help, params] : announced(call)) {
     const Verb* verb = find_verb(name);
     if (verb != nullptr && verb->group == Group::Zero) {
       zero += line(verb->name, help_of(*verb));
@@ -62,6 +71,32 @@ std::string overview(const Invocation& call) {
   return text;
 }
 
+std::string help_of(const Announced& command) {
+  std::string usage = "usage: zerothctl " + escape_control(command.name), params;
+  if (command.params.is_object()) {
+    for (const auto& [name, described] : command.params.items()) {
+      usage += " [" + escape_control(name) + "=VALUE]";
+      params += line(escape_control(name), escape_control(described.is_string() ? described.get<std::string>() : ""));
+    }
+  }
+  return usage + "\n" + escape_control(command.help) + "\n" + params;
+}
+
+// About a command of a worker, or that there is none.
+int run_worker_help(const Invocation& call, const std::string& name) {
+  std::vector<std::string_view> known;
+  for (const Verb& verb : verbs()) known.push_back(verb.name);
+  const std::vector<Announced> commands = announced(call);
+  for (const Announced& command : commands) {
+    if (command.name == name) return print(help_of(command)) ? kExitOk : kExitFailed;
+    known.push_back(command.name);
+  }
+  const std::string_view meant = nearest(name, known);
+  complain("no verb '" + escape_control(name) + "'" +
+           (meant.empty() ? "" : ", did you mean '" + escape_control(std::string(meant)) + "'?"));
+  return kExitUsage;
+}
+
 }  // namespace
 
 std::string usage_of(const Verb& verb) {
@@ -78,14 +113,7 @@ int run_help(const Invocation& call) {
   const auto name = field_or<std::string>(call.params, "verb", "");
   if (name.empty()) return print(overview(call)) ? kExitOk : kExitFailed;
   const Verb* verb = find_verb(name);
-  if (verb == nullptr) {
-    std::vector<std::string_view> known;
-    for (const Verb& one : verbs()) known.push_back(one.name);
-    const std::string_view meant = nearest(name, known);
-    complain("no verb '" + escape_control(name) + "'" +
-             (meant.empty() ? "" : ", did you mean '" + std::string(meant) + "'?"));
-    return kExitUsage;
-  }
+  if (verb == nullptr) return run_worker_help(call, name);
   std::string text = "usage: zerothctl " + usage_of(*verb) + "\n" + std::string(help_of(*verb)) + "\n";
   for (const Switch& option : verb->switches) {
     text += line(std::string(option.names) + (option.value_name.empty() ? "" : " ") + std::string(option.value_name),

@@ -89,7 +89,9 @@ Json Worker::status() const {
                     {"metrics", beat ? beat->metrics : Json::object()},
                     {"status", beat ? beat->status : Json()}};
   Json announced = Json::array();
-  for (const CommandInfo& command : commands()) announced.push_back({{"name", command.name}, {"help", command.help}});
+  for (const CommandInfo& command : commands()) {
+    announced.push_back({{"name", command.name}, {"help", command.help}, {"params", command.params}});
+  }
   status["commands"] = std::move(announced);
   return status;
 }

@@ -106,8 +106,8 @@ class Channel(unittest.TestCase):
         with open(os.path.join(EXAMPLES, "shop.py")) as file:
             code = file.read()
         with socket.create_server(("127.0.0.1", 0)) as listener, FakeSupervisor(code, lend=listener) as worker:
-            _, _, ready = worker.go()
-            self.assertIn("reexec", ready["capabilities"])
+            _, loaded, _ = worker.go()
+            self.assertIn("reexec", loaded["capabilities"])
 
             def visit():
                 connection = http.client.HTTPConnection("127.0.0.1", listener.getsockname()[1], timeout=PATIENCE)

@@ -28,6 +28,13 @@ def clean_environment(**more):
     return dict(env, PYTHONPATH=SDK, PYTHONDONTWRITEBYTECODE="1", **more)
 
 
+def conforms(test, example):
+    words = [binary("zeroth-worker"), "conformance", "--", sys.executable, os.path.join(EXAMPLES, example)]
+    run = subprocess.run(words, env=clean_environment(PORT="0"), capture_output=True, text=True, timeout=120)
+    test.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+    test.assertRegex(run.stdout, r"\b(32|33) rules hold, 0 failed, [01] skipped")
+
+
 class Lines:
     """Messages of a stream socket, each awaited with a deadline."""
 

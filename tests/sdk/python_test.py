@@ -15,7 +15,7 @@ import sys
 import threading
 import unittest
 
-from python_support import EXAMPLES, PATIENCE, FakeSupervisor, RealSupervisor, binary, clean_environment
+from python_support import EXAMPLES, PATIENCE, FakeSupervisor, RealSupervisor, clean_environment, conforms
 
 COUNTER = """
 import zeroth
@@ -39,10 +39,7 @@ for _ in w.every(3600):
 class Channel(unittest.TestCase):
     def test_examples_conform(self):
         for example in ("shop.py", "bot.py"):
-            words = [binary("zeroth-worker"), "conformance", "--", sys.executable, os.path.join(EXAMPLES, example)]
-            run = subprocess.run(words, env=clean_environment(PORT="0"), capture_output=True, text=True, timeout=120)
-            self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
-            self.assertRegex(run.stdout, r"\b(32|33) rules hold, 0 failed, [01] skipped")
+            conforms(self, example)
 
     def test_restore_keeps_adds_and_loses_nothing(self):
         code = 'import zeroth\nw = zeroth.worker(schema="s/1")\nS = w.restore({"a": 1, "b": [2]})\nw.ready()\nw._wait(lambda: False)\n'
@@ -253,14 +250,19 @@ class Client(threading.Thread):
 
 class Serving(unittest.TestCase):
     def test_16_kept_alive_clients_over_drain_cut_and_hand_over(self):
-        with open(os.path.join(EXAMPLES, "shop.py")) as file:
+        for example in ("shop.py", "async_shop.py"):
+            with self.subTest(example):
+                self.serves_16_kept_alive_clients(example)
+
+    def serves_16_kept_alive_clients(self, example):
+        with open(os.path.join(EXAMPLES, example)) as file:
             code = file.read()
         listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         port, end = listener.getsockname()[1], threading.Event()
         worker = FakeSupervisor(code, lend=listener)
         worker.__enter__()
-        _, _, ready = worker.go()
-        self.assertIn("drain", ready["capabilities"])
+        _, loaded, _ = worker.go()
+        self.assertIn("drain", loaded["capabilities"])
         clients = [Client(port, f"s{number}", end) for number in range(16)]
 
         def each_answered(more):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The web examples under load while they are edited: web_reloads.py shop.py|shop.mjs [--reloads N] [--own-port]
+"""The web examples under load while they are edited: web_reloads.py shop.py|async_shop.py|shop.mjs [--reloads N] [--own-port]
 [--by wrapper|npm|module|shell].
 
 Clients count visits, each in a session of its own: half of them over one kept-alive connection, half over a new one for
@@ -184,18 +184,18 @@ def free_port():
 
 def main():
     arguments = argparse.ArgumentParser()
-    arguments.add_argument("example", choices=["shop.py", "shop.mjs"])
+    arguments.add_argument("example", choices=["shop.py", "async_shop.py", "shop.mjs"])
     arguments.add_argument("--reloads", type=int, default=100)
     arguments.add_argument("--own-port", action="store_true")
     arguments.add_argument("--by", choices=["itself", "wrapper", "npm", "module", "shell"], default="itself")
     wanted = arguments.parse_args()
-    needed = {"shop.py": [], "shop.mjs": ["node"]}[wanted.example] + (["npm"] if wanted.by == "npm" else [])
+    needed = (["node"] if wanted.example == "shop.mjs" else []) + (["npm"] if wanted.by == "npm" else [])
     for program in needed:
         if shutil.which(program) is None:
             print(f"SKIPPED: no {program}")
             sys.exit(77)
     shop = Shop(wanted.example, wanted.own_port, wanted.by)
-    path = "/{}" if wanted.example == "shop.py" else "/?sid={}"
+    path = "/{}" if wanted.example.endswith(".py") else "/?sid={}"
     shop.wait(lambda worker: worker["state"] == "ready", "the first start")
     clients = [Client(n, shop.port, path, keeps, wanted.own_port) for n in range(CLIENTS) for keeps in (True, False)]
     for client in clients:

@@ -7,7 +7,12 @@
         with w.atomic():                    # the state is saved between such sections, never inside one
             S["visits"]["me"] = S["visits"].get("me", 0) + 1
 
-Without a supervisor the same program simply runs. Python 3.9 or later, standard library only: copy this file.
+In asyncio: `async for _ in w.every(0.1)`, `await w.serve_async(...)`, `async with w.atomic()`, `await w.save()`. Commands
+run on the event loop, which stands still while the worker does: a cut falls where all tasks await, outside of sections.
+When the worker is to stop, the tasks are cancelled and asyncio.run() ends in SystemExit.
+
+More to register: command, component (start, stop, capture), on_stop, on_env, migrate. Without a supervisor the same
+program simply runs. Python 3.9 or later, standard library only: copy this file.
 
 What may be in the state: None, bool, int, float, str, bytes, list, tuple, set, dict with str keys, zeroth.Map (a dict
 with any keys), datetime with a fixed offset. Anything else is refused when it is to be saved, with its place, and never
@@ -20,6 +25,7 @@ import atexit
 import base64
 import collections
 import contextlib
+import contextvars
 import datetime
 import difflib
 import errno
@@ -39,7 +45,7 @@ import threading
 import time
 import traceback
 
-__all__ = ["worker", "Worker", "Map", "Error", "Stopped", "dumps", "loads"]
+__all__ = ["worker", "Worker", "Map", "Error", "dumps", "loads"]
 
 
 class Error(Exception):
@@ -48,13 +54,6 @@ class Error(Exception):
     def __init__(self, message, code="failed", hint=None, data=None):
         super().__init__(message)
         self.code, self.hint, self.data = code, hint, data
-
-
-class Stopped(SystemExit):
-    """Ends a thread that would enter a section, or wait, in a worker that is stopping."""
-
-    def __init__(self):
-        super().__init__(0)
 
 
 # ---- Values: strict JSON, and a tag for what JSON lacks
@@ -290,16 +289,25 @@ _BEAT_GAP = 0.1
 _PATIENCE = 8.0  # for an open section when the supervisor is gone; the next one waits 10 s for the emergency file
 _LEAVE = 1.0  # for the program to end by itself once it was told to stop
 _TERM_WAIT = 500  # ms that the end of the channel may come later than the SIGTERM of the same death
-_KNOWN = ("restore", "go", "drain", "checkpoint", "resume", "stop", "reexec", "call", "ping")
+_REQUEST = 4.0  # that a call or an env waits for what is under way; the supervisor gives it 5 s
+_CALLBACK = 2.0  # for what a program does about one changed variable
+_KNOWN = ("restore", "go", "drain", "checkpoint", "resume", "stop", "reexec", "call", "env", "ping")
 _AT_ONCE = ("restore", "go", "resume", "stop", "reexec", "ping")  # the others wait until the worker is live
 
 # Stages of a worker: each leads to the next, Held also back to Live, and each to Stopping.
 LOADING, LOADED, RESTORED, READY, LIVE, HELD, STOPPING = range(7)
 
+# Of the asyncio task that runs: the outermost section it is in, the connection and the call that it serves.
+_SECTION, _CONNECTION, _CALL = (contextvars.ContextVar(name, default=None) for name in ("section", "connection", "call"))
 
-def worker(schema="", name="", version=""):
-    """Says hello to the supervisor, if there is one. Call it once, before heavy imports."""
-    return Worker(schema, name, version)
+
+def worker(schema="", name="", version="", migrate=None):
+    """Says hello to the supervisor, if there is one. Call it once, before heavy imports.
+
+    A kept state of another schema is refused, unless `migrate` leads to this one: a function (old_schema, state) ->
+    state, or {old_schema: function(state) -> state}. A rollback needs a way back in the older program.
+    """
+    return Worker(schema, name, version, migrate)
 
 
 class Worker:
@@ -309,9 +317,9 @@ class Worker:
     supervisor) tell why it runs.
     """
 
-    def __init__(self, schema, name, version):
+    def __init__(self, schema, name, version, migrate):
         env = os.environ
-        self.schema = schema
+        self.schema, self._migrate = schema, migrate
         self.generation = int(env.get("ZEROTH_GENERATION") or 0)
         self.cause = env.get("ZEROTH_CAUSE") or "start"
         self.changed = [path for path in env.get("ZEROTH_CHANGED", "").split("\n") if path]
@@ -320,10 +328,14 @@ class Worker:
         self._cond = threading.Condition()  # over all that follows
         self._stage = LOADING
         self._cutting = False  # a cut waits for the open section, or is taken
-        self._owner, self._depth = None, 0  # thread inside a section
+        self._owner, self._depth = None, 0  # thread inside a section; on that of the event loop, several may be open
+        self._loop = self._loop_thread = self._pulse = None  # asyncio's, and what is set when something changed
+        self._loop_blocked = self._loop_left = False
+        self._awaiting = 0  # tasks that wait for a change
         self._was_live = False
         self._draining = False
         self._calling = False
+        self._calls = {}  # id of a call that runs on the event loop -> how often it waits for a save
         self._defaults = self._state = None
         self._iteration = None
         self._answered = None  # digest of the state in the last answer to a checkpoint
@@ -331,7 +343,9 @@ class Worker:
         self._connections = {}  # socket accepted by w.serve -> whether it is in the middle of a request
         self._doors = []
         self._commands, self._announced = {}, 0  # name -> (what is announced, function); how many have been
-        self._components = []  # (function, deadline)
+        self._components = []
+        self._started = False
+        self._on_changed, self._env_announced = [], False  # (variable or None for any, function)
         self._reader = threading.Thread(target=self._serve_channel, name="zeroth", daemon=True)
         self._beat_at = -math.inf
         self._send_lock = threading.Lock()
@@ -370,15 +384,20 @@ class Worker:
             raise TypeError("the state is a dict, one entry for each of its parts")
         if self._state is not None or self._stage != LOADING:
             raise RuntimeError("restore is called once")
+        for part in self._parts():
+            if part.name in default:
+                raise ValueError(f"two parts of the state are called {part.name!r}")
         self._defaults = default
+        self._attach()
         if self._channel is None:
             self._state, self._stage = default, RESTORED
             return default
         initial = {key: text.decode() if len(text) <= 64 else hashlib.sha256(text).hexdigest()
                    for key, text in ((key, _within(key, dumps, value)) for key, value in default.items())}  # fmt: skip
         self._stage = LOADED
+        migrate = True if callable(self._migrate) else list(self._migrate or ())
         self._event("loaded", {
-            "capabilities": self._capabilities(), "commands": self._new_commands(),
+            "capabilities": self._capabilities(), "commands": self._new_commands(), **({"migrate": migrate} if migrate else {}),
             "schema": self.schema, "program": {"path": self._program, "hash": _hash_of(self._program)},
             "initial": initial if len(initial) <= _INLINE_MEMBERS else None})  # fmt: skip
         self._reader.start()
@@ -386,66 +405,47 @@ class Worker:
         return self._state
 
     def _capabilities(self):
-        return ["checkpoint", "restore", "hold", "call"] + (["reexec"] if self._again else [])
+        self._env_announced = bool(self._on_changed)
+        more = [name for name, can in (("reexec", self._again), ("env", self._on_changed)) if can]
+        return ["checkpoint", "restore", "hold", "drain", "call", *more]
 
     def ready(self):
-        """Says that the program could go, and blocks until it may: then it is live. `serve` and `every` call it."""
+        """Says that the program could go, and blocks until it may: then it is live, and its components are started.
+
+        `serve` and `every` call it.
+        """
+        self._attach()
         with self._cond:
             if self._stage == LOADING or self._stage == LOADED:
                 raise RuntimeError("restore comes before ready")
             if self._stage >= READY:
-                return self._wait(lambda: self._stage >= LIVE)
+                return self._wait(lambda: self._started)
             self._stage = READY if self.supervised else LIVE
         if self.supervised:
-            data = {"commands": self._new_commands()}
-            if self._doors:
-                data["capabilities"] = self._capabilities() + ["drain"]
-            self._event("ready", data)
+            more = {"capabilities": self._capabilities()} if self._on_changed and not self._env_announced else {}
+            self._event("ready", {"commands": self._new_commands(), **more})
         self._wait(lambda: self._stage >= LIVE)
+        for component in self._components:
+            self._start(component)
+        self._started = True
+        self._notify()
 
     # ---- While live
 
-    @contextlib.contextmanager
     def atomic(self):
         """A section that no cut falls into, of one thread at a time. It may be nested. While held, entering it waits.
 
         What is answered to a client because of a change belongs inside. Nothing in it may wait for another section.
+        Those of asyncio's tasks (`async with`) keep cuts and other threads out, not each other.
         """
-        me = threading.get_ident()
-        with self._cond:
-            late = getattr(self._late, "component", False)
-            while self._owner != me:
-                if self._stage == STOPPING and not late:
-                    raise Stopped
-                if self._owner is None and not self._cutting and self._stage not in (READY, HELD):
-                    self._owner = me
-                else:
-                    self._cond.wait()
-            self._depth += 1
-        try:
-            yield
-        finally:
-            with self._cond:
-                self._depth -= 1
-                if self._depth == 0:
-                    self._owner = None
-                    self._cond.notify_all()
+        return _Section(self)
 
     def every(self, seconds):
         """Turns of a program without a port, `seconds` apart: waits while held, ends when the worker is to stop.
 
-        Turns that were missed are not made up for.
+        Turns that were missed are not made up for. For `for` and `async for`.
         """
-        self.ready()
-        due = time.monotonic()
-        while True:
-            with self._cond:
-                while self._stage != LIVE or time.monotonic() < due:
-                    if self._stage == STOPPING:
-                        return
-                    self._cond.wait(max(0.0, due - time.monotonic()) if self._stage == LIVE else None)
-            yield
-            due = max(due + seconds, time.monotonic())
+        return _Turns(self, seconds)
 
     def serve(self, server_class, handler_class, name="http", default=("127.0.0.1", 8080)):
         """Serves until the worker is to stop, on the socket that was lent as `name`, or else on `default`.
@@ -459,10 +459,8 @@ class Worker:
         self._watch_connections(server)
         if lent is None:
             server.allow_reuse_address = True
-            try:
+            with _naming(default):
                 server.server_bind()
-            except OSError as error:
-                raise OSError(error.errno, f"{errno.errorcode.get(error.errno)}: {error.strerror}: {default}") from None
         else:
             server.socket.close()
             server.socket = socket.socket(fileno=lent)
@@ -470,8 +468,7 @@ class Worker:
             if hasattr(handler_class, "parse_request") and isinstance(server.server_address, tuple):
                 server.server_name, server.server_port = server.server_address[:2]
         door = _Door(server)
-        with self._cond:
-            self._doors.append(door)
+        self._doors.append(door)
         try:
             self.ready()
             if lent is None:
@@ -483,35 +480,91 @@ class Worker:
         finally:
             server.socket.close()
 
+    async def serve_async(self, client, name="http", default=("127.0.0.1", 8080), **options):
+        """The same on asyncio's event loop. Does not return: it is cancelled when the worker is to stop.
+
+        `client` is the coroutine function (reader, writer) of asyncio.start_server, whose connection is closed when it
+        returns, or the protocol factory of loop.create_server; `options` are those of loop.connect_accepted_socket. At
+        the deadline of a drain, connections outside of a section see the end of what they read; `draining` says that
+        each should be closed after its answer.
+        """
+        loop, lent = self._attach(), self._lent.take(name)
+        listener = socket.socket(fileno=lent) if lent is not None else _bound(default)
+        door = _AsyncDoor(self, loop, listener, _factory_of(client, loop), options)
+        self._doors.append(door)
+        try:
+            self.ready()
+            if lent is None:
+                listener.listen(128)
+            listener.setblocking(False)  # another process may take the connection first
+            door.wake()
+            await loop.create_future()
+        finally:
+            self._doors.remove(door)
+            loop.remove_reader(listener)
+            listener.close()
+
+    @property
+    def draining(self):
+        return self._draining
+
     def save(self):
         """Saves the state now; gives the snapshot's number once it is durable, and None without a supervisor.
 
-        Not inside a section: the state is cut between sections.
+        In asyncio: `await w.save()`. Not inside a section: the state is cut between sections.
         """
+        if self._attach() is not None:
+            return self._save_async()
         if self._channel is None:
             return None
-        with self._cond:
-            if self._owner == threading.get_ident():
-                raise RuntimeError("save() inside atomic(): the state is cut between such sections")
-            if not self._was_live:
-                raise RuntimeError("save() before ready(): the worker is not live yet")
-            if self._stage == STOPPING:
-                raise Stopped
-            self._save_number += 1
-            request = f"save-{self._save_number}"
-            self._saves[request] = None
-        self._send({"id": request, "command": "save", "params": {}})
+        request = self._ask_save(self._owner == threading.get_ident())
         if threading.current_thread() is self._reader:
             self._serve_channel(lambda: self._saved(request))
         # Else its thread serves the channel meanwhile.
         with self._cond:
             self._cond.wait_for(lambda: self._saved(request))
-            answer = self._saves.pop(request)
+        return self._sequence(request)
+
+    async def _save_async(self):
+        if self._channel is None:
+            return None
+        call, section = _CALL.get(), _SECTION.get()
+        request = self._ask_save(section is not None and section.is_open)
+        self._call_waits(call, 1)
+        try:
+            await self._until(lambda: self._saved(request))
+            return self._sequence(request)
+        finally:
+            self._saves.pop(request, None)
+            self._call_waits(call, -1)
+
+    def _ask_save(self, inside):
+        with self._cond:
+            if inside:
+                raise RuntimeError("save() inside atomic(): the state is cut between such sections")
+            if not self._was_live:
+                raise RuntimeError("save() before ready(): the worker is not live yet")
+            if self._stage == STOPPING:
+                raise self._stopped()
+            self._save_number += 1
+            request = f"save-{self._save_number}"
+            self._saves[request] = None
+        self._send({"id": request, "command": "save", "params": {}})
+        return request
+
+    def _saved(self, request):
+        """What follows a save must not run while held: it goes on at resume, or with its answer at stop."""
+        return self._stage == STOPPING or (self._saves[request] is not None and self._stage != HELD)
+
+    def _sequence(self, request):
+        answer = self._saves.pop(request)  # None: none came before the stop
         if answer is None:
-            raise Stopped
+            raise self._stopped()
         if not answer.get("success"):
             error = answer.get("error") or {}
             raise Error(error.get("message", "not saved"), error.get("code", "failed"), error.get("hint"))
+        if answer["uncaptured"]:
+            raise Error("; ".join(answer["uncaptured"]))
         return answer["result"]["sequence"]
 
     def beat(self, iteration=None, metrics=None, status=None):
@@ -536,21 +589,58 @@ class Worker:
     def command(self, name, params=None, help=""):
         """Registers a function for `zerothctl` and other clients; it is called with the params as keyword arguments.
 
-        Its result goes to the client, an Error refuses. `params` is {name: description}. Register before ready().
+        Its result goes to the client, an Error refuses. `params` is {name: description}. Register before ready(). In
+        asyncio it runs on the event loop and may be a coroutine function; no cut falls before its end.
         """
 
         def register(function):
-            info = {"name": name, "help": help or inspect.getdoc(function) or "", "params": params or {}}
+            line = help or (inspect.getdoc(function) or "").split("\n")[0]
+            info = {"name": name, "help": line, "params": params or {}}
             self._commands[name] = (info, function)
             return function
 
         return register
 
+    def component(self, name, start=None, stop=None, capture=None, deadline=2.0):
+        """Registers a part of the program that begins and ends with it. Before ready(), with `capture` before restore().
+
+        After go, start() of one after the other on the thread of ready(); at stop, stop() of those that were started, in
+        reverse, each on a thread of its own and for `deadline` seconds. At each cut capture() gives the entry `name` of
+        the state, and start(part) is then given what that was (None: nothing yet). Each stands for itself: an error is
+        told and the others go on (SystemExit ends the worker). What could not be captured stays as it was, and save()
+        raises. In asyncio, what needs the event loop belongs in try and finally around the program's main().
+        """
+        if self._started or (capture and self._defaults is not None):
+            raise RuntimeError(f"component {name!r} is registered too late")
+        if any(name == other.name for other in self._components):
+            raise ValueError(f"two components are called {name!r}")
+        self._components.append(_Component(name, start, stop, capture, deadline))
+
     def on_stop(self, function=None, deadline=2.0):
         """Registers what shuts a component down; the last registered goes first, each has `deadline` seconds."""
         if function is None:
             return lambda function: self.on_stop(function, deadline)
-        self._components.append((function, deadline))
+        self._components.append(_Component(None, None, function, None, deadline))
+        return function
+
+    def on_env(self, name=None):
+        """Registers function(old, new) for the variable `name`, or function(name, old, new) for all; None is unset.
+
+        It is called between sections when os.environ has changed, for at most 2 s, on a thread of its own; in asyncio,
+        what it begins on the event loop by call_soon_threadsafe comes after it.
+        """
+        if callable(name):
+            return self.on_env()(name)
+
+        def register(function):
+            self._on_changed.append((name, function))
+            return function
+
+        return register
+
+    def migrate(self, function):
+        """Registers the `migrate` of worker(). Before restore()."""
+        self._migrate = function
         return function
 
     def _new_commands(self):
@@ -561,25 +651,127 @@ class Worker:
     # ---- Waiting
 
     def _wait(self, condition):
-        """Until `condition` holds; Stopped if the worker is to stop."""
+        """Until `condition` holds; SystemExit if the worker is to stop."""
         with self._cond:
-            self._cond.wait_for(lambda: condition() or self._stage == STOPPING)
+            self._block(lambda: condition() or self._stage == STOPPING)
             if self._stage == STOPPING:
-                raise Stopped
+                raise self._stopped()
+
+    def _block(self, condition):
+        """Waits, with _cond. An event loop on this thread stands still meanwhile."""
+        if threading.get_ident() != self._loop_thread:
+            return self._cond.wait_for(condition)
+        self._loop_blocked = True
+        self._cond.notify_all()
+        try:
+            self._cond.wait_for(condition)
+        finally:
+            self._loop_blocked = False
 
     def _move(self, stage):
         with self._cond:
             self._stage = stage
-            self._cond.notify_all()
+            self._notify()
+        self._on_loop(self._stand_still)
         for door in self._doors:
             door.wake()
+
+    def _notify(self):
+        """Whoever waits looks again."""
+        with self._cond:
+            self._cond.notify_all()
+        if self._awaiting:
+            self._on_loop(self._look_again)
 
     def _accepting(self):
         return self._stage == LIVE and not self._draining and not self._cutting
 
-    def _saved(self, request):
-        """What follows a save must not run while held: it goes on at resume, or with its answer at stop."""
-        return self._stage == STOPPING or (self._saves[request] is not None and self._stage != HELD)
+    def _gate_open(self):
+        return not self._cutting and self._stage not in (READY, HELD)
+
+    def _try_enter(self, inside):
+        """Into a section, `inside` of another or not; whether it is entered."""
+        me = threading.get_ident()
+        with self._cond:
+            if not inside:
+                late = getattr(self._late, "component", False)
+                if self._stage == STOPPING and not late:
+                    raise self._stopped()
+                if self._owner not in (None, me) or not (late or self._gate_open()):
+                    return False
+            self._owner, self._depth = me, self._depth + 1
+            return True
+
+    def _leave(self):
+        with self._cond:
+            self._depth -= 1
+            if self._depth:
+                return
+            self._owner = None
+            self._notify()
+            if not self._gate_open() or self._stage == STOPPING:
+                self._on_loop(self._stand_still)
+
+    # ---- asyncio
+
+    def _attach(self):
+        """The event loop that runs on this thread, or None. From now on it stands still whenever the worker does."""
+        asyncio = sys.modules.get("asyncio")
+        try:
+            loop = asyncio and asyncio.get_running_loop()
+        except RuntimeError:
+            return None
+        if loop is not None and loop is not self._loop:
+            if self._loop is not None and self._loop.is_running():
+                raise RuntimeError("a worker has one event loop at a time")
+            self._loop, self._loop_thread, self._pulse = loop, threading.get_ident(), asyncio.Event()
+        return loop
+
+    def _on_loop(self, function, *arguments):
+        """Calls it soon; on the event loop, if there is one and it runs."""
+        with contextlib.suppress(RuntimeError):  # closed
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(function, *arguments)
+
+    async def _until(self, condition):
+        self._awaiting += 1  # before it looks, so that no change is missed
+        try:
+            while not condition():
+                await self._pulse.wait()
+        finally:
+            self._awaiting -= 1
+
+    def _look_again(self):
+        self._pulse.set()
+        self._pulse.clear()
+
+    def _stand_still(self):
+        """On the event loop: blocks it while nothing may happen, once its sections are closed. Ends it at stop."""
+        with self._cond:
+            if self._loop_left or (self._depth and self._owner == self._loop_thread):
+                return
+            self._block(self._gate_open)
+            if self._stage == STOPPING:
+                raise self._stopped()
+
+    def _stands_still(self):
+        return self._loop is None or self._loop_blocked or not self._loop.is_running()
+
+    def _stopped(self):
+        """What ends whoever would enter a section, or wait, in a worker that stops. The event loop itself ends once."""
+        asyncio = sys.modules.get("asyncio")
+        if self._loop is not None and threading.get_ident() == self._loop_thread:
+            if asyncio.current_task(self._loop) is not None:
+                self._on_loop(self._stand_still)
+                return asyncio.CancelledError()
+            self._loop_left = True
+        return SystemExit(0)
+
+    def _call_waits(self, call, more):
+        with self._cond:
+            if call in self._calls:
+                self._calls[call] += more
+                self._notify()
 
     # ---- The channel
 
@@ -603,6 +795,11 @@ class Worker:
         if data is not None:
             error["data"] = data
         self._send({"id": request, "success": False, "result": None, "error": error})
+
+    def _refuse_for(self, request, error):
+        if isinstance(error, Error):
+            return self._refuse(request, error.code, str(error), error.hint, error.data)
+        self._refuse(request, "failed", f"{type(error).__name__}: {error}")
 
     def _serve_channel(self, until=lambda: False):
         """Executes what comes, in order, until the channel ends."""
@@ -661,8 +858,9 @@ class Worker:
         if isinstance(message.get("success"), bool):
             with self._cond:
                 if type(request) is str and request in self._saves:
-                    self._saves[request] = message
-                    self._cond.notify_all()
+                    uncaptured = [part.problem for part in self._parts() if part.problem]
+                    self._saves[request] = dict(message, uncaptured=uncaptured)
+                    self._notify()
             return
         if type(request) not in (str, int) or not isinstance(command, str) or not isinstance(params or {}, dict):
             return self._refuse(request, "bad_request", "expected id, command and params")
@@ -681,10 +879,8 @@ class Worker:
             return
         try:
             getattr(self, "_on_" + command)(request, params)
-        except Error as error:
-            self._refuse(request, error.code, str(error), error.hint, error.data)
         except Exception as error:
-            self._refuse(request, "failed", f"{type(error).__name__}: {error}")
+            self._refuse_for(request, error)
         if not self._calling or command == "resume":
             self._take_waiting()
 
@@ -704,17 +900,16 @@ class Worker:
             state = loads(_read_part(file["path"], file["offset"], file["length"]))
         elif state is not None:
             state = _decode(state)
-        if state is not None and type(state) is not dict:
-            raise Error("the kept state is no dict", "refused")
         kept_schema = params.get("schema")
         if state is not None and kept_schema and self.schema and kept_schema != self.schema:
-            raise Error(f"the kept state has schema {kept_schema}, this program has {self.schema}", "refused",
-                        "keep the schema's name, or start without the kept state")  # fmt: skip
+            state = self._migrated(kept_schema, state)
+        if state is not None and type(state) is not dict:
+            raise Error("the kept state is no dict", "refused")
         default = self._defaults
-        fresh = state is None
-        old = [] if fresh else [name for name in state if name in default or not default]
+        fresh, known = state is None, {*default, *(part.name for part in self._parts())}
+        old = [] if fresh else [name for name in state if name in known or not default]
         new = [name for name in default if not fresh and name not in state]
-        gone = [] if fresh or not default else [name for name in state if name not in default]
+        gone = [] if fresh or not default else [name for name in state if name not in known]
         self._state = default if fresh else state
         for name in new:
             state[name] = default[name]
@@ -723,6 +918,24 @@ class Worker:
         summary = {key: {"count": len(names), "names": names[:20]} for key, names in counts.items()}
         self._answer(request, dict(summary, warnings=warnings))
         self._move(RESTORED)
+
+    def _migrated(self, schema, state):
+        """The state in the form of this program."""
+        migrate, way = self._migrate, f"from {schema} to {self.schema}"
+        if not callable(migrate) and schema not in (migrate or ()):
+            raise Error(f"the kept state has schema {schema}, this program has {self.schema}", "refused",
+                        f"register a way {way} with migrate, or start without the kept state: restart --fresh")  # fmt: skip
+        try:
+            state = migrate(schema, state) if callable(migrate) else migrate[schema](state)
+        except Exception as error:
+            traceback.print_exc()
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            last = traceback.format_exception_only(type(error), error)[-1].strip()
+            raise Error(f"migrate {way}: {place.filename}:{place.lineno}: {last}", "refused",
+                        "the kept state is as it was: correct migrate, or start without it: restart --fresh") from None  # fmt: skip
+        if type(state) is not dict:
+            raise Error(f"migrate {way} gave {type(state).__name__}, not a dict", "refused")
+        return state
 
     def _on_go(self, request, params):
         if self._stage != READY:
@@ -774,23 +987,34 @@ class Worker:
         self._send_line(line)
 
     def _close_gate(self, patience):
-        """No section may begin, and none is open; an Error if one stays open."""
+        """What was asked is answered, no section may begin, and none is open; an Error if that takes too long.
+
+        A call that waits for its save is not waited for.
+        """
+        until = time.monotonic() + patience
         with self._cond:
-            self._cutting = True
-            if self._cond.wait_for(lambda: self._owner is None, patience):
+            answered = self._cond.wait_for(lambda: all(self._calls.values()), patience)
+            self._cutting = answered
+            self._on_loop(self._stand_still)
+            rest = max(0.0, until - time.monotonic())
+            if answered and self._cond.wait_for(lambda: self._owner is None and self._stands_still(), rest):
                 return
             names = [thread.name for thread in threading.enumerate() if thread.ident == self._owner]
+            late = f"an atomic section of thread {''.join(names)} did" if self._owner else "the event loop's callback did"
         self._open_gate()
-        raise Error(f"an atomic section of thread {''.join(names)} did not end within {patience:.1f} s")
+        raise Error(f"{late if answered else 'a command did'} not end within {patience:.1f} s")
 
     def _open_gate(self):
         with self._cond:
             self._cutting = False
-            self._cond.notify_all()
+            self._notify()
         for door in self._doors:
             door.wake()
 
     def _encode_state(self):
+        for part in self._parts():
+            if part.runs:  # else it was given nothing yet
+                self._capture(part)
         try:
             return dumps(self._state)
         except RuntimeError as error:  # dictionary changed size during iteration
@@ -798,6 +1022,9 @@ class Worker:
 
     def _on_call(self, request, params):
         name, arguments = params.get("command"), params.get("params") or {}
+        with self._cond:
+            if not self._cond.wait_for(lambda: self._started, _REQUEST):
+                raise Error("the components are still starting", "unavailable")
         if name not in self._commands:
             near = difflib.get_close_matches(str(name), self._commands, 1)
             raise Error(f"unknown command {ascii(str(name)[:60])}", "unknown_command",
@@ -807,20 +1034,127 @@ class Worker:
             inspect.signature(function).bind(**arguments)
         except TypeError as error:
             raise Error(f"{name}: {error}", "bad_params") from None
+        if self._loop is not None and self._loop.is_running():
+            with self._cond:
+                self._calls[request] = 0
+            call = self._call_async(request, function, arguments)
+            return self._on_loop(lambda: self._loop.create_task(call))
         self._calling = True
         try:
-            result = dumps(function(**arguments))
+            self._answer_call(request, function(**arguments))
         except Exception as error:
             if not isinstance(error, Error):
                 traceback.print_exc()
             raise
         finally:
             self._calling = False
+
+    async def _call_async(self, request, function, arguments):
+        _CALL.set(request)
+        try:
+            result = function(**arguments)
+            self._answer_call(request, await result if inspect.isawaitable(result) else result)
+        except BaseException as error:
+            if not isinstance(error, Error):
+                traceback.print_exc()
+            self._refuse_for(request, error)
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            with self._cond:
+                del self._calls[request]
+                self._cond.notify_all()
+
+    def _answer_call(self, request, result):
+        result = dumps(result)
         head = json.dumps({"id": request, "success": True, "error": None}, separators=(",", ":")).encode()
         line = head[:-1] + b',"result":' + (b"{}" if result == b"null" else result) + b"}"
         if len(line) > _MAX_LINE:
             raise Error("the answer has more than 1 MiB", "bad_params", "limit")
         self._send_line(line)
+
+    def _on_env(self, request, params):
+        """Sets all, then tells the callbacks. What fails is named; it stops neither the others nor the worker."""
+        changes = {**dict.fromkeys(params.get("unset") or ()), **(params.get("set") or {})}
+        before, failed = dict(os.environ), {}
+
+        def attempt(name, function, *arguments):
+            try:
+                self._bounded(function, _CALLBACK, *arguments)
+            except Exception as error:
+                failed[name] = f"{type(error).__name__}: {error}"
+
+        self._close_gate(_REQUEST)
+        try:
+            for name, new in changes.items():
+                attempt(name, _set_variable, name, new)
+            for name, old, new in [(name, before.get(name), new) for name, new in changes.items() if name not in failed]:
+                for meant, function in self._on_changed if new != old else ():
+                    if meant in (None, name):
+                        attempt(name, function, *((old, new) if meant else (name, old, new)))
+        finally:
+            self._open_gate()
+        applied = [name for name in changes if name not in failed]
+        self._answer(request, {"applied": applied, **({"failed": failed} if failed else {})})
+
+    # ---- Components
+
+    def _parts(self):
+        return [component for component in self._components if component.capture]
+
+    def _bounded(self, function, seconds, *arguments):
+        """What it gives, on a thread of its own that may enter sections; a TimeoutError after `seconds`."""
+        return self._prepared(function, *arguments)(seconds)
+
+    def _prepared(self, function, *arguments):
+        """The same, begun when what this gives is called with the seconds; the thread is there already."""
+        begin, outcome = threading.Event(), []
+
+        def run():
+            self._late.component = True
+            begin.wait()
+            try:
+                outcome.append((function(*arguments), None))
+            except BaseException as error:
+                outcome.append((None, error))
+
+        def finish(seconds):
+            begin.set()
+            thread.join(max(0.0, seconds))
+            if not outcome:
+                raise TimeoutError(f"not done within {seconds:.1f} s")
+            (result, error), = outcome
+            if error is not None:
+                raise error if isinstance(error, Exception) else RuntimeError(repr(error))
+            return result
+
+        thread = threading.Thread(target=run, name="zeroth component", daemon=True)
+        thread.start()
+        return finish
+
+    def _start(self, component):
+        if component.start is None:
+            return
+        late = threading.Timer(component.deadline, _complain, [f"{component} is still starting"])
+        late.daemon = True
+        late.start()
+        try:
+            component.start(*([self._state.get(component.name)] if component.capture else []))
+            component.runs = True
+        except Exception as error:
+            traceback.print_exc()
+            self.log(f"{component} did not start: {type(error).__name__}: {error}", "error")
+        finally:
+            late.cancel()
+
+    def _capture(self, component):
+        before, component.problem = component.problem, None
+        try:
+            self._state[component.name] = self._bounded(component.capture, component.deadline)
+        except Exception as error:
+            component.problem = f"{component} could not be captured: {type(error).__name__}: {error}"
+            if component.problem != before:  # once, not at every cut
+                self.log(component.problem, "error")
 
     # ---- Servers
 
@@ -830,9 +1164,7 @@ class Worker:
         How many connections were closed.
         """
         for door in self._doors:
-            door.wake()
-            if door.lock.acquire(timeout=max(0.0, seconds)):  # no accept is under way any more
-                door.lock.release()
+            door.close(max(0.0, seconds))
         with self._cond:
             before = len(self._connections)
             self._cond.wait_for(lambda: not self._connections, max(0.0, seconds))
@@ -865,9 +1197,9 @@ class Worker:
     def _note_connection(self, connection, busy):
         """`busy` None: it is closed."""
         with self._cond:
-            self._connections[connection] = busy
-            if busy is None:
-                del self._connections[connection]
+            self._connections.pop(connection, None)
+            if busy is not None:
+                self._connections[connection] = busy
             self._cond.notify_all()
 
     # ---- The end
@@ -875,19 +1207,31 @@ class Worker:
     def _on_stop(self, request, params):
         if self._stage == STOPPING:
             return self._answer(request, {})
-        # Not a daemon: the interpreter, which the program leaves once it sees the stage, waits for this thread.
-        ending = threading.Thread(target=self._end, args=(params.get("deadline_ms", 3_000) / 1000,), daemon=False)
+        stops = [(component, self._prepared(component.stop)) for component in self._to_stop()]
+        # Not a daemon: the interpreter, which the program leaves once it sees the stage, waits for this thread. From
+        # then on no thread may be started.
+        seconds = params.get("deadline_ms", 3_000) / 1000
+        ending = threading.Thread(target=self._end, args=(seconds, stops), daemon=False)
         self._answer(request, {})
         ending.start()
         self._move(STOPPING)
 
-    def _end(self, seconds):
+    def _to_stop(self):
+        return [component for component in reversed(self._components) if component.runs and component.stop]
+
+    def _end(self, seconds, stops):
         """Lets what was answered out, shuts down the components, and lets the program end by itself; then ends it."""
         until = time.monotonic() + 0.8 * seconds
         with self._cond:
             self._cond.wait_for(lambda: self._stage == STOPPING)
             self._cond.wait_for(lambda: True not in self._connections.values(), min(_LEAVE, 0.2 * seconds))
-        self._shut_down(until)
+        for component, stop in stops:
+            try:
+                stop(min(component.deadline, until - time.monotonic()))
+            except TimeoutError as error:
+                _complain(f"{component} did not shut down: {error}")
+            except Exception:
+                traceback.print_exc()
         leave = min(until, time.monotonic() + _LEAVE)
         others = [each for each in threading.enumerate() if not each.daemon and each is not threading.current_thread()]
         for thread in others:
@@ -898,22 +1242,6 @@ class Worker:
             with contextlib.suppress(Exception):
                 stream.flush()
         os._exit(0)
-
-    def _shut_down(self, until):
-        def run(function):
-            self._late.component = True
-            try:
-                function()
-            except Exception:
-                traceback.print_exc()
-
-        while self._components:
-            function, deadline = self._components.pop()
-            thread = threading.Thread(target=run, args=(function,), daemon=True)
-            thread.start()
-            thread.join(max(0.0, min(deadline, until - time.monotonic())))
-            if thread.is_alive():
-                _complain(f"{getattr(function, '__name__', function)} did not shut down in time")
 
     def _on_reexec(self, request, params):
         """Becomes the next generation in this process, once its code was looked at; the hello of that is the answer."""
@@ -981,8 +1309,11 @@ class Worker:
 
     def _at_exit(self):
         if self._channel is None:
-            while self._components:
-                self._components.pop()[0]()
+            for component in self._to_stop():
+                try:
+                    component.stop()
+                except Exception:
+                    traceback.print_exc()
         elif self._was_live and self._stage != STOPPING and self._channel_ended():
             threading.Event().wait(_PATIENCE)  # the other thread saves the state and ends the process
 
@@ -990,7 +1321,7 @@ class Worker:
         """A forked child is no worker."""
         if self._channel is not None:
             os.close(self._channel.detach())
-        self._channel, self._stage, self._components = None, LIVE, []
+        self._channel, self._stage, self._components, self._loop = None, LIVE, [], None
         self._cond, self._cutting = threading.Condition(), False
         if self._owner != threading.get_ident():
             self._owner, self._depth = None, 0
@@ -1001,7 +1332,100 @@ def _complain(message):
         print(f"zeroth: {message}", file=sys.stderr, flush=True)
 
 
-# ---- Connections of w.serve
+class _Component:
+    def __init__(self, name, start, stop, capture, deadline):
+        self.name, self.start, self.stop, self.capture, self.deadline = name, start, stop, capture, deadline
+        self.runs = start is None  # it is to be stopped
+        self.problem = None  # of the last capture
+
+    def __str__(self):
+        return f"component {self.name}" if self.name else str(getattr(self.stop, "__name__", self.stop))
+
+
+class _Section:
+    """Of one thread (`with`), or of one task of the event loop (`async with`)."""
+
+    def __init__(self, worker):
+        self._worker = worker
+        self.is_open = False
+
+    def __enter__(self):
+        worker = self._worker
+        with worker._cond:
+            if not worker._try_enter(worker._owner == threading.get_ident()):
+                worker._block(lambda: worker._try_enter(False))
+
+    def __exit__(self, *_):
+        self._worker._leave()
+
+    async def __aenter__(self):
+        worker, outer = self._worker, _SECTION.get()
+        worker._attach()
+        inside = outer is not None and outer.is_open
+        await worker._until(lambda: worker._try_enter(inside))
+        self.is_open = True
+        if not inside:
+            _SECTION.set(self)
+            self._busy(True)
+
+    async def __aexit__(self, *_):
+        self.is_open = False
+        if _SECTION.get() is self:
+            self._busy(False)
+        self._worker._leave()
+
+    def _busy(self, busy):
+        connection = _CONNECTION.get()
+        if connection in self._worker._connections:
+            self._worker._note_connection(connection, busy)
+
+
+class _Turns:
+    """What w.every gives."""
+
+    def __init__(self, worker, seconds):
+        self._worker, self._seconds = worker, seconds
+
+    def __iter__(self):
+        worker = self._worker
+        worker.ready()
+        due = time.monotonic()
+        while True:
+            with worker._cond:
+                while worker._stage != LIVE or time.monotonic() < due:
+                    if worker._stage == STOPPING:
+                        return
+                    worker._cond.wait(max(0.0, due - time.monotonic()) if worker._stage == LIVE else None)
+            yield
+            due = max(due + self._seconds, time.monotonic())
+
+    async def __aiter__(self):
+        self._worker.ready()
+        due = time.monotonic()
+        while True:
+            await sys.modules["asyncio"].sleep(max(0.0, due - time.monotonic()))
+            yield
+            due = max(due + self._seconds, time.monotonic())
+
+
+# ---- Connections of w.serve and w.serve_async
+
+
+@contextlib.contextmanager
+def _naming(address):
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, f"{errno.errorcode.get(error.errno)}: {error.strerror}: {address}") from None
+
+
+def _bound(address):
+    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with _naming(address):
+        listener.bind(address)
+    return listener
 
 
 class _Door:
@@ -1018,6 +1442,12 @@ class _Door:
         with contextlib.suppress(OSError):
             self._wakes.send(b"!")
 
+    def close(self, seconds):
+        """Returns when no accept is under way any more."""
+        self.wake()
+        if self.lock.acquire(timeout=seconds):
+            self.lock.release()
+
     def accept_while(self, allowed):
         server, poll = self.server, select.poll()
         server.timeout = 0
@@ -1031,6 +1461,85 @@ class _Door:
             with self.lock:
                 if allowed():
                     server.handle_request()
+
+
+class _AsyncDoor:
+    """The listening socket of one asyncio server."""
+
+    def __init__(self, worker, loop, listener, factory, options):
+        self._worker, self._loop, self._listener = worker, loop, listener
+        self._factory, self._options = factory, options
+
+    def wake(self):
+        self._worker._on_loop(self._look)
+
+    def close(self, seconds):
+        closed = threading.Event()
+        self.wake()
+        self._worker._on_loop(closed.set)
+        closed.wait(seconds)
+
+    def _look(self):
+        if self._listener.fileno() < 0:
+            return
+        if self._worker._accepting():
+            self._loop.add_reader(self._listener, self._accept)
+        else:
+            self._loop.remove_reader(self._listener)
+
+    def _accept(self):
+        if not self._worker._accepting():
+            return
+        try:
+            connection = self._listener.accept()[0]
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError as error:  # no descriptor is left
+            _complain(f"accept: {error}")
+            self._loop.remove_reader(self._listener)
+            self._loop.call_later(_LEAVE, self._look)
+            return
+        connection = _Connection(self._worker, connection)
+        self._loop.create_task(self._connect(connection))
+
+    async def _connect(self, connection):
+        _CONNECTION.set(connection)  # also for all that this begins
+        try:
+            await self._loop.connect_accepted_socket(self._factory, connection, **self._options)
+        except BaseException as error:
+            connection.close()
+            if not isinstance(error, OSError):  # of a client that went away
+                raise
+
+
+class _Connection(socket.socket):
+    """Counts from the moment it is accepted until it is closed."""
+
+    def __init__(self, worker, accepted):
+        super().__init__(accepted.family, accepted.type, accepted.proto, accepted.detach())
+        self.setblocking(False)
+        self._worker = worker
+        worker._note_connection(self, False)
+
+    def close(self):
+        super().close()
+        self._worker._note_connection(self, None)
+
+
+def _factory_of(client, loop):
+    """A protocol factory for the coroutine function of a server of streams; any other is one already."""
+    if not inspect.iscoroutinefunction(client):
+        return client
+    asyncio = sys.modules["asyncio"]
+
+    async def serve(reader, writer):
+        try:
+            with contextlib.suppress(ConnectionError):
+                await client(reader, writer)
+        finally:
+            writer.close()
+
+    return lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader(loop=loop), serve, loop=loop)
 
 
 def _handler_of(worker, handler_class):
@@ -1161,6 +1670,13 @@ def _check_code(path, needed):
                  "message": message, "help": "", "source": (text or "").rstrip("\n"),
                  "source_column": column or 1}  # fmt: skip
         raise Error("the new code does not compile", data={"diagnostics": [found]}) from None
+
+
+def _set_variable(name, value):
+    if value is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = value
 
 
 def _hash_of(path):
