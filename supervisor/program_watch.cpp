@@ -10,11 +10,13 @@
 
 namespace zeroth {
 
-ProgramWatch::ProgramWatch(Loop& loop, const Options& options, std::vector<std::string> not_watched, Hooks hooks)
+ProgramWatch::ProgramWatch(Loop& loop, const Options& options, std::vector<std::string> not_watched,
+                           std::shared_ptr<InotifyHub> inotify, Hooks hooks)
     : loop_(loop),
       options_(options),
       what_runs_{options.program, options.command, options.cwd.empty() ? working_folder() : options.cwd,
                  process_environment("HOME")},
+      inotify_(std::move(inotify)),
       hooks_(std::move(hooks)) {
   const bool nothing = options_.no_watch && !options_.command.empty() && options_.watch.empty();
   scope_ = std::make_shared<const WatchScope>(
@@ -46,6 +48,7 @@ void ProgramWatch::start() {
   if (!gate_ && !options_.command.empty()) open_gate();
   FileWatcher::Options options;
   options.scope = scope_;
+  options.hub = inotify_;
   options.quiet = options_.debounce;
   options.poll = options_.poll;
   options.poll_interval = options_.watch_interval;

@@ -21,8 +21,9 @@ class ProgramWatch {
     std::function<void(const std::string&)> on_note;  // for a person to know
   };
 
-  // `not_watched`: paths of our own that are never a change.
-  ProgramWatch(Loop& loop, const Options& options, std::vector<std::string> not_watched, Hooks hooks);
+  // `not_watched`: paths of our own that are never a change. `inotify`: shared with other programs' watches.
+  ProgramWatch(Loop& loop, const Options& options, std::vector<std::string> not_watched,
+               std::shared_ptr<InotifyHub> inotify, Hooks hooks);
 
   // What is watched, and hashed to know whether it changed.
   const std::shared_ptr<const WatchScope>& scope() const { return scope_; }
@@ -41,6 +42,7 @@ class ProgramWatch {
   Loop& loop_;
   const Options& options_;
   WhatRuns what_runs_;
+  std::shared_ptr<InotifyHub> inotify_;
   Hooks hooks_;
   std::shared_ptr<const WatchScope> scope_;
   std::unique_ptr<EditGate> gate_;

@@ -70,7 +70,7 @@ tl::expected<void, StartError> Supervisor::read_fleet() {
   return {};
 }
 
-Surroundings Supervisor::surroundings() const {
+Surroundings Supervisor::surroundings() {
   Surroundings around;
   around.folders = place_->folders();
   around.identity = place_->identity().key;
@@ -85,6 +85,7 @@ Surroundings Supervisor::surroundings() const {
     const auto file = std::filesystem::read_symlink(stream, error);
     if (!error && file.is_absolute()) around.not_watched.push_back(file.string());
   }
+  around.inotify = InotifyHub::on(loop_);
   around.orphans = orphans_.get();
   around.terminal = &terminal_->of_workers();
   return around;

@@ -37,7 +37,7 @@ class Supervisor {
   explicit Supervisor(Options options);
   tl::expected<void, StartError> read_fleet();
   tl::expected<void, StartError> open_workers();
-  Surroundings surroundings() const;
+  Surroundings surroundings();
   Fleet::Hooks fleet_hooks();
   tl::expected<void, StartError> open_control();
   void say(std::string_view level, const std::string& message);

@@ -88,7 +88,7 @@ tl::expected<void, StartError> Member::open(const Surroundings& around, Plan& pl
          (lines == 1 ? " line cannot be read and is" : " lines cannot be read and are") + " passed over");
   }
   watch_ = std::make_unique<ProgramWatch>(
-      loop_, options_, around.not_watched,
+      loop_, options_, around.not_watched, around.inotify,
       ProgramWatch::Hooks{[this](const Changes& changes) { reload_edited(changes); }, warn});
 
   Worker::Setup setup;

@@ -27,6 +27,7 @@ struct Surroundings {
   std::vector<std::string> former;
   std::string worker_binary;             // zeroth-worker
   std::vector<std::string> not_watched;  // paths of our own
+  std::shared_ptr<InotifyHub> inotify;
   Orphans* orphans = nullptr;
   const std::optional<WorkerTerminal>* terminal = nullptr;
   EventHub* events = nullptr;

@@ -67,7 +67,9 @@ Status Checkpoint::on_answer(const tl::expected<Json, Refusal>& outcome, std::st
   if (!reply->schema.empty()) source_.schema = reply->schema;
   source_.from_generation = worker_->number();
   source_.sequence = draft_->sequence;
-  if (reply->bytes) {
+  if (unchanged_) {
+    store_.put_back(*std::exchange(draft_, std::nullopt));
+  } else if (reply->bytes) {
     state_ = *reply->bytes;
     bytes_ = *reply->bytes;
   } else {
@@ -109,7 +111,6 @@ void Checkpoint::write(bool for_restore, std::function<void(Status)> done) {
 
 // Nothing is written: the newest snapshot is the state.
 void Checkpoint::write_unchanged(std::function<void(Status)> done) {
-  draft_.reset();
   store_.search(living_, [self = weak_from_this(), done = std::move(done)](Result<SearchResult> searched) {
     const auto me = self.lock();
     if (!me) return;

@@ -57,7 +57,6 @@ class Checkpoint : public std::enable_shared_from_this<Checkpoint> {
 
   // The worker said that nothing changed since the newest snapshot: that one stands for this one.
   bool unchanged() const { return unchanged_; }
-  std::uint64_t sequence() const { return draft_ ? draft_->sequence : 0; }
   MonotonicTime taken_at() const { return taken_at_; }
   const std::optional<std::uint64_t>& iteration() const { return iteration_; }
   double pause_ms() const { return pause_ms_; }

@@ -50,4 +50,13 @@ Json to_json(const Receipt& receipt) {
   return json;
 }
 
+std::uint64_t snapshot_before_loss(const Json& receipt) {
+  const auto removed = receipt.find("removed");
+  const auto snapshot = receipt.find("snapshot");
+  if (removed == receipt.end() || snapshot == receipt.end() || !snapshot->is_number_unsigned()) return 0;
+  const auto count = removed->find("count");
+  const bool dropped = count != removed->end() && count->is_number_unsigned() && *count != 0;
+  return dropped ? snapshot->get<std::uint64_t>() : 0;
+}
+
 }  // namespace zeroth

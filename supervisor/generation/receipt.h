@@ -48,4 +48,7 @@ struct Receipt {
 
 Json to_json(const Receipt& receipt);
 
+// The snapshot of which that operation dropped something, from the receipt as JSON; 0: it dropped nothing.
+std::uint64_t snapshot_before_loss(const Json& receipt);
+
 }  // namespace zeroth

@@ -213,7 +213,7 @@ void Handover::write_cut() {
       return deliver(HandoverEvent::WriteFailed);
     }
     source_ = checkpoint_->source();
-    receipt_.snapshot = checkpoint_->sequence();
+    receipt_.snapshot = source_->sequence;
     deliver(HandoverEvent::Written);
   });
 }

@@ -45,6 +45,18 @@ Result<std::shared_ptr<DraftFile>> DraftFile::create(const std::shared_ptr<Snaps
   return draft;
 }
 
+bool DraftFile::begin_again(SnapshotEnvelope head) {
+  const std::lock_guard lock(mutex_);
+  struct stat info {};
+  const auto header = render_snapshot_header(head);
+  if (state_ != State::Begun || !header || !folder_->check_place()) return false;
+  if (::fstat(fd_.get(), &info) != 0 || info.st_nlink != 1 || ::ftruncate(fd_.get(), 0) != 0) return false;
+  envelope_ = std::move(head);
+  envelope_.length = 0;
+  envelope_.state_offset = header->size();
+  return true;
+}
+
 Status DraftFile::write(const DraftState& state) {
   const std::lock_guard lock(mutex_);
   const std::string what = doing("writing", envelope_.sequence);

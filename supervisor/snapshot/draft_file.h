@@ -24,6 +24,10 @@ class DraftFile {
                                                    SnapshotEnvelope head);
   ~DraftFile();
 
+  // For another snapshot, of the same sequence: the temporary file is empty again. False: it has been used, or is not
+  // there any more.
+  bool begin_again(SnapshotEnvelope head);
+
   // Allocates the whole file, then writes all of it (over whatever a worker did to the header's place); afterwards only
   // fsync and rename are missing. On an error the draft is given up.
   Status write(const DraftState& state);
@@ -40,7 +44,8 @@ class DraftFile {
   Result<StateFile> link(const std::string& name);
 
   const SnapshotEnvelope& envelope() const { return envelope_; }  // length is right after write()
-  std::string path() const { return folder_->path_of(temporary_); }
+  // Where a worker may write the state, of which nothing is there yet.
+  StateFile offer() const { return {folder_->path_of(temporary_), envelope_.state_offset, 0}; }
   // It has its final name, whether or not that is durable.
   bool renamed() const { return state_ == State::Renamed; }
 

@@ -44,6 +44,12 @@ void mark_programs(Marks& kept, std::span<const RetentionEntry> newest_first, st
   }
 }
 
+void mark_losses(Marks& kept, std::span<const RetentionEntry> newest_first) {
+  for (std::size_t i = 0; i < newest_first.size(); ++i) {
+    if (newest_first[i].before_loss) kept[i] = true;
+  }
+}
+
 void keep_within(Marks& kept, std::span<const RetentionEntry> newest_first, std::uint64_t max_bytes) {
   std::uint64_t total = 0;
   for (const RetentionEntry& entry : newest_first) {
@@ -77,6 +83,7 @@ std::vector<std::uint64_t> expired_snapshots(std::span<const RetentionEntry> new
     for (const Rung& rung : kLadder) mark_rung(kept, newest_first, now, rung);
   }
   mark_programs(kept, newest_first, rules.programs);
+  if (rules.losses) mark_losses(kept, newest_first);
   keep_within(kept, newest_first, rules.max_bytes);
   if (!mark_valid(kept, newest_first)) return {};
   std::vector<std::uint64_t> expired;

@@ -1,6 +1,6 @@
 #pragma once
-// Which snapshots may go: the newest stay, then ever fewer the older they are, then the last of each program. Pure: the
-// store asks after each commit and removes what is named.
+// Which snapshots may go: the newest stay, then ever fewer the older they are, then the last of each program and what
+// a reload dropped something of. Pure: the store asks after each commit and removes what is named.
 
 #include <cstddef>
 #include <cstdint>
@@ -21,6 +21,7 @@ struct RetentionEntry {
   std::uint64_t bytes = 0;   // of the state
   std::string program_hash;  // "" if the file could not be read
   bool pinned = false;       // stays whatever the rules say
+  bool before_loss = false;  // a reload that began from it dropped something
 };
 
 struct RetentionRules {
@@ -28,9 +29,10 @@ struct RetentionRules {
   bool ladder = true;                  // one a minute for an hour, one an hour for a day, one a day for 14 days
   std::size_t programs = 10;           // the last snapshot of so many programs
   std::uint64_t max_bytes = 1u << 30;  // of all states together, pinned ones first; of the others the oldest go first
+  bool losses = true;                  // those before a loss
 };
 // Only what may never go: to make room on a full disk.
-inline constexpr RetentionRules kKeepLeast = {0, false, 0, 0};
+inline constexpr RetentionRules kKeepLeast = {0, false, 0, 0, false};
 
 // Sequences to remove, oldest first. Pinned ones and the two newest valid ones always stay; nothing goes while fewer
 // than two are known to be valid. Order is by sequence, `now` only says which rung a snapshot is on: one from the

@@ -12,7 +12,6 @@
 namespace zeroth {
 namespace {
 
-constexpr std::uint64_t kShownState = 512 * 1024;  // bytes of a state that `snapshot` shows; half a control message
 constexpr std::string_view kLinkPrefix = ".restore-";
 
 Error no_snapshot(std::uint64_t sequence) {
@@ -29,26 +28,9 @@ Status check_frame(SnapshotFolder& folder, std::uint64_t sequence) {
   return {};
 }
 
-Result<SnapshotStore::Detail> read_detail(SnapshotFolder& folder, std::uint64_t sequence) {
-  const std::string name = snapshot_name(sequence);
-  auto fd = folder.open_file(name, O_RDONLY);
-  if (!fd && fd.error().code == ENOENT) return fail(no_snapshot(sequence));
-  if (!fd) return fail(std::move(fd.error()));
-  auto envelope = verify_snapshot(fd->get(), sequence);
-  if (!envelope) return fail(std::move(envelope.error().error).in(name));
-  SnapshotStore::Detail detail{std::move(*envelope), folder.path_of(name), std::nullopt};
-  if (detail.envelope.length > kShownState) return detail;
-  std::string state(static_cast<std::size_t>(detail.envelope.length), '\0');
-  auto got = read_at(fd->get(), state.data(), state.size(), detail.envelope.state_offset);
-  if (!got) return fail(std::move(got.error()).in(name));
-  detail.state = std::move(state);
-  return detail;
-}
-
 RetentionEntry entry_of(const SnapshotEnvelope& envelope, bool valid) {
   // An imported one is nothing to go on from, so not one of the two that always stay.
-  return {envelope.sequence, valid && !envelope.imported, envelope.created_at,
-          envelope.length,   envelope.program_hash,       false};
+  return {envelope.sequence, valid && !envelope.imported, envelope.created_at, envelope.length, envelope.program_hash};
 }
 
 // As its header says; a file that has none is known by its name only.
@@ -56,7 +38,7 @@ RetentionEntry read_entry(SnapshotFolder& folder, std::uint64_t sequence) {
   if (const auto fd = folder.open_file(snapshot_name(sequence), O_RDONLY)) {
     if (const auto envelope = read_snapshot_envelope(fd->get(), sequence)) return entry_of(*envelope, false);
   }
-  return {sequence, false, {}, 0, "", false};
+  return {sequence, false, {}, 0, ""};
 }
 
 }  // namespace
@@ -76,16 +58,6 @@ SnapshotStore::SnapshotStore(Loop& loop, std::string worker_folder, std::string 
       rules_(rules),
       quarantine_file_(std::make_shared<QuarantineFile>(worker_folder_ + "/quarantine.json")),
       pin_file_(std::make_shared<PinFile>(worker_folder_ + "/pins.json")) {}
-
-template <class T>
-void SnapshotStore::query(std::function<Result<T>(SnapshotFolder&)> work, Done<Result<T>> done) const {
-  auto result = std::make_shared<Result<T>>(fail("the snapshot folder is not open", ENOENT));
-  queries_.run(
-      [folder = folder_, work = std::move(work), result] {
-        if (folder) *result = work(*folder);
-      },
-      alive_, [done = std::move(done), result] { done(std::move(*result)); });
-}
 
 void SnapshotStore::open(Done<Status> done) {
   const bool first = folder_ == nullptr;
@@ -110,6 +82,7 @@ void SnapshotStore::open(Done<Status> done) {
 
 void SnapshotStore::on_opened(Opened opened, const Index& known) {
   folder_ = std::move(opened.folder);
+  if (unused_) abandon({0, {}, std::exchange(unused_, nullptr)});
   note_sequence(opened.listing.highest);
   Index index;
   for (RetentionEntry& entry : opened.entries) index.emplace(entry.sequence, std::move(entry));
@@ -146,15 +119,19 @@ void SnapshotStore::note_sequence(std::uint64_t sequence) {
 }
 
 void SnapshotStore::begin(SnapshotEnvelope head, Done<Result<Draft>> done) {
-  head.sequence = next_;
-  if (next_ <= kMaxSequence) ++next_;
+  auto unused = std::exchange(unused_, nullptr);
+  if (unused && unused->envelope().sequence + 1 != next_) abandon({0, {}, std::exchange(unused, nullptr)});
+  head.sequence = unused ? next_ - 1 : next_;
+  if (!unused && next_ <= kMaxSequence) ++next_;
   run_in_time<Draft>(
       writes_, 0,
-      [head = std::move(head), folder = folder_](SnapshotFolder&) -> Result<Draft> {
+      [head = std::move(head), folder = folder_, unused](SnapshotFolder&) -> Result<Draft> {
         if (head.sequence > kMaxSequence) return fail("sequence numbers are used up");
+        if (unused && unused->begin_again(head)) return Draft{head.sequence, unused->offer(), unused};
+        if (unused) unused->give_up();
         auto file = DraftFile::create(folder, head);
         if (!file) return fail(std::move(file.error()));
-        return Draft{head.sequence, {(*file)->path(), (*file)->envelope().state_offset, 0}, std::move(*file)};
+        return Draft{head.sequence, (*file)->offer(), std::move(*file)};
       },
       std::move(done));
 }
@@ -208,6 +185,11 @@ void SnapshotStore::note_valid(const SnapshotEnvelope& envelope) {
 
 void SnapshotStore::abandon(Draft draft) {
   loop_.in_pool([file = std::move(draft.handle)] { file->give_up(); }, [] {});
+}
+
+void SnapshotStore::put_back(Draft draft) {
+  if (draft.sequence + 1 != next_) return abandon(std::move(draft));
+  unused_ = std::move(draft.handle);
 }
 
 void SnapshotStore::link_for_restore(const Draft& draft, Done<Result<StateFile>> done) {
@@ -317,27 +299,6 @@ void SnapshotStore::look_at(std::uint64_t sequence, Done<Status> done) const {
   run<void>([sequence](SnapshotFolder& folder) { return check_frame(folder, sequence); }, std::move(done));
 }
 
-void SnapshotStore::list(std::size_t offset, std::size_t limit, Done<Result<Page>> done) const {
-  std::vector<std::uint64_t> wanted = newest_first();
-  wanted.erase(wanted.begin(), wanted.begin() + static_cast<std::ptrdiff_t>(std::min(offset, wanted.size())));
-  wanted.resize(std::min(limit, wanted.size()));
-  query<Page>(
-      [wanted, total = index_.size()](SnapshotFolder& folder) -> Result<Page> {
-        Page page{total, {}};
-        for (const std::uint64_t sequence : wanted) {
-          auto fd = folder.open_file(snapshot_name(sequence), O_RDONLY);
-          if (!fd) continue;
-          if (auto envelope = read_snapshot_envelope(fd->get(), sequence)) page.envelopes.push_back(*envelope);
-        }
-        return page;
-      },
-      std::move(done));
-}
-
-void SnapshotStore::read(std::uint64_t sequence, Done<Result<Detail>> done) const {
-  query<Detail>([sequence](SnapshotFolder& folder) { return read_detail(folder, sequence); }, std::move(done));
-}
-
 std::shared_ptr<void> SnapshotStore::keep_while(std::uint64_t sequence) {
   const auto kept = std::make_shared<std::uint64_t>(sequence);
   kept_while_.push_back(kept);
@@ -375,6 +336,7 @@ std::vector<RetentionEntry> SnapshotStore::entries_newest_first() {
   for (auto entry = index_.rbegin(); entry != index_.rend(); ++entry) {
     entries.push_back(entry->second);
     entries.back().pinned = is_kept(entry->first);
+    entries.back().before_loss = before_losses_.contains(entry->first);
   }
   return entries;
 }

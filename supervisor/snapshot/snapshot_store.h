@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -85,6 +86,8 @@ class SnapshotStore {
   void write(const Draft& draft, DraftState state, Done<Status> done);
   void commit(const Draft& draft, Done<Result<Committed>> done);
   void abandon(Draft draft);
+  // Nothing was written into it: it is the next draft, unless a newer one has been begun.
+  void put_back(Draft draft);
 
   // A second name for a written draft, which the rename leaves alone; drop_link removes it (any path it did not make is
   // ignored).
@@ -106,6 +109,8 @@ class SnapshotStore {
 
   // What the life that goes on began from, 0: nothing of the kind. Never pruned: what is newer may have been put aside.
   void keep(std::uint64_t begun_from) { begun_from_ = begun_from; }
+  // A reload began from this one and dropped something: it stays as long as there is room (RetentionRules).
+  void keep_before_loss(std::uint64_t sequence) { before_losses_.insert(sequence); }
   // Not pruned as long as somebody has the result: it is about to be what a life begins from.
   std::shared_ptr<void> keep_while(std::uint64_t sequence);
 
@@ -180,6 +185,7 @@ class SnapshotStore {
   std::vector<std::string> identities_;  // whose states are ours: our own, then those taken over
   std::shared_ptr<SnapshotFolder> folder_;
   std::uint64_t next_ = 1;
+  std::shared_ptr<DraftFile> unused_;  // of sequence next_ - 1
   std::uint64_t links_ = 0;
   int commits_running_ = 0;
   std::vector<std::function<void()>> searches_;  // wait for them
@@ -199,6 +205,7 @@ class SnapshotStore {
   Pins held_;  // may have been pinned: nobody knows
   std::string pins_lost_;
   std::uint64_t begun_from_ = 0;
+  std::set<std::uint64_t> before_losses_;
   std::vector<std::weak_ptr<std::uint64_t>> kept_while_;
   std::uint64_t pins_version_ = 0;
   std::shared_ptr<PinFile> pin_file_;

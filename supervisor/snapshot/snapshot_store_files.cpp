@@ -1,16 +1,21 @@
-// SnapshotStore: comparing states, snapshots as files outside the folder, and what is done about a save that failed.
+// SnapshotStore: showing and comparing states, snapshots as files outside the folder, and what is done about a save
+// that failed.
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
+#include "common/files.h"
 #include "supervisor/snapshot/snapshot_exchange.h"
 #include "supervisor/snapshot/snapshot_store.h"
 #include "supervisor/snapshot/state_diff.h"
 
 namespace zeroth {
 namespace {
+
+constexpr std::uint64_t kShownState = 512 * 1024;  // bytes of a state that `snapshot` shows; half a control message
 
 struct OpenSnapshot {
   UniqueFd fd;
@@ -24,6 +29,19 @@ Result<OpenSnapshot> open_verified(SnapshotFolder& folder, std::uint64_t sequenc
   auto envelope = verify_snapshot(fd->get(), sequence);
   if (!envelope) return fail(std::move(envelope.error().error).in(snapshot_name(sequence)));
   return OpenSnapshot{std::move(*fd), std::move(*envelope)};
+}
+
+Result<SnapshotStore::Detail> read_detail(SnapshotFolder& folder, std::uint64_t sequence) {
+  auto opened = open_verified(folder, sequence);
+  if (!opened) return fail(std::move(opened.error()));
+  const std::string name = snapshot_name(sequence);
+  SnapshotStore::Detail detail{std::move(opened->envelope), folder.path_of(name), std::nullopt};
+  if (detail.envelope.length > kShownState) return detail;
+  std::string state(static_cast<std::size_t>(detail.envelope.length), '\0');
+  auto got = read_at(opened->fd.get(), state.data(), state.size(), detail.envelope.state_offset);
+  if (!got) return fail(std::move(got.error()).in(name));
+  detail.state = std::move(state);
+  return detail;
 }
 
 Result<Json> diff_snapshots(SnapshotFolder& folder, std::uint64_t a, std::uint64_t b) {
@@ -77,6 +95,37 @@ void SnapshotStore::mend(const Error& why, std::uint64_t bytes, Done<Status> don
   loop_.post([done = std::move(done), alive = std::weak_ptr<void>(alive_)] {
     if (!alive.expired()) done({});
   });
+}
+
+template <class T>
+void SnapshotStore::query(std::function<Result<T>(SnapshotFolder&)> work, Done<Result<T>> done) const {
+  auto result = std::make_shared<Result<T>>(fail("the snapshot folder is not open", ENOENT));
+  queries_.run(
+      [folder = folder_, work = std::move(work), result] {
+        if (folder) *result = work(*folder);
+      },
+      alive_, [done = std::move(done), result] { done(std::move(*result)); });
+}
+
+void SnapshotStore::list(std::size_t offset, std::size_t limit, Done<Result<Page>> done) const {
+  std::vector<std::uint64_t> wanted = newest_first();
+  wanted.erase(wanted.begin(), wanted.begin() + static_cast<std::ptrdiff_t>(std::min(offset, wanted.size())));
+  wanted.resize(std::min(limit, wanted.size()));
+  query<Page>(
+      [wanted, total = index_.size()](SnapshotFolder& folder) -> Result<Page> {
+        Page page{total, {}};
+        for (const std::uint64_t sequence : wanted) {
+          auto fd = folder.open_file(snapshot_name(sequence), O_RDONLY);
+          if (!fd) continue;
+          if (auto envelope = read_snapshot_envelope(fd->get(), sequence)) page.envelopes.push_back(*envelope);
+        }
+        return page;
+      },
+      std::move(done));
+}
+
+void SnapshotStore::read(std::uint64_t sequence, Done<Result<Detail>> done) const {
+  query<Detail>([sequence](SnapshotFolder& folder) { return read_detail(folder, sequence); }, std::move(done));
 }
 
 std::shared_ptr<void> SnapshotStore::begin_job() {

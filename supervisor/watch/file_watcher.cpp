@@ -26,7 +26,9 @@ FileWatcher::FileWatcher(Loop& loop, Options options, std::function<void(const C
       one_file_(options_.scope->is_one_file()),
       debounce_({options_.quiet.value_or(default_quiet(one_file_, options_.recreate))}),
       settle_timer_(loop),
-      poll_timer_(loop) {}
+      poll_timer_(loop) {
+  if (!options_.hub) options_.hub = InotifyHub::on(loop);
+}
 
 void FileWatcher::set_recreate(bool recreate) {
   debounce_.set_quiet(options_.quiet.value_or(default_quiet(one_file_, recreate)));
@@ -40,15 +42,13 @@ void FileWatcher::start() {
 }
 
 Status FileWatcher::open_inotify(MonotonicTime scan_until) {
-  auto set = WatchSet::open(options_.scope, options_.most_watches, [this](FileEvent event, const std::string& path) {
-    note(event, path, inventory_.knows(path));
-  });
+  auto set =
+      WatchSet::open(options_.scope, {options_.hub, [this] { on_readable(); }, options_.most_watches},
+                     [this](FileEvent event, const std::string& path) { note(event, path, inventory_.knows(path)); });
   if (!set) return fail(std::move(set.error()));
   const auto more = (*set)->scan(scan_until);
   if (!more) return fail(more.error());
   set_ = std::move(*set);
-  readable_ = std::make_unique<FdWatch>(loop_, set_->fd());
-  readable_->start(FdWatch::kReadable, [this](int) { on_readable(); });
   return {};
 }
 
@@ -58,7 +58,6 @@ void FileWatcher::start_poll(Milliseconds fallback) {
 
 // For good: whoever raised the limit restarts the supervisor.
 void FileWatcher::fall_back(const Error& error) {
-  readable_.reset();
   set_.reset();
   poll_timer_.start_repeating(std::min(options_.poll_interval.value_or(kPoll), kPoll), [this] { survey(); });
   survey();
@@ -73,9 +72,8 @@ void FileWatcher::on_readable() {
   scan();
 }
 
-// Events were lost: from a new descriptor on nothing is, and a survey finds what happened before.
+// Events were lost: from new watches on nothing is, and a survey finds what happened before.
 void FileWatcher::start_over() {
-  readable_.reset();
   set_.reset();
   survey_after_scan_ = true;
   if (Status opened = open_inotify(monotonic_now() + kScanSlice); !opened) return fall_back(opened.error());

@@ -39,6 +39,7 @@ class FileWatcher {
     bool recreate = false;                      // the worker's reload mode, for default_quiet()
     bool poll = false;                          // --poll: no inotify
     std::optional<Milliseconds> poll_interval;  // else 30 s, with poll 1 s
+    std::shared_ptr<InotifyHub> hub;            // to share with other watchers; null: one of its own
     std::size_t most_watches = std::numeric_limits<std::size_t>::max();  // for tests
   };
 
@@ -77,7 +78,6 @@ class FileWatcher {
   bool one_file_;
   Debounce debounce_;
   std::unique_ptr<WatchSet> set_;
-  std::unique_ptr<FdWatch> readable_;  // on set_'s descriptor, so destroyed first
   Timer settle_timer_;
   Timer poll_timer_;
 

@@ -31,15 +31,15 @@ FileEvent meaning_of(const InotifyEvent& event, const std::string& path) {
 
 }  // namespace
 
-WatchSet::WatchSet(Inotify inotify, std::shared_ptr<const WatchScope> scope, OnEvent on_event)
+WatchSet::WatchSet(std::unique_ptr<Inotify> inotify, std::shared_ptr<const WatchScope> scope, OnEvent on_event)
     : inotify_(std::move(inotify)),
       scope_(std::move(scope)),
       on_event_(std::move(on_event)),
       chains_(scope_->targets().size()) {}
 
-Result<std::unique_ptr<WatchSet>> WatchSet::open(std::shared_ptr<const WatchScope> scope, std::size_t most_watches,
+Result<std::unique_ptr<WatchSet>> WatchSet::open(std::shared_ptr<const WatchScope> scope, Source source,
                                                  OnEvent on_event) {
-  auto inotify = Inotify::open(most_watches);
+  auto inotify = Inotify::open(std::move(source.hub), std::move(source.on_readable), source.most_watches);
   if (!inotify) return fail(std::move(inotify.error()));
   std::unique_ptr<WatchSet> set(new WatchSet(std::move(*inotify), std::move(scope), std::move(on_event)));
   for (std::size_t target = 0; target < set->chains_.size(); ++target) {
@@ -71,7 +71,7 @@ Status WatchSet::watch_links(std::size_t target) {
   }
   const PathChain& chain = chains_[target];
   for (const ChainLink& link : chain.links) {
-    const auto wd = inotify_.add(link.folder, link.final && !chain.is_folder ? kContentEvents : kNameEvents);
+    const auto wd = inotify_->add(link.folder, link.final && !chain.is_folder ? kContentEvents : kNameEvents);
     if (!wd && exhausted(wd.error())) return fail(wd.error());
     if (!wd) continue;  // gone or not ours to read: the slow poll looks there
     Watch& watch = watches_[*wd];
@@ -87,7 +87,7 @@ Status WatchSet::watch_rules(std::size_t target) {
   const auto unreadable = [](const Error&) {};  // the owner hears of it from hash_targets()
   const std::string& root = chains_[target].real;
   for (FolderRules::Source& source : FolderRules::above(root, unreadable).sources) {
-    const auto wd = inotify_.add(source.folder, kNameEvents | IN_CLOSE_WRITE);
+    const auto wd = inotify_->add(source.folder, kNameEvents | IN_CLOSE_WRITE);
     if (!wd && exhausted(wd.error())) return fail(wd.error());
     if (!wd) continue;
     Watch& watch = watches_[*wd];
@@ -112,7 +112,7 @@ Result<bool> WatchSet::scan(MonotonicTime until) {
 Status WatchSet::scan_one(const ScanJob& job) {
   const std::string& root = chains_[job.target].real;
   const std::string folder = join_path(root, job.relative);
-  const auto wd = inotify_.add(folder, kContentEvents);
+  const auto wd = inotify_->add(folder, kContentEvents);
   if (!wd && exhausted(wd.error())) return fail(wd.error());
   if (!wd) return {};
   const auto entries = list_folder(folder);
@@ -139,7 +139,7 @@ Status WatchSet::scan_one(const ScanJob& job) {
 
 Result<bool> WatchSet::read() {
   Status done;
-  inotify_.read([&](const InotifyEvent& event) {
+  inotify_->read([&](const InotifyEvent& event) {
     if (done && !lost_) done = on_inotify(event);
   });
   if (!done) return fail(std::move(done.error()));
@@ -231,7 +231,7 @@ void WatchSet::remove_if_unused(int wd) {
   if (found == watches_.end() || !found->second.links.empty() || !found->second.trees.empty() ||
       !found->second.rules.empty())
     return;
-  inotify_.remove(wd);
+  inotify_->remove(wd);
   watches_.erase(found);
 }
 

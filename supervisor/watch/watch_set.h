@@ -31,8 +31,14 @@ class WatchSet {
   // `path` is the target as given, for a folder with the relative path behind it.
   using OnEvent = std::function<void(FileEvent, const std::string& path)>;
 
+  struct Source {
+    std::shared_ptr<InotifyHub> hub;
+    std::function<void()> on_readable;  // read() is due
+    std::size_t most_watches;
+  };
+
   // Watches the ways to all targets; folder targets wait for scan(). Errors here and below: no more can be watched.
-  static Result<std::unique_ptr<WatchSet>> open(std::shared_ptr<const WatchScope> scope, std::size_t most_watches,
+  static Result<std::unique_ptr<WatchSet>> open(std::shared_ptr<const WatchScope> scope, Source source,
                                                 OnEvent on_event);
 
   // Watches folders that were found until `until` has passed. True if some are left: call again.
@@ -42,8 +48,7 @@ class WatchSet {
   // the ignore rules changed.
   Result<bool> read();
 
-  int fd() const { return inotify_.fd(); }
-  std::size_t count() const { return inotify_.count(); }
+  std::size_t count() const { return inotify_->count(); }
 
  private:
   struct LinkRole {
@@ -75,7 +80,7 @@ class WatchSet {
     bool report;  // what is found is new to the owner
   };
 
-  WatchSet(Inotify inotify, std::shared_ptr<const WatchScope> scope, OnEvent on_event);
+  WatchSet(std::unique_ptr<Inotify> inotify, std::shared_ptr<const WatchScope> scope, OnEvent on_event);
   Status follow(std::size_t target);
   Status watch_links(std::size_t target);
   Status watch_rules(std::size_t target);
@@ -87,7 +92,7 @@ class WatchSet {
   void forget_folder(std::size_t target, const std::string& relative);
   void remove_if_unused(int wd);
 
-  Inotify inotify_;
+  std::unique_ptr<Inotify> inotify_;
   std::shared_ptr<const WatchScope> scope_;
   OnEvent on_event_;
   std::vector<PathChain> chains_;  // one a target

@@ -12,6 +12,7 @@ using namespace std::chrono_literals;
 
 constexpr double kLongestPauseMs = 60'000;    // a worker may say anything
 constexpr Milliseconds kFirstDeadline = 10s;  // while nobody knows how large the state is
+constexpr auto kLookEvery = 10s;              // at the file of the newest snapshot, while nothing changes
 constexpr std::uint64_t kRoom = 1 << 20;      // bytes made free on a full disk beside two of the last state
 
 Milliseconds deadline_for(std::uint64_t bytes) {
@@ -105,6 +106,9 @@ bool Checkpointer::may_be_unchanged() const {
 // The newest snapshot stands for the state, if its file is still there; else the state is asked for.
 void Checkpointer::on_unchanged(const std::string& cause) {
   const std::uint64_t newest = store_.newest() ? store_.newest()->sequence : 0;
+  if (newest != 0 && newest == answered_ && monotonic_now() < looked_at_ + kLookEvery)
+    return finish(cause, {}, Committed{newest, last_bytes_, 0});
+  looked_at_ = monotonic_now();
   store_.look_at(newest, [this, cause, newest, of = std::weak_ptr<Checkpoint>(current_)](const Status& there) {
     if (of.expired() || of.lock() != current_) return;
     if (there) return finish(cause, std::exchange(current_waiting_, {}), Committed{newest, last_bytes_, 0});

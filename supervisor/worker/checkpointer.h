@@ -86,6 +86,7 @@ class Checkpointer {
   int failures_ = 0;
   std::optional<MonotonicTime> durable_at_;
   MonotonicTime last_cut_{};
+  MonotonicTime looked_at_{};  // the newest snapshot's file, last
   double last_pause_ms_ = 0;
   std::uint64_t last_bytes_ = 0;
 };

@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "common/files.h"
+#include "supervisor/generation/receipt.h"
 #include "supervisor/snapshot/json_check.h"
 
 namespace zeroth {
@@ -77,6 +78,7 @@ void Recovery::open_store() {
   store_.open([this](Status opened) {
     if (!opened) return finish(std::move(opened));
     store_.note_sequence(log_.highest_sequence());
+    for (const Json& receipt : log_.receipts()) store_.keep_before_loss(snapshot_before_loss(receipt));
     if (!store_.pins_lost().empty()) {
       hooks_.on_note("nobody knows which snapshots were pinned (" + store_.pins_lost() +
                      "): none of those that are there is pruned until this supervisor ends; pin again what is to stay");

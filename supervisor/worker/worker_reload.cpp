@@ -241,6 +241,7 @@ void Worker::on_verdict(const Receipt& original) {
   Json json = to_json(receipt);
   if (ok) json["mode_reason"] = mode_reason_;
   note_logged(log_.receipt(json));
+  store_.keep_before_loss(snapshot_before_loss(json));
   log_sync_.soon();
   last_reload_ = json;
   if (ok) {

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "common/exit_codes.h"
@@ -103,6 +104,31 @@ TEST_CASE("pins: a pinned snapshot survives retention and the supervisor's resta
   CHECK(unpinned.out == "snapshot " + std::to_string(first) + " is not pinned any more\n");
   change_and_save(daemon);
   CHECK(kept_in(daemon).size() == 2);
+}
+
+TEST_CASE("retention: what a reload dropped something of outlives a dozen editions and the supervisor's restart") {
+  Daemon daemon(kApart, kOnRequest);
+  change_and_save(daemon);
+  daemon.ask("state", {{"name", "LEFT"}, {"inject", 1}});
+  const Json dropping = edit(daemon, "state RIGHT\nobserve convergence epsilon 0.0001\n")["last_reload"];
+  CHECK(dropping["removed"]["count"] == 1);
+  const std::uint64_t before = dropping["snapshot"];
+  const std::uint64_t kept_with_it = before + 1;  // nothing was dropped of this one
+  const auto edit_often = [&](int from, int to) {
+    for (int i = from; i < to; ++i) {
+      daemon.ask("state", {{"name", "RIGHT"}, {"inject", 1}});
+      edit(daemon,
+           "state RIGHT\nobserve convergence epsilon 0.0001" + std::string(static_cast<std::size_t>(i), '1') + "\n");
+    }
+  };
+  edit_often(1, 12);
+  CHECK(daemon.terminate() == kExitOk);
+  daemon.restart();
+  edit_often(12, 24);
+  const std::vector<std::uint64_t> kept = kept_in(daemon);
+  CHECK(std::ranges::find(kept, before) != kept.end());
+  CHECK(std::ranges::find(kept, kept_with_it) == kept.end());
+  CHECK(state_of(daemon, before)["states"] == Json{"LEFT", "RIGHT"});
 }
 
 TEST_CASE("pins: a snapshot that is not there is not found, and it is said how to see those that are") {

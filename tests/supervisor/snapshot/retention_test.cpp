@@ -17,7 +17,7 @@ const WallTime kNoon{hours(24 * 20'000 + 12)};
 constexpr RetentionRules kNewestOnly = {5, false, 0, std::uint64_t(1) << 40};
 
 RetentionEntry taken(std::uint64_t sequence, bool valid, WallTime at = kNoon, const std::string& program = "a") {
-  return {sequence, valid, at, 100, program, false};
+  return {sequence, valid, at, 100, program};
 }
 
 // What is left of a snapshot every `apart` for `length`, pruned after each, as a store would.
@@ -92,6 +92,17 @@ TEST_CASE("retention: the last of each of the last ten programs stays") {
   for (std::uint64_t sequence = 22; sequence <= 40; sequence += 2)
     CHECK(std::ranges::find(gone, sequence) == gone.end());
   CHECK(std::ranges::find(gone, std::uint64_t(21)) != gone.end());
+}
+
+TEST_CASE("retention: what a reload dropped something of stays while there is room") {
+  std::vector<RetentionEntry> entries;
+  for (std::uint64_t sequence = 9; sequence > 0; --sequence) entries.push_back(taken(sequence, true));
+  entries[7].before_loss = true;  // 2
+  CHECK(expired_snapshots(entries, kNoon, kNewestOnly) == Sequences{1, 3, 4});
+  CHECK(expired_snapshots(entries, kNoon, kKeepLeast) == Sequences{1, 2, 3, 4, 5, 6, 7});
+  RetentionRules rules = kNewestOnly;
+  rules.max_bytes = 500;
+  CHECK(expired_snapshots(entries, kNoon, rules) == Sequences{1, 2, 3, 4});
 }
 
 TEST_CASE("retention: beyond the bytes allowed the oldest go, but never the two newest valid ones") {
