@@ -116,7 +116,7 @@ TEST_CASE("metrics: whatever a worker calls its numbers, and whatever they are, 
   CHECK(has_line(text, "zeroth_worker_up" + label + "1"));
   CHECK(has_line(text, "zeroth_beat_hits_per_second" + label + "1"));  // once: the first of both
   CHECK_FALSE(has_line(text, "zeroth_beat_hits_per_second" + label + "2"));
-  CHECK(has_line(text, "zeroth_beat___TYPE_x" + label + "3"));
+  CHECK(has_line(text, "zeroth_beat____TYPE_x" + label + "3"));
   CHECK(has_line(text, "zeroth_beat_" + label + "5"));
   CHECK(has_line(text, "zeroth_beat_big" + label + "1e+300"));
   CHECK(has_line(text, "zeroth_beat_small" + label + "-0.25"));
