@@ -121,7 +121,8 @@ std::string human_size(std::uint64_t bytes) {
   std::size_t unit = 0;
   for (; value >= 1023.5 && unit + 1 < std::size(kUnits); ++unit) value /= 1024;
   char text[32];
-  const bool whole = unit == 0 || value >= 99.95 || value == std::floor(value);
+  const double tenths = std::round(value * 10);  // as they are shown
+  const bool whole = unit == 0 || value >= 99.95 || std::fmod(tenths, 10) == 0;
   std::snprintf(text, sizeof text, whole ? "%.0f %s" : "%.1f %s", value, kUnits[unit]);
   return text;
 }
