@@ -12,6 +12,7 @@ constexpr SupervisorCommand kCommands[] = {
     {"version", "{}", "versions of zerothctl and of the running supervisor"},
     {"status", "{worker?}", "what runs, since when, and how it last went"},
     {"config", "{}", "every setting with its origin"},
+    {"metrics", "{}", "counters and gauges of all workers, in the text format of Prometheus"},
     {"start", "{worker?, fresh?, fresh_key?, release?, wait?}", "start a worker that is stopped"},
     {"stop", "{worker?, force?}", "checkpoint and stop; with a single program, the supervisor too"},
     {"restart", "{worker?, fresh?, fresh_key?, release?, wait?}",

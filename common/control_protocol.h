@@ -3,7 +3,7 @@
 // commands, and where the socket is. The message shape is common/message.h; commands that are not in the table belong
 // to the worker and are passed on to it.
 //
-// Version history: 1 — ping version status config start stop restart reload rollback check checkpoint snapshots
+// Version history: 1 — ping version status config metrics start stop restart reload rollback check checkpoint snapshots
 // snapshot pin unpin diff export import generations logs events shutdown start-all stop-all rolling-restart (also with
 // underscores).
 

@@ -1,7 +1,9 @@
 #include "common/text.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
+#include <iterator>
 #include <vector>
 
 namespace zeroth {
@@ -111,6 +113,18 @@ std::string with_thousands(std::uint64_t number) {
   std::string digits = std::to_string(number);
   for (std::size_t at = digits.size(); at > 3; at -= 3) digits.insert(at - 3, ",");
   return digits;
+}
+
+std::string human_size(std::uint64_t bytes) {
+  constexpr const char* kUnits[] = {"bytes", "KB", "MB", "GB", "TB", "PB", "EB"};
+  double value = static_cast<double>(bytes);
+  std::size_t unit = 0;
+  for (; value >= 1023.5 && unit + 1 < std::size(kUnits); ++unit) value /= 1024;
+  char text[32];
+  const double tenths = std::round(value * 10);  // as they are shown
+  const bool whole = unit == 0 || value >= 99.95 || std::fmod(tenths, 10) == 0;
+  std::snprintf(text, sizeof text, whole ? "%.0f %s" : "%.1f %s", value, kUnits[unit]);
+  return text;
 }
 
 bool is_name_char(char c) {

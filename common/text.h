@@ -31,6 +31,9 @@ std::string_view nearest(std::string_view word, std::span<const std::string_view
 // 18204 -> "18,204".
 std::string with_thousands(std::uint64_t number);
 
+// Bytes for people, in units of 1,024: "900 bytes", "1.5 GB", "512 MB".
+std::string human_size(std::uint64_t bytes);
+
 // Names of workers and sockets: ^[A-Za-z0-9_.-]{1,64}$, and neither "." nor "..".
 inline constexpr std::size_t kMaxName = 64;
 bool is_name_char(char c);

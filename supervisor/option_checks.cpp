@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include "common/text.h"
+#include "supervisor/process/cron.h"
 #include "supervisor/process/listeners.h"
 #include "supervisor/process/probe.h"
 
@@ -13,12 +14,17 @@ namespace zeroth {
 namespace {
 
 Status check_health(const CLI::App& app, const Options& o) {
-  if (app.count("--health") == 0 && o.health.empty()) return {};
+  if (app.count("--health") == 0 && o.health.empty()) {
+    for (const char* of_it : {"--health-interval", "--health-timeout", "--health-failures"}) {
+      if (app.count(of_it) > 0) return fail(std::string(of_it) + " says how --health is asked, which is not given");
+    }
+    return {};
+  }
   auto check = parse_health(o.health);
   if (!check) return fail("--health: " + check.error().message);
-  if (!o.program.empty() || o.protocol)
-    return fail(
-        "--health is for commands that do not speak the protocol; the others say themselves when they are ready");
+  if (check->kind == HealthCheck::Kind::Notify && (!o.program.empty() || o.protocol))
+    return fail("--health notify is for commands that do not speak the protocol; the others say when they are ready");
+  if (o.health_timeout.count() == 0) return fail("--health-timeout: no program answers within no time");
   for (const std::string& lent : o.listen) {
     const auto address = parse_listen_address(lent);
     if (check->kind == HealthCheck::Kind::Tcp && address && address->text == check->address.text)
@@ -41,6 +47,7 @@ Status check_together(const CLI::App& app, Options& o) {
   if (o.give_stdin && o.command.empty()) return fail("--stdin is for commands; a Zero program reads nothing");
   if (!o.listen.empty() && o.command.empty()) return fail("--listen is for commands; a Zero program opens no socket");
   if (Status checked = check_health(app, o); !checked) return checked;
+  if (auto table = CronTable::parse(o.cron); !o.cron.empty() && !table) return fail("--cron: " + table.error().message);
   if (o.program.empty() && o.command.empty()) return fail("no program: give a .zero or .z file, or -- and a command");
   if (!o.program.empty() && !o.command.empty()) return fail("give a program file or a command after --, not both");
   if (o.command.empty() && o.protocol) return fail("--protocol needs a command after --");

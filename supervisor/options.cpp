@@ -14,6 +14,7 @@
 #include "common/text.h"
 #include "supervisor/option_checks.h"
 #include "supervisor/option_names.h"
+#include "supervisor/resource_limits.h"
 
 namespace zeroth {
 namespace {
@@ -80,6 +81,20 @@ void add_what_runs(CLI::App& app, Options& o) {
       ->type_name("[NAME=]ADDR")
       ->allow_extra_args(false)
       ->group(group);
+  app.add_option_function<std::vector<std::string>>(
+         "--limit",
+         [&o](const std::vector<std::string>& given) {
+           for (const std::string& text : given) {
+             auto limit = parse_limit(text);
+             if (!limit) throw CLI::ValidationError("--limit", limit.error().message);
+             o.limits.push_back(*limit);
+           }
+           o.origins["limits"] = "flag";
+         },
+         "limit a resource of the worker's processes, e.g. nofile=1024; may be given several times")
+      ->type_name("NAME=VALUE")
+      ->allow_extra_args(false)
+      ->group(group);
   app.add_flag("--stdin", o.give_stdin, "give the worker our stdin and the terminal; turns the keys off")->group(group);
   app.add_option("--rate", o.rate, "iterations per second of a Zero program, 0 for as fast as possible (default 60)")
       ->check(CLI::Range(0.0, 1e6))
@@ -131,10 +146,28 @@ void add_restarting(CLI::App& app, Options& o, std::string& on_failure) {
   add_duration(app, "--stop-timeout", o.stop_timeout, "time to stop by itself before it is killed (default 3s)")
       ->group(group);
   app.add_option("--health", o.health,
-                 "when a command that does not speak is ready, asked at each start until it is: tcp:PORT, "
-                 "tcp:ADDRESS:PORT, exec:COMMAND (exits with 0), or notify (it sends READY=1 to $NOTIFY_SOCKET, which "
-                 "counts in any case); default: it lives")
+                 "whether the worker is well, asked at each start of a command that does not speak until it is ready, "
+                 "and then regularly: tcp:PORT, tcp:ADDRESS:PORT, http://ADDRESS:PORT/PATH (status 200 to 399), "
+                 "exec:COMMAND (exits with 0), heartbeat (it beats or answers a ping), or notify (only at a start: it "
+                 "sends READY=1 to $NOTIFY_SOCKET, which counts in any case); default: it lives")
       ->type_name("CHECK")
+      ->group(group);
+  add_duration(app, "--health-interval", o.health_interval,
+               "how often it is asked while the worker runs, 0 for never (default 10s)")
+      ->group(group);
+  add_duration(app, "--health-timeout", o.health_timeout, "time for one answer (default 1s)")->group(group);
+  app.add_option("--health-failures", o.health_failures,
+                 "failures in a row after which a worker is unhealthy and replaced, with its state (default 3)")
+      ->check(CLI::Range(1, 1'000))
+      ->group(group);
+  add_size(app, "--max-memory", o.max_memory,
+           "replace the worker, with its state, when its processes take more than this (default: never)")
+      ->group(group);
+  app.add_option(
+         "--cron", o.cron,
+         "restart it, with its state, by this timetable: minute, hour, day, month, day of the week, as cron has "
+         "them")
+      ->type_name("'M H D M W'")
       ->group(group);
 }
 

@@ -52,7 +52,15 @@ struct Options {
   Milliseconds start_timeout{60'000};
   Milliseconds drain_timeout{250};
   Milliseconds stop_timeout{3'000};
-  std::string health;  // when a command that does not speak is ready, as parse_health() reads it; "" = by its age
+  // As parse_health() reads it: when a command that does not speak is ready ("": by its age), and whether any worker is
+  // well while it runs.
+  std::string health;
+  Milliseconds health_interval{10'000};  // while it runs; 0: only until it is ready
+  Milliseconds health_timeout{1'000};    // of one attempt
+  int health_failures = 3;               // in a row
+  std::uint64_t max_memory = 0;          // bytes that a worker's process group may take, 0: no limit
+
+  std::string cron;  // a timetable of restarts, as CronTable reads it; "": none
 
   std::string state_dir;
   std::string runtime_dir;

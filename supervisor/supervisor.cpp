@@ -15,6 +15,8 @@
 #include "common/signals.h"
 #include "common/text.h"
 #include "supervisor/instance/claim.h"
+#include "supervisor/metrics.h"
+#include "supervisor/process/memory_use.h"
 
 namespace zeroth {
 namespace {
@@ -51,6 +53,7 @@ Supervisor::~Supervisor() {
 }
 
 void Supervisor::close() {
+  alive_.reset();
   if (place_) place_->close();  // no client outlives what it asks
   if (terminal_) terminal_->detach();
   fleet_.reset();
@@ -154,6 +157,7 @@ tl::expected<void, StartError> Supervisor::open_control() {
   targets_.events = &events_;
   targets_.status = [this] { return status(); };
   targets_.config = [this] { return config(); };
+  targets_.metrics = [this](std::function<void(std::string)> reply) { measure(std::move(reply)); };
   targets_.shutdown = [this](bool force, Worker::Reply reply) { shutdown(force, std::move(reply)); };
   InstancePlace::Hooks hooks;
   hooks.say = [this](std::string_view level, const std::string& message) { say(level, message); };
@@ -171,6 +175,13 @@ tl::expected<void, StartError> Supervisor::open_control() {
     end(taken.exit_code);
   };
   return place_->open(make_dispatcher(targets_), std::move(hooks));
+}
+
+// What the workers take of memory is looked up beside the loop.
+void Supervisor::measure(std::function<void(std::string)> reply) {
+  const auto memory = std::make_shared<std::map<pid_t, std::uint64_t>>();
+  loop_.in_pool([memory] { *memory = memory_of_groups(); }, alive_,
+                [this, memory, reply = std::move(reply)] { reply(render_metrics(status(), *memory)); });
 }
 
 void Supervisor::say(std::string_view level, const std::string& message) {

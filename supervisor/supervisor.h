@@ -40,6 +40,7 @@ class Supervisor {
   Surroundings surroundings();
   Fleet::Hooks fleet_hooks();
   tl::expected<void, StartError> open_control();
+  void measure(std::function<void(std::string)> reply);
   void say(std::string_view level, const std::string& message);
   void on_signal();
   void shutdown(bool insist, Worker::Reply reply);
@@ -71,6 +72,7 @@ class Supervisor {
   std::vector<std::unique_ptr<SignalWatch>> signals_;
   std::optional<MonotonicTime> stop_asked_;  // by a signal
   int exit_code_ = 0;
+  std::shared_ptr<void> alive_ = std::make_shared<int>();  // until close()
 };
 
 }  // namespace zeroth

@@ -60,6 +60,12 @@ void config(Targets targets, const Peer& peer, const Request& request) {
   peer->reply(encode_result(request.id, targets.config()));
 }
 
+void metrics(Targets targets, const Peer& peer, const Request& request) {
+  targets.metrics([peer, id = request.id](const std::string& text) {
+    peer->reply(encode_result(id, {{"text", text}}));
+  });
+}
+
 void checkpoint(Targets targets, const Peer& peer, const Request& request) {
   Worker* worker = find_worker(targets, peer, request);
   if (worker != nullptr) worker->checkpoint("manual", reply_to(peer, request));
@@ -192,6 +198,7 @@ constexpr Entry kEntries[] = {
     {"version", version},
     {"status", status},
     {"config", config},
+    {"metrics", metrics},
     {"start", lifecycle::start},
     {"stop", lifecycle::stop},
     {"restart", lifecycle::restart},

@@ -22,6 +22,8 @@ struct ControlTargets {
   EventHub* events = nullptr;
   std::function<Json()> status;  // whole, with the workers
   std::function<Json()> config;
+  // The text for Prometheus, later.
+  std::function<void(std::function<void(std::string text)>)> metrics = {};
   // Checkpoint, stop everything, end; the answer is a receipt or why not. `force`: also if a state cannot be saved.
   std::function<void(bool force, Worker::Reply)> shutdown;
 };

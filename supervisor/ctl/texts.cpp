@@ -99,6 +99,12 @@ std::string worker_text(const Json& worker) {
   const Json rejected = member_of(worker, "rejected"), failure = member_of(worker, "last_failure");
   if (rejected.is_object())
     text += field("Rejected", paint("the newest change, " + age(rejected, "since_s") + " ago", Colour::Red));
+  if (const Json health = member_of(worker, "health"); health.is_object()) {
+    const Json error = member_of(health, "last_error");
+    text += field("Health",
+                  show(health, "check") + ": " + (error.is_null() ? "no failure" : paint(show(error), Colour::Red)));
+  }
+  if (const Json next = member_of(worker, "next_cron_at"); next.is_string()) text += field("Restart at", show(next));
   if (const Json held = member_of(worker, "held_back"); held.is_object()) {
     text += field("Held back", "the code on disk, since " + clock_time(member_of(held, "since")) +
                                    ": rolled back to generation " + show(held, "generation") +
@@ -270,6 +276,11 @@ std::string config_text(const Json& result) {
   }
   constexpr Column kColumns[] = {{"Setting", "name"}, {"Value", "value"}, {"Origin", "origin"}};
   return table(rows, kColumns);
+}
+
+// Line by line as it is: for programs, and from the supervisor, which has made every name harmless.
+std::string metrics_text(const Json& result) {
+  return field_or<std::string>(result, "text", "");
 }
 
 std::string ping_text(const Json&) {

@@ -23,6 +23,7 @@ std::string logs_text(const Json& result);
 std::string event_text(const Event& event);
 std::string config_text(const Json& result);
 std::string ping_text(const Json& result);
+std::string metrics_text(const Json& result);
 
 // Commands of the built-in worker.
 std::string observe_text(const Json& result);

@@ -76,6 +76,7 @@ const std::vector<Verb>& table() {
       {"logs", Group::Observe, "", {kWorker}, {kLines, kFollow}, kQuick, logs_text, run_stream},
       {"events", Group::Observe, "", {}, {kFollow}, kQuick, nullptr, run_stream},
       {"generations", Group::Observe, "", {kWorker}, {kLimit, kOffset}, kQuick, generations_text, run_call},
+      {"metrics", Group::Observe, "", {}, {}, kQuick, metrics_text, run_call},
 
       {"checkpoint", Group::State, "", {kWorker}, {}, kPatient, checkpoint_text, run_call},
       {"snapshots", Group::State, "", {kWorker}, {kLimit, kOffset}, kQuick, snapshots_text, run_call},
@@ -153,7 +154,7 @@ std::string_view help_of(const Verb& verb) {
 }
 
 bool is_not_built(std::string_view name) {
-  constexpr std::string_view kNames[] = {"upgrade", "daemon-reexec", "metrics", "env", "web", "doctor", "worker"};
+  constexpr std::string_view kNames[] = {"upgrade", "daemon-reexec", "env", "web", "doctor", "worker"};
   return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
 }
 

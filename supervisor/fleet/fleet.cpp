@@ -33,6 +33,11 @@ tl::expected<void, StartError> Fleet::add(Member::Plan plan) {
   hooks.on_gave_up = plan.alone ? hooks_.on_gave_up : [] {};
   const bool alone = plan.alone;
   const std::string name = plan.name;
+  if (!plan.group.empty()) {
+    hooks.shared_listener = [this, group = plan.group, name](const ListenAddress& address) {
+      return listener_of(group, name, address);
+    };
+  }
   auto member = Member::create(loop_, around_, std::move(plan), std::move(hooks));
   if (!member) {
     StartError why = std::move(member.error());
@@ -53,6 +58,16 @@ tl::expected<void, StartError> Fleet::add_all(std::vector<FleetWorker> workers, 
   std::erase_if(stopped_, [this](const std::string& name) { return find(name) == nullptr; });
   save_stopped();
   return {};
+}
+
+// Replicas take turns at one socket, so that one that is stopped or slow keeps nobody waiting.
+const Listener* Fleet::listener_of(const std::string& group, const std::string& not_of,
+                                   const ListenAddress& address) const {
+  for (const auto& member : members_) {
+    if (member->group() != group || member->name() == not_of) continue;
+    if (const Listener* open = member->listener(address)) return open;
+  }
+  return nullptr;
 }
 
 Member* Fleet::find(const std::string& name) const {

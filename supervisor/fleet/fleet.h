@@ -79,6 +79,7 @@ class Fleet {
   struct Rolling;
 
   Dependencies dependencies() const;
+  const Listener* listener_of(const std::string& group, const std::string& not_of, const ListenAddress& address) const;
   std::vector<std::string> order() const;
   // Of what it depends on, the first that is not ready: "worker 'db', which is starting"; "" if all are.
   std::string awaited_by(const Member& member) const;

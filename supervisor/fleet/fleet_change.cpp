@@ -11,6 +11,7 @@ namespace zeroth {
 Member::Plan Fleet::plan_of(FleetWorker worker, const std::string& cause) const {
   Member::Plan plan;
   plan.name = worker.name;
+  plan.group = worker.group;
   plan.identity = around_.identity + "#" + worker.name;
   plan.options = std::move(worker.options);
   if (cause == "config") plan.options.fresh = false;  // that was said of the supervisor's start

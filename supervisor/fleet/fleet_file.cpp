@@ -14,7 +14,9 @@
 #include "common/text.h"
 #include "supervisor/fleet/dependencies.h"
 #include "supervisor/fleet/fleet_keys.h"
+#include "supervisor/fleet/replicas.h"
 #include "supervisor/process/listeners.h"
+#include "supervisor/resource_limits.h"
 #include "supervisor/watch/default_targets.h"
 
 namespace zeroth {
@@ -22,12 +24,6 @@ namespace {
 
 // Of the state folder, where each worker has a folder of its name.
 constexpr std::string_view kTakenNames[] = {"run", "lock", "instance.json", "supervisor.log", "stopped.json"};
-
-std::string list_of_names(std::span<const std::string_view> names) {
-  std::string list;
-  for (const std::string_view name : names) list += (list.empty() ? "" : ", ") + std::string(name);
-  return list;
-}
 
 std::string help_for(std::string_view word, std::span<const std::string_view> known) {
   const std::string_view found = nearest(word, known);
@@ -65,6 +61,8 @@ class FleetReader {
   std::optional<std::vector<std::string>> texts(const FleetKey& key, const toml::node& value, bool list_only = false);
   void read_variables(Options& options, const toml::node& value);
   void read_limits(Options& options, const toml::node& value);
+  void read_replicas(const toml::node& value);
+  void add(const FleetWorker& worker, const toml::key& key);
   void choose_watch(Options& options) const;
   void check_dependencies();
   void check_addresses();
@@ -76,6 +74,7 @@ class FleetReader {
   const Options& base_;
   FleetFile file_;
   Diagnostics wrong_;
+  int replicas_ = 0;  // of the worker being read; 0: it is one, of its own name
   std::map<std::string, toml::source_region> depends_at_, listens_at_;
 };
 
@@ -179,6 +178,7 @@ void FleetReader::read_worker(const std::string& name, const toml::key& key, con
   o.state_dir = o.runtime_dir = o.pid_file = o.log_file = "";
   o.cwd = folder_;
   const std::size_t before = wrong_.size();
+  replicas_ = 0;
   {
     OptionSetter setter(o);
     for (const auto& [name_of_key, value] : table) {
@@ -202,7 +202,29 @@ void FleetReader::read_worker(const std::string& name, const toml::key& key, con
   if (o.poll && !base_.poll && base_.origins.value("watch-interval", "") != "environment")
     o.watch_interval = Milliseconds(1'000);
   if (!o.command.empty() && o.watch.empty() && !o.no_watch && !table.contains("cwd")) choose_watch(o);
-  file_.workers.push_back(std::move(worker));
+  add(worker, key);
+}
+
+void FleetReader::add(const FleetWorker& worker, const toml::key& key) {
+  for (FleetWorker& one : replicas_of(worker, replicas_)) {
+    if (const auto at = depends_at_.find(worker.name); at != depends_at_.end()) depends_at_[one.name] = at->second;
+    if (const auto at = listens_at_.find(worker.name); at != listens_at_.end()) listens_at_[one.name] = at->second;
+    const bool taken = std::any_of(file_.workers.begin(), file_.workers.end(),
+                                   [&](const FleetWorker& other) { return other.name == one.name; });
+    if (taken) return complain(key.source(), in_quotes(one.name) + " is already a worker", "replicas have such names");
+    if (!is_valid_name(one.name)) return complain(key.source(), in_quotes(one.name) + " is too long for a name");
+    file_.workers.push_back(std::move(one));
+  }
+}
+
+void FleetReader::read_replicas(const toml::node& value) {
+  const auto* number = value.as_integer();
+  const bool fits = number != nullptr && number->get() >= 1 && number->get() <= kMostReplicas;
+  if (fits) {
+    replicas_ = static_cast<int>(number->get());
+    return;
+  }
+  complain(value.source(), "'replicas' is a number from 1 to " + std::to_string(kMostReplicas));
 }
 
 // Workers that share the file's folder are not to be restarted by each other's files.
@@ -215,6 +237,7 @@ void FleetReader::read_key(FleetWorker& worker, OptionSetter& setter, const Flee
   Options& o = worker.options;
   if (key.kind == KeyKind::Variables) return read_variables(o, value);
   if (key.kind == KeyKind::Limits) return read_limits(o, value);
+  if (key.kind == KeyKind::Count) return read_replicas(value);
   auto values = texts(key, value, key.kind == KeyKind::Command);
   if (!values) return;
   if (key.kind == KeyKind::Command) {
@@ -314,14 +337,13 @@ void FleetReader::read_limits(Options& options, const toml::node& value) {
     if (known == names.end()) {
       const std::string help = help_for(key.str(), names);
       complain(key.source(), "unknown limit " + in_quotes(key.str()),
-               help.empty() ? "there are " + list_of_names(names) : help);
+               help.empty() ? "there are " + all_limit_names() : help);
       continue;
     }
     const auto text = as_typed(one);
-    const bool unlimited = text == "unlimited";
-    const auto size = unlimited ? Result<std::uint64_t>(~std::uint64_t(0)) : parse_size(text.value_or("-"));
+    const auto size = parse_limit_value(text.value_or("-"));
     if (!size) {
-      complain(one.source(), "a limit is a number, a size like \"512MB\", or \"unlimited\"");
+      complain(one.source(), size.error().message);
       continue;
     }
     options.limits.emplace_back(limit_names()[static_cast<std::size_t>(known - names.begin())].resource, *size);
@@ -332,6 +354,7 @@ void FleetReader::read_limits(Options& options, const toml::node& value) {
 void FleetReader::check_dependencies() {
   std::vector<std::string_view> names;
   Dependencies dependencies;
+  depend_on_each(file_.workers);
   for (const FleetWorker& worker : file_.workers) {
     names.push_back(worker.name);
     dependencies[worker.name] = worker.depends_on;
@@ -352,11 +375,12 @@ void FleetReader::check_dependencies() {
 void FleetReader::check_addresses() {
   std::map<std::string, std::string> taken;
   for (const FleetWorker& worker : file_.workers) {
+    const std::string& whose = worker.group.empty() ? worker.name : worker.group;  // replicas share theirs
     for (const std::string& text : worker.options.listen) {
       const auto address = parse_listen_address(text);
       if (!address || address->text.ends_with(":0")) continue;
-      const auto [other, is_new] = taken.emplace(address->text, worker.name);
-      if (!is_new)
+      const auto [other, is_new] = taken.emplace(address->text, whose);
+      if (!is_new && (worker.group.empty() || other->second != whose))
         complain(listens_at_[worker.name],
                  address->text + " is listened on by worker " + in_quotes(other->second) + " already");
     }

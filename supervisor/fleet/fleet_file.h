@@ -13,6 +13,7 @@ namespace zeroth {
 
 struct FleetWorker {
   std::string name;
+  std::string group = {};  // of replicas: the name that they have in the file; else ""
   Options options;
   std::vector<std::string> depends_on;
 };

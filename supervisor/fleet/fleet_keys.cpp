@@ -1,7 +1,5 @@
 #include "supervisor/fleet/fleet_keys.h"
 
-#include <sys/resource.h>
-
 #include <algorithm>
 
 namespace zeroth {
@@ -33,6 +31,10 @@ constexpr FleetKey kWorkerKeys[] = {
     {"drain_timeout", KeyKind::Value},
     {"stop_timeout", KeyKind::Value},
     {"health", KeyKind::Text},
+    {"health_interval", KeyKind::Value},
+    {"health_timeout", KeyKind::Value},
+    {"health_failures", KeyKind::Value},
+    {"max_memory", KeyKind::Value},
     {"checkpoint_interval", KeyKind::Value},
     {"checkpoint_rate", KeyKind::Value},
     {"max_snapshot_age", KeyKind::Value},
@@ -40,20 +42,14 @@ constexpr FleetKey kWorkerKeys[] = {
     {"strict", KeyKind::Flag},
     {"env_file", KeyKind::NotYet},
     {"user", KeyKind::NotYet},
-    {"replicas", KeyKind::NotYet},
-    {"cron", KeyKind::NotYet},
+    {"replicas", KeyKind::Count},
+    {"cron", KeyKind::Text},
 };
 
 constexpr FleetKey kFleetKeys[] = {
     {"name", KeyKind::Text},          {"state_dir", KeyKind::Path}, {"runtime_dir", KeyKind::Path},
     {"pid_file", KeyKind::Path},      {"log_file", KeyKind::Path},  {"log_format", KeyKind::Text},
     {"control_port", KeyKind::Value},
-};
-
-constexpr LimitName kLimitNames[] = {
-    {"memory", RLIMIT_AS}, {"data", RLIMIT_DATA},       {"stack", RLIMIT_STACK},   {"core", RLIMIT_CORE},
-    {"cpu", RLIMIT_CPU},   {"nofile", RLIMIT_NOFILE},   {"nproc", RLIMIT_NPROC},   {"fsize", RLIMIT_FSIZE},
-    {"nice", RLIMIT_NICE}, {"memlock", RLIMIT_MEMLOCK}, {"rtprio", RLIMIT_RTPRIO},
 };
 
 }  // namespace
@@ -79,10 +75,6 @@ std::string option_of(const FleetKey& key) {
   std::string option(key.name);
   std::replace(option.begin(), option.end(), '_', '-');
   return option;
-}
-
-std::span<const LimitName> limit_names() {
-  return kLimitNames;
 }
 
 }  // namespace zeroth

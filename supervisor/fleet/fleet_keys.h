@@ -19,6 +19,7 @@ enum class KeyKind {
   Limits,     // a table of resource = value
   Command,    // a list of words
   Workers,    // names of others
+  Count,      // a whole number above 0, of the fleet's own
   NotYet,     // known, but not built
 };
 
@@ -36,11 +37,5 @@ std::span<const FleetKey> fleet_keys();
 const FleetKey* find_key(std::span<const FleetKey> keys, std::string_view name);
 // Without dashes in front.
 std::string option_of(const FleetKey& key);
-
-struct LimitName {
-  std::string_view name;
-  int resource;  // RLIMIT_…
-};
-std::span<const LimitName> limit_names();
 
 }  // namespace zeroth

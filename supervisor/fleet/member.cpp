@@ -35,6 +35,7 @@ tl::expected<std::unique_ptr<Member>, StartError> Member::create(Loop& loop, con
     if (auto checked = check_program(plan.options.program); !checked) return tl::unexpected(checked.error());
   }
   std::unique_ptr<Member> made(new Member(loop, around, plan));
+  made->shared_listener_ = hooks.shared_listener;
   auto listeners = made->open_listeners(made->options_);
   if (!listeners) return tl::unexpected(std::move(listeners.error()));
   made->listeners_ = std::move(*listeners);
@@ -45,9 +46,22 @@ tl::expected<std::unique_ptr<Member>, StartError> Member::create(Loop& loop, con
 Member::Member(Loop& loop, const Surroundings& around, Plan& plan)
     : loop_(loop),
       name_(plan.name),
+      group_(plan.group),
       options_(std::move(plan.options)),
       depends_on_(std::move(plan.depends_on)),
-      folder_(around.folders.state + "/" + name_) {}
+      folder_(around.folders.state + "/" + name_),
+      cron_(loop, [this] {
+        const WorkerState state = worker_->state();
+        if (state != WorkerState::Stopping && state != WorkerState::Stopped)
+          worker_->reload({"cron", true, {}, monotonic_now(), {}});
+      }) {}
+
+const Listener* Member::listener(const ListenAddress& address) const {
+  const auto same = std::find_if(listeners_.begin(), listeners_.end(), [&](const Listener& listener) {
+    return listener.text == address.text && listener.name == address.name;
+  });
+  return same != listeners_.end() ? &*same : nullptr;
+}
 
 // Those that are open already stay open: of a socket that is lent there is never a moment without.
 tl::expected<std::vector<Listener>, StartError> Member::open_listeners(const Options& options) const {
@@ -55,10 +69,9 @@ tl::expected<std::vector<Listener>, StartError> Member::open_listeners(const Opt
   for (const std::string& text : options.listen) {
     const auto address = parse_listen_address(text);
     if (!address) return refuse_start(kExitUsage, address.error().message);
-    const auto same = std::find_if(listeners_.begin(), listeners_.end(), [&](const Listener& listener) {
-      return listener.text == address->text && listener.name == address->name;
-    });
-    if (same != listeners_.end()) {
+    const Listener* same = listener(*address);
+    if (same == nullptr && shared_listener_) same = shared_listener_(*address);
+    if (same != nullptr) {
       opened.push_back({same->name, same->text, UniqueFd(::fcntl(same->fd.get(), F_DUPFD_CLOEXEC, 3))});
       continue;
     }
@@ -126,7 +139,10 @@ void Member::reload_edited(const Changes& changes) {
 }
 
 void Member::begin(Worker::ReloadRequest request) {
-  if (!std::exchange(watching_, true)) watch_->start();
+  if (!std::exchange(watching_, true)) {
+    watch_->start();
+    begin_cron();
+  }
   const bool stopped = worker_->state() == WorkerState::Stopped;
   const bool first = !std::exchange(begun_, true) && !stopped;
   if (first) worker_->start();
@@ -135,7 +151,14 @@ void Member::begin(Worker::ReloadRequest request) {
   worker_->reload(std::move(request));
 }
 
+void Member::begin_cron() {
+  const auto table = CronTable::parse(options_.cron);
+  if (options_.cron.empty() || !table) return cron_.stop();
+  cron_.begin(*table);
+}
+
 void Member::stop_watching() {
+  cron_.stop();
   watch_->stop();
   watching_ = false;
 }
@@ -145,6 +168,7 @@ Json Member::status() const {
   Json listen = Json::array();
   for (const Listener& listener : listeners_) listen.push_back(listener.text);
   status["listen"] = std::move(listen);
+  status["next_cron_at"] = cron_.next() ? Json(rfc3339(*cron_.next())) : Json();
   return status;
 }
 
@@ -157,11 +181,16 @@ bool Member::can_take(const Options& options) const {
   Options now = options_;
   now.env = options.env;
   now.health = options.health;
+  now.health_interval = options.health_interval;
+  now.health_timeout = options.health_timeout;
+  now.health_failures = options.health_failures;
+  now.max_memory = options.max_memory;
   now.listen = options.listen;
   now.protocol = options.protocol;
   now.rate = options.rate;
   now.halflife = options.halflife;
   now.limits = options.limits;
+  now.cron = options.cron;
   now.reload = options.reload;
   now.start_timeout = options.start_timeout;
   now.drain_timeout = options.drain_timeout;
@@ -185,6 +214,7 @@ tl::expected<void, StartError> Member::take(Options options, Worker::Reply done)
       options_ = before->first;
       listeners_ = std::move(before->second);
     }
+    begin_cron();
     done(outcome);
   };
   worker_->reload(std::move(request));

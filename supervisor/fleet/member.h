@@ -16,6 +16,7 @@
 #include "supervisor/process/orphans.h"
 #include "supervisor/program_watch.h"
 #include "supervisor/start_error.h"
+#include "supervisor/worker/cron_timer.h"
 #include "supervisor/worker/worker.h"
 
 namespace zeroth {
@@ -40,10 +41,13 @@ class Member {
     // Only of one that is alone: nothing runs and nothing is kept that could.
     std::function<void(int exit_code, const Receipt&)> on_start_failed;
     std::function<void()> on_gave_up;
+    // A socket that another replica has open at this address; null if none has. May be empty.
+    std::function<const Listener*(const ListenAddress&)> shared_listener = {};
   };
 
   struct Plan {
     std::string name;      // of the worker and of its folder
+    std::string group;     // of replicas: the name that they share; else ""
     std::string identity;  // of its state
     Options options;
     std::vector<std::string> depends_on;  // names of members that must be ready before it starts
@@ -58,7 +62,10 @@ class Member {
   Member& operator=(const Member&) = delete;
 
   const std::string& name() const { return name_; }
+  const std::string& group() const { return group_; }
   const Options& options() const { return options_; }
+  // Its own at this address, null if it has none.
+  const Listener* listener(const ListenAddress& address) const;
   const std::vector<std::string>& depends_on() const { return depends_on_; }
   void set_depends_on(std::vector<std::string> names) { depends_on_ = std::move(names); }
   Worker& worker() { return *worker_; }
@@ -88,13 +95,16 @@ class Member {
   tl::expected<void, StartError> open(const Surroundings& around, Plan& plan, Hooks hooks);
   tl::expected<std::vector<Listener>, StartError> open_listeners(const Options& options) const;
   void reload_edited(const Changes& changes);
+  void begin_cron();
 
   Loop& loop_;
-  const std::string name_;
+  const std::string name_, group_;
   Options options_;
   std::vector<std::string> depends_on_;
   std::string folder_;
   std::vector<Listener> listeners_;
+  std::function<const Listener*(const ListenAddress&)> shared_listener_;
+  CronTimer cron_;
   std::unique_ptr<ProgramWatch> watch_;
   std::unique_ptr<Worker> worker_;
   bool begun_ = false, watching_ = false;

@@ -204,7 +204,7 @@ void Generation::await_readiness() {
   start_timer_.start(plan_.start_timeout, [this] {
     fail("not ready within " + human_duration(plan_.start_timeout) + ": " + readiness_->waits_for());
   });
-  readiness_->ask({environment(), plan_.cwd});
+  readiness_->ask(probe_place());
 }
 
 // It is taken as one that does not speak. Should it after all, that is heard when it is live.
@@ -389,8 +389,9 @@ void Generation::type(std::string bytes) {
   if (child_ && !gone_) child_->type(std::move(bytes));
 }
 
-void Generation::kill() {
+void Generation::kill(const std::string& why) {
   if (gone_ || !child_) return;
+  if (failure_.empty()) failure_ = why;
   stop_timer_.stop();
   (void)child_->signal_group(SIGKILL);
 }

@@ -82,6 +82,8 @@ class Generation {
   pid_t pid() const { return child_ ? child_->pid() : 0; }
   // Is it this one's process, or one that asks about it?
   bool owns(pid_t pid) const { return !gone_ && (this->pid() == pid || (readiness_ && readiness_->owns(pid))); }
+  // For a command that asks about it.
+  Probe::Place probe_place() const { return {environment(), plan_.cwd}; }
   // What is still to happen before it counts as ready; "" if that is up to the program alone.
   std::string waits_for() const { return readiness_ ? readiness_->waits_for() : ""; }
   bool gone() const { return gone_; }
@@ -117,8 +119,8 @@ class Generation {
 
   // Asks it to stop; TERM when `deadline` is over, KILL after the same again.
   void stop(Milliseconds deadline);
-  // KILL, the whole group.
-  void kill();
+  // KILL, the whole group. `why` is its failure(), unless it has one.
+  void kill(const std::string& why = "");
 
   // As Child does.
   void resize(TerminalSize size);

@@ -45,7 +45,7 @@ bool Readiness::belongs(pid_t pid) const {
 void Readiness::ask(Probe::Place place) {
   place_ = std::move(place);
   asked_ = true;
-  if (check_ && check_->kind != HealthCheck::Kind::Notify) attempt();
+  if (check_ && check_->asks()) attempt();
 }
 
 void Readiness::attempt() {

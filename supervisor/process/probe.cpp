@@ -9,52 +9,14 @@
 
 #include "common/clock.h"
 #include "common/text.h"
+#include "supervisor/process/http_answer.h"
 
 namespace zeroth {
 namespace {
 
-constexpr std::size_t kKeptOutput = 4 * 1024;  // bytes of a command's output, for the reason
-constexpr std::size_t kShownOutput = 200;      // of its last line
-
-constexpr const char* kForms = "tcp:PORT, tcp:ADDRESS:PORT, exec:COMMAND and notify";
-
-// Words as a shell splits them, without anything else a shell does.
-Result<std::vector<std::string>> split_words(std::string_view text) {
-  std::vector<std::string> words;
-  bool in_word = false;
-  char quote = 0;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    const bool escapes = c == '\\' && quote != '\'' && i + 1 < text.size();
-    if (quote == 0 && !escapes && (c == ' ' || c == '\t')) {
-      in_word = false;
-      continue;
-    }
-    if (!in_word) words.emplace_back();
-    in_word = true;
-    if (escapes) {
-      words.back() += text[++i];
-    } else if (quote == 0 && (c == '\'' || c == '"')) {
-      quote = c;
-    } else if (c == quote) {
-      quote = 0;
-    } else {
-      words.back() += c;
-    }
-  }
-  if (quote != 0) return fail(std::string("the quote ") + quote + " has no end", EINVAL);
-  return words;
-}
-
-Result<ListenAddress> parse_tcp(std::string_view text) {
-  auto address = parse_listen_address(text);
-  const bool one_address = address && address->address.ss_family != AF_UNIX &&
-                           text.find('=') == std::string_view::npos && !text.starts_with('*') &&
-                           !text.starts_with(':') && !address->text.ends_with(":0");
-  if (!one_address)
-    return fail("'" + escape_control(text) + "' is neither PORT nor ADDRESS:PORT (an IP address or localhost)", EINVAL);
-  return address;
-}
+constexpr std::size_t kKeptOutput = 4 * 1024;   // bytes of a command's output, for the reason
+constexpr std::size_t kShownOutput = 200;       // of its last line
+constexpr std::size_t kMostAnswer = 64 * 1024;  // bytes that are read of a server's answer
 
 // On the loopback a connection can find itself: our own end was given the very port that we ask for.
 bool is_self_connected(int socket) {
@@ -73,71 +35,87 @@ std::string last_line(std::string_view text) {
 
 }  // namespace
 
-Result<HealthCheck> parse_health(std::string_view text) {
-  HealthCheck check;
-  check.text = text;
-  if (text == "notify") return check;
-  if (text.starts_with("tcp:")) {
-    check.kind = HealthCheck::Kind::Tcp;
-    auto address = parse_tcp(text.substr(4));
-    if (!address) return fail(std::move(address.error()));
-    check.address = std::move(*address);
-    return check;
-  }
-  if (text.starts_with("exec:")) {
-    check.kind = HealthCheck::Kind::Exec;
-    auto words = split_words(text.substr(5));
-    if (!words) return fail(std::move(words.error()));
-    check.argv = std::move(*words);
-    if (check.argv.empty() || check.argv[0].empty()) return fail("there is no command behind exec:", EINVAL);
-    return check;
-  }
-  const bool http = text.starts_with("http:") || text.starts_with("https:");
-  return fail("'" + escape_control(text) + "': " + (http ? "http is not offered; " : "") + "there are " + kForms,
-              EINVAL);
-}
-
 Probe::Probe(Loop& loop, const HealthCheck& check, const Place& place, std::function<void(Status)> done)
-    : loop_(loop), done_(std::move(done)), timeout_(loop) {
+    : loop_(loop), check_(check), done_(std::move(done)), timeout_(loop) {
   switch (check.kind) {
     case HealthCheck::Kind::Tcp:
-      connect(check.address);
+    case HealthCheck::Kind::Http:
+      connect();
       break;
     case HealthCheck::Kind::Exec:
-      run(check.argv, place);
+      run(place);
       break;
     case HealthCheck::Kind::Notify:
+    case HealthCheck::Kind::Heartbeat:
       break;
   }
 }
 
-void Probe::connect(const ListenAddress& address) {
-  socket_.reset(::socket(address.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+void Probe::connect() {
+  const ListenAddress& to = check_.address;
+  socket_.reset(::socket(to.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const bool begun =
-      socket_ && (::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address.address), address.length) == 0 ||
+      socket_ && (::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&to.address), to.length) == 0 ||
                   errno == EINPROGRESS);
   if (!begun) {
-    const Error error = system_error(address.text, errno);
+    const Error error = system_error(to.text, errno);
     return timeout_.start(Milliseconds(0), [this, error] { finish(fail(error)); });
   }
-  timeout_.start(kTimeout, [this, text = address.text] {
-    finish(fail(text + ": no answer within " + human_duration(kTimeout), ETIMEDOUT));
+  timeout_.start(check_.timeout, [this] {
+    end_answer(fail(check_.address.text + ": no answer within " + human_duration(check_.timeout), ETIMEDOUT));
   });
   watch_ = std::make_unique<FdWatch>(loop_, socket_.get());
-  watch_->start(FdWatch::kWritable, [this, address](int) { on_connected(address); });
+  watch_->start(FdWatch::kWritable, [this](int) { on_connected(); });
 }
 
-void Probe::on_connected(const ListenAddress& address) {
+void Probe::on_connected() {
   int error = 0;
   socklen_t size = sizeof error;
   if (::getsockopt(socket_.get(), SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
   if (error == 0 && is_self_connected(socket_.get())) error = ECONNREFUSED;
-  finish(error == 0 ? Status() : fail(system_error(address.text, error)));
+  if (error != 0) return finish(fail(system_error(check_.address.text, error)));
+  if (check_.kind == HealthCheck::Kind::Http) return ask_http();
+  finish({});
 }
 
-void Probe::run(const std::vector<std::string>& argv, const Place& place) {
+void Probe::ask_http() {
+  const std::string request = "GET " + check_.path + " HTTP/1.1\r\nHost: " + check_.host +
+                              "\r\nUser-Agent: zeroth-supervise\r\nAccept: */*\r\nConnection: close\r\n\r\n";
+  // The socket is new and its buffer empty: what does not go out at once never will.
+  const ssize_t sent = ::send(socket_.get(), request.data(), request.size(), MSG_NOSIGNAL);
+  if (sent != static_cast<ssize_t>(request.size()))
+    return finish(fail(system_error(check_.address.text, sent < 0 ? errno : EIO)));
+  watch_->start(FdWatch::kReadable, [this](int) { read_answer(); });
+}
+
+// To its end, though the verdict is known earlier: a server whose answer is cut off would complain of it.
+void Probe::read_answer() {
+  char bytes[16 * 1024];
+  const ssize_t got = ::recv(socket_.get(), bytes, sizeof bytes, 0);
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  const Error why = got < 0 ? last_error(check_.address.text)
+                            : Error{EPROTO, check_.address.text + ": the connection was closed without an answer"};
+  if (got <= 0) return end_answer(fail(why));
+  answered_ += static_cast<std::size_t>(got);
+  if (!status_) {
+    said_.append(bytes, static_cast<std::size_t>(got));
+    auto status = http_status(said_);
+    if (!status) return finish(fail(check_.address.text + ": " + status.error().message, status.error().code));
+    status_ = *status;
+    if (status_) said_.clear();
+  }
+  if (answered_ > kMostAnswer) end_answer(fail(check_.address.text + ": an answer without end", EPROTO));
+}
+
+void Probe::end_answer(Status without) {
+  if (!status_) return finish(std::move(without));
+  const bool well = *status_ >= 200 && *status_ < 400;
+  finish(well ? Status() : fail("status " + std::to_string(*status_), EPROTO));
+}
+
+void Probe::run(const Place& place) {
   SpawnRequest request;
-  request.argv = argv;
+  request.argv = check_.argv;
   request.env = place.env;
   request.cwd = place.cwd;
   request.die_with_us = true;
@@ -152,14 +130,14 @@ void Probe::run(const std::vector<std::string>& argv, const Place& place) {
     return timeout_.start(Milliseconds(0), [this, error = child.error()] { finish(fail(error)); });
   }
   child_ = std::move(*child);
-  timeout_.start(kTimeout, [this] {
+  timeout_.start(check_.timeout, [this] {
     late_ = true;
     (void)child_->signal_group(SIGKILL);
   });
 }
 
 void Probe::on_exit(const ExitInfo& info) {
-  if (late_) return finish(fail("no answer within " + human_duration(kTimeout), ETIMEDOUT));
+  if (late_) return finish(fail("no answer within " + human_duration(check_.timeout), ETIMEDOUT));
   if (info.code == 0) return finish({});
   const std::string said = last_line(said_);
   finish(fail(info.meaning + (said.empty() ? "" : ": " + said)));

@@ -3,7 +3,6 @@
 namespace zeroth {
 namespace {
 
-constexpr Milliseconds kSilence{10'000};
 constexpr Milliseconds kPing{2'000};
 
 }  // namespace
@@ -11,7 +10,7 @@ constexpr Milliseconds kPing{2'000};
 void Heartbeat::beat(const std::shared_ptr<Generation>& worker) {
   worker_ = worker;
   waiting_ = std::make_shared<bool>(true);
-  timer_.start(kSilence, [this] { ping(); });
+  timer_.start(silence_, [this] { ping(); });
 }
 
 void Heartbeat::pause() {
@@ -26,7 +25,7 @@ void Heartbeat::ping() {
                   [this, waiting = std::weak_ptr<bool>(waiting_)](const auto& outcome, std::string_view) {
                     if (waiting.expired()) return;
                     if (outcome) {
-                      timer_.start(kSilence, [this] { ping(); });
+                      timer_.start(silence_, [this] { ping(); });
                     } else {
                       on_silent_();
                     }

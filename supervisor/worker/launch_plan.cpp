@@ -61,7 +61,12 @@ GenerationPlan launch_plan(const Worker::Setup& setup, std::uint64_t number, con
   if (!plan.built_in && !options.protocol && !known_to_speak.value_or(false)) {
     plan.mute_after = kSettled;
     if (!known_to_speak) plan.mute_latest = kLoaded;
-    if (auto health = parse_health(options.health); !options.health.empty() && health) plan.health = std::move(*health);
+    auto health = parse_health(options.health);
+    const bool tells_ready = health && health->kind != HealthCheck::Kind::Heartbeat;
+    if (!options.health.empty() && tells_ready) {
+      health->timeout = options.health_timeout;
+      plan.health = std::move(*health);
+    }
   }
   return plan;
 }

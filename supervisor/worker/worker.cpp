@@ -85,7 +85,13 @@ Worker::Worker(Loop& loop, Setup setup, GenerationLog log, Hooks hooks)
                      [this](const std::string& degraded) {
                        emit("checkpoint", {{"degraded", degraded.empty() ? Json() : Json(degraded)}});
                      }}),
-      heartbeat_(loop, [this] { unhealthy(); }),
+      heartbeat_(loop, [this] { on_silent(); }),
+      health_(
+          loop, [this](const std::string& reason) { on_unwell(reason); },
+          [this](const std::string& told) {
+            emit("log", {{"level", "info"}, {"message", "health: " + told}});
+          }),
+      memory_(loop, [this](std::uint64_t bytes) { on_too_large(bytes); }),
       sidecar_(loop, setup_.worker_binary, setup_.options->program, !setup_.options->no_sidecar,
                [this](const std::string& note) {
                  emit("log", {{"level", "warning"}, {"message", note}});
@@ -205,7 +211,7 @@ void Worker::bury(std::shared_ptr<Generation> generation) {
 }
 
 void Worker::on_cut() {
-  heartbeat_.pause();
+  pause_health();
   checkpointer_.hold();
   set_state(WorkerState::Reloading);
 }
@@ -283,8 +289,10 @@ void Worker::on_go_answered() {
   if (!stopping && !commits && live_->loaded().capabilities.checkpoint) {
     checkpointer_.begin(handover_->context().mode == HandoverMode::Start && restored);
   }
-  if (first_start_ && !setup_.options->health.empty() && !live_->mute())
-    emit("log", {{"level", "info"}, {"message", "--health is not asked: this program says itself when it is ready"}});
+  if (!stopping) watch_health();
+  if (first_start_ && setup_.options->health == "notify" && !live_->mute())
+    emit("log",
+         {{"level", "info"}, {"message", "--health notify: this program says by the protocol when it is ready"}});
   if (!setup_.options->command.empty()) port_check_.begin(live_->pid(), live_->plan().lent);
   if (first_start_ || handover_->receipt().code) sidecar_.write(current_->copy);
   first_start_ = false;
@@ -297,6 +305,7 @@ void Worker::on_resumed() {
   type_early();
   if (live_->loaded().capabilities.checkpoint) checkpointer_.begin(false);
   if (live_->last_beat_at()) heartbeat_.beat(live_);
+  watch_health();
 }
 
 bool Worker::is_dying(const Generation* generation) const {
@@ -337,7 +346,7 @@ Generation::Hooks Worker::live_hooks(const std::shared_ptr<Generation>& generati
 
 bool Worker::owns(pid_t pid) const {
   const auto is = [pid](const std::shared_ptr<Generation>& generation) { return generation && generation->owns(pid); };
-  if (is(live_) || sidecar_.owns(pid)) return true;
+  if (is(live_) || sidecar_.owns(pid) || health_.owns(pid)) return true;
   if (handover_ && is(handover_->candidate())) return true;
   if (check_ && is(check_->candidate())) return true;
   return std::any_of(dying_.begin(), dying_.end(), is);

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,6 +17,7 @@
 #include "supervisor/process/listeners.h"
 #include "supervisor/process/orphans.h"
 #include "supervisor/process/output_log.h"
+#include "supervisor/process/relapse_pace.h"
 #include "supervisor/process/restart_policy.h"
 #include "supervisor/reload/handover.h"
 #include "supervisor/snapshot/generation_log.h"
@@ -27,8 +29,10 @@
 #include "supervisor/worker/checkpointer.h"
 #include "supervisor/worker/content.h"
 #include "supervisor/worker/final_stop.h"
+#include "supervisor/worker/health_watch.h"
 #include "supervisor/worker/heartbeat.h"
 #include "supervisor/worker/log_sync.h"
+#include "supervisor/worker/memory_watch.h"
 #include "supervisor/worker/port_check.h"
 #include "supervisor/worker/recovery.h"
 #include "supervisor/worker/rollback_target.h"
@@ -80,7 +84,7 @@ class Worker {
   using Reply = std::function<void(tl::expected<Json, Refusal>)>;
 
   struct ReloadRequest {
-    std::string cause;   // edit start restart force rollback
+    std::string cause;   // edit start restart force rollback unhealthy
     bool force = false;  // also if the content is the same
     std::vector<std::string> changed;
     MonotonicTime began = monotonic_now();
@@ -240,9 +244,19 @@ class Worker {
   void follow(const Decision& decision, const std::string& meaning);
   void give_up(Json crash, const char* phase, const std::string& reason, const std::string& hint);
   void restart_later(Milliseconds after);
+  std::string crash_cause() const;
   bool set_aside_snapshot(const Handover& attempt);
   bool go_on_after_refused_edit(const Handover& attempt);
-  void unhealthy();
+  // Health (worker_health.cpp).
+  void watch_health();
+  void pause_health();
+  void on_silent();
+  void on_too_large(std::uint64_t bytes);
+  void on_unwell(const std::string& reason);
+  void tell_unwell(const std::string& what) const;
+  void kill_unwell(const std::string& reason);
+  bool give_up_unwell(const Handover& finished);
+  void count_verdict(Receipt& receipt);
   void finish_stop(const FinalStop::Outcome& outcome);
   void go_on_after_refused_stop();
   void begin_stop(std::shared_ptr<Generation> generation, std::shared_ptr<Checkpoint> cut);
@@ -261,6 +275,9 @@ class Worker {
   CallRouter router_;
   Checkpointer checkpointer_;
   Heartbeat heartbeat_;
+  HealthWatch health_;
+  MemoryWatch memory_;
+  RelapsePace pace_;
   Sidecar sidecar_;
   PortCheck port_check_;
   std::unique_ptr<HelloSocket> hello_socket_;
@@ -300,6 +317,8 @@ class Worker {
   std::optional<MonotonicTime> next_try_;         // of `backoff` and `failed`
   std::shared_ptr<Generation> spoke_late_;        // to be the next candidate
   std::string typed_early_;                       // while nobody was to read it
+  std::string unwell_;                            // why the live one is being replaced or killed; "" if it is well
+  bool wait_told_ = false;                        // that it is unwell again, and is not replaced yet
   std::string own_port_;                          // "python3 opens port 3000 itself"; "" if none is known
   std::string failed_hash_;  // content that did not make it: not tried again until it changes or somebody asks
   std::optional<LiveGeneration> live_before_go_;
@@ -332,6 +351,7 @@ class Worker {
   Json untold_;  // receipt of a rejection that is told when the content has stood still
   std::optional<MonotonicTime> rejected_at_;
   std::uint64_t restarts_ = 0;
+  std::map<std::string, std::uint64_t> verdicts_;  // how often each was given
   std::shared_ptr<void> alive_ = std::make_shared<int>();
 };
 

@@ -67,7 +67,7 @@ void Worker::on_live_end() {
 }
 
 void Worker::crashed(const std::shared_ptr<Generation>& ended, const std::string& meaning) {
-  heartbeat_.pause();
+  pause_health();
   checkpointer_.pause();
   set_state(WorkerState::Starting);
   iteration_at_end_ = last_iteration_;
@@ -133,15 +133,20 @@ void Worker::follow(const Decision& decision, const std::string& meaning) {
   emit("crash", crash);
   ++restarts_;
   const Milliseconds after = decision.after.value_or(Milliseconds(0));
-  if (after.count() == 0) return launch_kept("crash-restart", "crash", *current_);
+  if (after.count() == 0) return launch_kept("crash-restart", crash_cause(), *current_);
   set_state(WorkerState::Backoff);
   restart_later(after);
   take_pending();
 }
 
+// Of the restart that follows an end.
+std::string Worker::crash_cause() const {
+  return unwell_.empty() ? "crash" : "unhealthy";
+}
+
 void Worker::restart_later(Milliseconds after) {
   next_try_ = monotonic_now() + after;
-  restart_timer_.start(after, [this] { launch_kept("crash-restart", "crash", *current_); });
+  restart_timer_.start(after, [this] { launch_kept("crash-restart", crash_cause(), *current_); });
 }
 
 // Nothing runs until an edit, a `restart`, or the late retry. `crash` is told but for what is added here.
@@ -164,15 +169,6 @@ void Worker::give_up(Json crash, const char* phase, const std::string& reason, c
   if (retried) restart_later(again);
   hooks_.on_gave_up();
   take_pending();
-}
-
-void Worker::unhealthy() {
-  if (!live_ || final_stop_) return;
-  if (handover_) return heartbeat_.beat(live_);  // whoever is silent then is noticed by the hand-over, or later
-  emit("log", {{"level", "error"},
-               {"message", "generation " + std::to_string(live_->number()) +
-                               " is silent: no beat for 10 s, no answer to a ping"}});
-  live_->kill();
 }
 
 // A snapshot that the very code that wrote it refuses, or fails on twice, is set aside; one of other code is only
@@ -210,7 +206,7 @@ bool Worker::go_on_after_refused_edit(const Handover& attempt) {
     set_state(WorkerState::Finished);
     take_pending();
   } else if (down_state_ == WorkerState::Backoff) {
-    launch_kept("crash-restart", "crash", *current_);
+    launch_kept("crash-restart", crash_cause(), *current_);
   } else {
     give_up({{"generation", attempt.receipt().to}, {"meaning", attempt.receipt().reason}}, "startup",
             "the edit was refused", kEditHint);
@@ -267,7 +263,7 @@ void Worker::stop(bool insist, std::function<void(const StopOutcome&)> done) {
   restart_timer_.stop();
   tell_rejection(true);
   reread_timer_.stop();
-  heartbeat_.pause();
+  pause_health();
   port_check_.cancel();
   if (replacing_) pending_.push_back(*std::exchange(replacing_, std::nullopt));
   if (state_ == WorkerState::Stopped) return finish_stop({});

@@ -18,13 +18,14 @@ constexpr std::size_t kLastLines = 20;  // of a failed candidate, in which a tak
 void Worker::replace_mute(ReloadRequest request) {
   set_state(WorkerState::Starting);
   port_check_.cancel();
+  pause_health();
   replacing_ = std::move(request);
   live_->stop(setup_.options->stop_timeout);
 }
 
 void Worker::on_mute_replaced() {
   const ReloadRequest request = *std::exchange(replacing_, std::nullopt);
-  stopped_for_successor_ = true;
+  stopped_for_successor_ = request.cause != "unhealthy";  // else the same code is started anew
   aim_ = request.aim;
   pinned_ = 0;
   pinned_before_ = false;

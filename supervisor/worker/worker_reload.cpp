@@ -110,7 +110,8 @@ void Worker::begin_reload(ReloadRequest request) {
     if (same || rejected_before || (held && !request.reply)) return answer_unchanged(request);
   }
   // A kept copy: what a rollback returns or leaves, and what is live while the disk is held back.
-  const bool present = held || request.aim.rollback;
+  const bool same_code = request.cause == "unhealthy" && current_ && !current_->copy.empty();
+  const bool present = held || request.aim.rollback || same_code;
   const Content content = request.aim.code ? *request.aim.code : present ? *current_ : *newest_;
   const bool kept_code = present && !content.copy.empty();
   if (request.reply) replies_.push_back(std::move(request.reply));
@@ -238,6 +239,7 @@ void Worker::on_verdict(const Receipt& original) {
     decide_mode();
     if (receipt.mode == "start") receipt.mode = name_of_value(kReloadModes, mode_);
   }
+  count_verdict(receipt);
   Json json = to_json(receipt);
   if (ok) json["mode_reason"] = mode_reason_;
   note_logged(log_.receipt(json));
@@ -247,7 +249,7 @@ void Worker::on_verdict(const Receipt& original) {
   if (ok) {
     last_failure_ = nullptr;
     room_wait_ = Milliseconds(0);
-    if (receipt.operation == "reload") {
+    if (receipt.operation == "reload" && receipt.cause != "unhealthy") {
       policy_.reset();  // earlier failures were another edition's
       policy_.on_reloaded();
     }
@@ -339,6 +341,7 @@ void Worker::on_handover_done(const std::vector<HandoverAction>& actions) {
   if (start_failed) live_.reset();
   if (start_failed && aim.puts_aside()) return on_aimed_start_failed(*finished);
   if (start_failed) return on_start_failed(*finished);
+  if (!unwell_.empty() && give_up_unwell(*finished)) return;
   take_pending();
 }
 

@@ -56,6 +56,7 @@ Json Worker::status() const {
                  {"generation", live_ ? Json(live_->number()) : Json()},
                  {"uptime_s", alive && live_->live_since() ? Json(seconds_since(*live_->live_since())) : Json()},
                  {"restarts", restarts_},
+                 {"reloads", verdicts_},
                  {"mode", name_of_value(kReloadModes, mode_ == ReloadMode::Auto ? ReloadMode::Overlap : mode_)},
                  {"mode_reason", mode_reason_},
                  {"program", options.program.empty() ? Json(options.command) : Json(options.program)},
@@ -88,6 +89,7 @@ Json Worker::status() const {
   status["beat"] = {{"iteration", or_null(last_iteration_)},
                     {"metrics", beat ? beat->metrics : Json::object()},
                     {"status", beat ? beat->status : Json()}};
+  status["health"] = health_.status();
   Json announced = Json::array();
   for (const CommandInfo& command : commands()) {
     announced.push_back({{"name", command.name}, {"help", command.help}, {"params", command.params}});

@@ -39,4 +39,14 @@ TEST_CASE("text: numbers are grouped by thousands") {
   CHECK(with_thousands(1234567) == "1,234,567");
 }
 
+TEST_CASE("text: sizes are told in the unit that a person would choose") {
+  CHECK(human_size(0) == "0 bytes");
+  CHECK(human_size(900) == "900 bytes");
+  CHECK(human_size(1'024) == "1 KB");
+  CHECK(human_size(std::uint64_t(3) << 29) == "1.5 GB");
+  CHECK(human_size((std::uint64_t(512) << 20) + 3'000) == "512 MB");
+  CHECK(human_size((std::uint64_t(1) << 30) - 1) == "1 GB");
+  CHECK(human_size(~std::uint64_t(0)) == "16 EB");
+}
+
 }  // namespace zeroth

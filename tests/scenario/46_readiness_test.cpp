@@ -186,11 +186,11 @@ TEST_CASE("readiness: what --health takes is said where it is wrong") {
     CHECK(result.exit_code == kExitUsage);
     return result.err;
   };
-  CHECK(says(refused({"--health", "http://127.0.0.1:80/", "--", "true"}), "http is not offered; there are tcp:PORT"));
-  CHECK(says(refused({"--health", "8080", "--", "true"}), "exec:COMMAND and notify"));
+  CHECK(says(refused({"--health", "https://127.0.0.1/", "--", "true"}), "https is not offered; there are tcp:PORT"));
+  CHECK(says(refused({"--health", "8080", "--", "true"}), "exec:COMMAND, heartbeat and notify"));
   CHECK(says(refused({"--health", "exec:'x", "--", "true"}), "has no end"));
-  CHECK(says(refused({"--health", "tcp:8080", "x.zero"}), "commands that do not speak"));
-  CHECK(says(refused({"--health", "tcp:8080", "--protocol", "--", "true"}), "commands that do not speak"));
+  CHECK(says(refused({"--health", "notify", "x.zero"}), "commands that do not speak"));
+  CHECK(says(refused({"--health", "notify", "--protocol", "--", "true"}), "commands that do not speak"));
   CHECK(says(refused({"--health", "tcp:8080", "--listen", "8080", "--", "true"}), "is lent with --listen"));
   CHECK(says(run_process({built("zeroth-supervise"), "--help"}).out, "--health CHECK"));
 }

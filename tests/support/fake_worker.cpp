@@ -9,8 +9,8 @@
 //    "at": {"before_hello": ACTION or [ACTION, …], …}}
 // Points: before_hello before_loaded in_restore before_ready at_go after_go at_checkpoint at_cut while_held at_resume
 // at_drain at_stop at_call at_reexec at_end. Actions: die, hang, exit N, garbage, long_line, late MS, flood, touch
-// FILE, wait FILE; at a request also silent, error, twice. Files lie beside the behaviour file. Commands: get, inc
-// {by}, inc_saved (inc, answered after a save), save.
+// FILE, wait FILE, grow MB; at a request also silent, error, twice. Files lie beside the behaviour file. Commands: get,
+// inc {by}, inc_saved (inc, answered after a save), save.
 
 #include <fcntl.h>
 #include <poll.h>
@@ -116,6 +116,7 @@ class FakeWorker {
     if (verb == "long_line") send(std::string(2 << 20, 'a'));
     if (verb == "late") ::poll(nullptr, 0, std::atoi(word.c_str()));
     if (verb == "flood") flood();
+    if (verb == "grow") memory_.assign(static_cast<std::size_t>(std::atoi(word.c_str())) << 20, 'x');
     if (verb == "touch") (void)write_file_atomically(folder_ + "/" + word, "");
     if (verb == "wait") wait_for_file(folder_ + "/" + word);
     if (verb == "silent") return Then::Silent;
@@ -325,6 +326,7 @@ class FakeWorker {
   std::deque<std::string> waiting_;    // lines that came while held or too early
   std::map<std::string, Json> saves_;  // id of a save -> id of the call that waits for it
   int last_save_ = 0;
+  std::string memory_;  // only to take some
 };
 
 }  // namespace

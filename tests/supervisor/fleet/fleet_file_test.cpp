@@ -82,6 +82,46 @@ TEST_CASE("fleet file: moving lines is no change, another value is one") {
   CHECK_FALSE(same_settings(a, right(text + "strict = true\n").workers[0].options));
 }
 
+TEST_CASE("fleet file: replicas are workers of their own that share the rest, also an address") {
+  const FleetFile file = right(R"(
+[worker.web]
+command = ["python3", "web.py"]
+replicas = 3
+listen = 8080
+[worker.front]
+command = ["true"]
+depends_on = ["db", "web"]
+[worker.db]
+command = ["true"]
+[worker.lone]
+command = ["true"]
+replicas = 1
+)");
+  std::vector<std::string> names;
+  for (const FleetWorker& one : file.workers) names.push_back(one.name);
+  CHECK(names == std::vector<std::string>{"web-1", "web-2", "web-3", "front", "db", "lone-1"});
+  CHECK(file.workers[1].group == "web");
+  CHECK(file.workers[1].options.name == "web-2");
+  CHECK(file.workers[1].options.listen == std::vector<std::string>{"8080"});
+  CHECK(file.workers[3].group.empty());
+  CHECK(file.workers[3].depends_on == std::vector<std::string>{"db", "web-1", "web-2", "web-3"});
+}
+
+TEST_CASE("fleet file: replicas that cannot be are told with their place") {
+  const std::string worker = "[worker.a]\ncommand = [\"true\"]\n";
+  CHECK(wrong(worker + "replicas = 0\n").find("fleet.toml:3:12: error: 'replicas' is a number from 1 to 256") == 0);
+  CHECK(wrong(worker + "replicas = 257\n").find("fleet.toml:3:12: ") == 0);
+  CHECK(wrong(worker + "replicas = \"2\"\n").find("fleet.toml:3:12: ") == 0);
+  CHECK(wrong(worker + "replicas = 2\n[worker.a-2]\ncommand = [\"true\"]\n").find("'a-2' is already a worker") !=
+        std::string::npos);
+  CHECK(wrong(worker + "replicas = 2\ndepends_on = [\"a\"]\n").find("a cycle: ") != std::string::npos);
+  CHECK(wrong(worker + "replicas = 2\nlisten = 80\n[worker.b]\ncommand = [\"true\"]\nlisten = 80\n")
+            .find("is listened on by worker 'a' already") != std::string::npos);
+  CHECK(wrong("[worker." + std::string(63, 'a') + "]\ncommand = [\"true\"]\nreplicas = 2\n").find("too long") !=
+        std::string::npos);
+  CHECK(wrong(worker + "cron = \"61 * * * *\"\n").find("minute '61': expected 0 to 59") != std::string::npos);
+}
+
 TEST_CASE("fleet file: every kind of mistake has its place") {
   const std::string worker = "[worker.a]\ncommand = [\"true\"]\n";
   CHECK(wrong(worker).empty());

@@ -4,6 +4,10 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <mutex>
+#include <thread>
+#include <vector>
+
 #include "common/files.h"
 #include "supervisor/process/process_identity.h"
 #include "tests/support/run_until.h"
@@ -11,8 +15,6 @@
 
 namespace zeroth {
 namespace {
-
-using Kind = HealthCheck::Kind;
 
 HealthCheck check_of(const std::string& text) {
   auto check = parse_health(text);
@@ -51,23 +53,79 @@ struct Port {
   void listen() const { REQUIRE(::listen(fd.get(), 1) == 0); }
 };
 
+// Answers each connection with the same, whatever is asked: by a thread of its own, until it is destroyed.
+class Answering {
+ public:
+  // `forever`: says it again and again. `stays`: does not close the connection.
+  explicit Answering(std::string answer, bool forever = false, bool stays = false) {
+    port_.listen();
+    thread_ = std::thread([this, answer = std::move(answer), forever, stays] { serve(answer, forever, stays); });
+  }
+  ~Answering() {
+    ::shutdown(port_.fd.get(), SHUT_RDWR);
+    thread_.join();
+  }
+  std::string url(const std::string& path = "/") const { return "http://127.0.0.1:" + port_.number + path; }
+  // The first request; once somebody has asked.
+  std::string asked() {
+    const std::scoped_lock lock(mutex_);
+    return asked_;
+  }
+
+ private:
+  void serve(const std::string& answer, bool forever, bool stays) {
+    std::vector<UniqueFd> kept;
+    for (;;) {
+      UniqueFd client(::accept4(port_.fd.get(), nullptr, nullptr, SOCK_CLOEXEC));
+      if (!client) return;
+      char request[4096];
+      const ssize_t got = ::recv(client.get(), request, sizeof request, 0);
+      if (const std::scoped_lock lock(mutex_); asked_.empty() && got > 0)
+        asked_.assign(request, static_cast<std::size_t>(got));
+      do {
+        if (::send(client.get(), answer.data(), answer.size(), MSG_NOSIGNAL) < 0) break;
+      } while (forever);
+      if (stays) kept.push_back(std::move(client));
+    }
+  }
+  Port port_;
+  std::mutex mutex_;
+  std::string asked_;
+  std::thread thread_;
+};
+
 }  // namespace
 
-TEST_CASE("health: what may be given") {
-  CHECK(check_of("tcp:8080").address.text == "127.0.0.1:8080");
-  CHECK(check_of("tcp:localhost:8080").address.text == "127.0.0.1:8080");
-  CHECK(check_of("tcp:[::1]:8080").address.text == "[::1]:8080");
-  CHECK(check_of("notify").kind == Kind::Notify);
-  CHECK(check_of("exec:curl -fs 'a b' \"c \\\" d\" e\\ f ''").argv ==
-        std::vector<std::string>{"curl", "-fs", "a b", "c \" d", "e f", ""});
-  CHECK(check_of("exec: sh  -c 'a; b'").argv == std::vector<std::string>{"sh", "-c", "a; b"});
-  for (const char* text :
-       {"", "tcp", "tcp:", "tcp:0", "tcp:x", "tcp:70000", "tcp:example.org:80", "tcp:*:80", "tcp::80", "tcp:a=80",
-        "tcp:unix:/x", "exec:", "exec:  ", "exec:''", "exec:'a", "http://x/", "https:", "NOTIFY", "udp:1"}) {
-    CAPTURE(text);
-    CHECK_FALSE(parse_health(text));
-  }
-  CHECK(has(parse_health("http://127.0.0.1/health").error().message, "http is not offered; there are tcp:PORT"));
+TEST_CASE("probe: an http answer counts by its status") {
+  Loop loop;
+  const auto outcome = [&](const std::string& line, const std::string& more = "") {
+    const Answering server(line + "\r\nContent-Length: 2\r\n\r\nok" + more);
+    return outcome_of(loop, server.url());
+  };
+  CHECK(outcome("HTTP/1.1 200 OK") == "");
+  CHECK(outcome("HTTP/1.1 302 Found") == "");
+  CHECK(outcome("HTTP/1.1 404 Not Found") == "status 404");
+  CHECK(outcome("HTTP/1.1 503 Unavailable", std::string(300'000, 'x')) == "status 503");
+  Answering server("HTTP/1.0 204 No Content\r\n\r\n");
+  CHECK(outcome_of(loop, server.url("/deep?a=1")) == "");
+  CHECK(server.asked().starts_with("GET /deep?a=1 HTTP/1.1\r\nHost: 127.0.0.1:"));
+  CHECK(has(server.asked(), "\r\nConnection: close\r\n"));
+}
+
+TEST_CASE("probe: an http server that talks nonsense, without end or not at all fails in time") {
+  Loop loop;
+  CHECK(has(outcome_of(loop, Answering("SSH-2.0-OpenSSH\r\n").url()), "no HTTP answer: 'SSH-2.0"));
+  CHECK(has(outcome_of(loop, Answering("").url()), "closed without an answer"));
+  CHECK(has(outcome_of(loop, Answering("HTTP/1.1 ").url()), "closed without an answer"));
+  CHECK(has(outcome_of(loop, Answering(std::string(4096, 'H'), true).url()), "no HTTP answer"));
+  CHECK(has(outcome_of(loop, Answering("HTTP/1.1 100 Continue\r\n\r\n", true).url()), "an answer without end"));
+  CHECK(has(outcome_of(loop, Answering("", false, true).url()), "no answer within 1 s"));
+  CHECK(has(outcome_of(loop, Answering("HTTP/1.1 2", false, true).url()), "no answer within 1 s"));
+  // Whose status is known is not held against it that it goes on, or keeps the connection.
+  CHECK(outcome_of(loop, Answering("HTTP/1.1 200 OK\r\n\r\n", true).url()) == "");
+  CHECK(outcome_of(loop, Answering("HTTP/1.1 200 OK\r\n\r\n", false, true).url()) == "");
+  const Port nobody;
+  CHECK(has(outcome_of(loop, "http://127.0.0.1:" + nobody.number), "Connection refused"));
 }
 
 TEST_CASE("probe: a port is refused until somebody listens") {
