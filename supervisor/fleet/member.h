@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/loop/loop.h"
+#include "supervisor/env/env_files.h"
 #include "supervisor/event_hub.h"
 #include "supervisor/instance/identity.h"
 #include "supervisor/options.h"
@@ -73,6 +74,10 @@ class Member {
 
   // As the worker's, with the addresses of its sockets.
   Json status() const;
+  // Each variable of its environment with its origin, values hidden; its env files and what is wrong with them.
+  Json environment() const;
+  // Its env files are read now. `done` gets the receipt of what came of it, verdict `rejected` if a file is wrong.
+  void reload_env(Worker::Reply done);
   // The state folder was made anew.
   void make_files_again();
 
@@ -87,6 +92,12 @@ class Member {
   tl::expected<void, StartError> open(const Surroundings& around, Plan& plan, Hooks hooks);
   tl::expected<std::vector<Listener>, StartError> open_listeners(const Options& options) const;
   void reload_edited(const Changes& changes);
+  // Env files (member_env.cpp).
+  tl::expected<void, StartError> open_env();
+  EnvFiles::Hooks env_hooks();
+  bool watches_env() const;
+  void tell_env_wrong();
+  Json env_status() const;
 
   Loop& loop_;
   const std::string name_;
@@ -94,6 +105,8 @@ class Member {
   std::vector<std::string> depends_on_;
   std::string folder_;
   std::vector<Listener> listeners_;
+  std::function<void(std::string_view type, const Json& data)> on_event_;
+  std::unique_ptr<EnvFiles> env_files_;
   std::unique_ptr<ProgramWatch> watch_;
   std::unique_ptr<Worker> worker_;
   bool begun_ = false, watching_ = false;

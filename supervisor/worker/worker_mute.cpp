@@ -24,7 +24,7 @@ void Worker::replace_mute(ReloadRequest request) {
 
 void Worker::on_mute_replaced() {
   const ReloadRequest request = *std::exchange(replacing_, std::nullopt);
-  stopped_for_successor_ = true;
+  stopped_for_successor_ = request.cause != "env" || !(*newest_ == *current_);
   aim_ = request.aim;
   pinned_ = 0;
   pinned_before_ = false;
