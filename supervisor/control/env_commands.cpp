@@ -8,13 +8,13 @@ namespace zeroth {
 namespace {
 
 // What is known of the workers asked about, as soon as all have answered.
-struct EnvAnswer {
+struct EnvInquiry {
   std::vector<std::string> names;
   std::map<std::string, Json> receipts;
   std::size_t left = 0;
 };
 
-Json described(const Fleet& fleet, const EnvAnswer& answer) {
+Json describe_all(const Fleet& fleet, const EnvInquiry& answer) {
   Json all = Json::array();
   std::size_t total = 0;
   std::string verdict = "unchanged", reason;
@@ -46,15 +46,15 @@ void show_env(Targets targets, const Peer& peer, const Request& request) {
   if (meant.empty()) return;
   const auto reload = optional_field<bool>(request.params, "reload");
   if (!reload) return bad_params(peer, request, reload.error().message);
-  const auto answer = std::make_shared<EnvAnswer>();
+  const auto answer = std::make_shared<EnvInquiry>();
   for (const Worker* worker : meant) answer->names.push_back(worker->name());
-  if (!reload->value_or(false)) return peer->reply(encode_result(request.id, described(*targets.fleet, *answer)));
+  if (!reload->value_or(false)) return peer->reply(encode_result(request.id, describe_all(*targets.fleet, *answer)));
   answer->left = meant.size();
   for (const std::string& name : answer->names) {
     const auto came = [answer, name, fleet = targets.fleet, peer, id = request.id](const auto& outcome) {
       answer->receipts[name] =
           outcome ? *outcome : Json{{"worker", name}, {"verdict", "failed"}, {"reason", outcome.error().message}};
-      if (--answer->left == 0) peer->reply(encode_result(id, described(*fleet, *answer)));
+      if (--answer->left == 0) peer->reply(encode_result(id, describe_all(*fleet, *answer)));
     };
     targets.fleet->find(name)->reload_env(came);
   }

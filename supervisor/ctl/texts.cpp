@@ -302,7 +302,7 @@ std::string env_text(const Json& result) {
     std::string names;
     for (const std::string& name : field_or<std::vector<std::string>>(pending, what, {}))
       names += " " + escape_control(name);
-    if (!names.empty()) text += field("Not live", std::string(what) + names);
+    if (!names.empty()) text += field("Not taken", std::string(what) + names);
   }
   return text;
 }

@@ -15,6 +15,7 @@ namespace {
 
 // Who truncates a file and then writes it leaves nothing, or a half of it, for a moment.
 constexpr Milliseconds kHalfWritten{50};
+constexpr Milliseconds kWithoutEnd{2'000};  // for a file that is written again and again
 
 std::string place_of(const std::string& file, const Diagnostic& d) {
   const std::string at = d.line > 0 ? ":" + std::to_string(d.line) + ":" + std::to_string(d.column) : "";
@@ -66,13 +67,20 @@ EnvFiles::Reading EnvFiles::read_all(const std::vector<std::string>& paths) {
   return reading;
 }
 
+tl::expected<void, StartError> EnvFiles::usable(const Reading& reading) {
+  if (!reading.wrong) return {};
+  std::string told = render_reported(reading.wrong->diagnostics);
+  while (told.ends_with('\n')) told.pop_back();
+  return refuse_start(reading.exit_code, "an env file cannot be used\n" + told);
+}
+
+tl::expected<void, StartError> EnvFiles::check(const std::vector<std::string>& paths) {
+  return usable(read_all(paths));
+}
+
 tl::expected<void, StartError> EnvFiles::read() {
   Reading reading = read_all(settings_.paths);
-  if (reading.wrong) {
-    std::string told = render_reported(reading.wrong->diagnostics);
-    while (told.ends_with('\n')) told.pop_back();
-    return refuse_start(reading.exit_code, "an env file cannot be used\n" + told);
-  }
+  if (auto fit = usable(reading); !fit) return fit;
   note_passed_over(reading);
   good_ = std::move(reading);
   return {};
@@ -129,7 +137,8 @@ void EnvFiles::look(bool certain, bool stood_still) {
 void EnvFiles::on_read(Reading reading, bool certain, bool stood_still) {
   reading_ = false;
   const std::vector<std::function<void()>> waiting = std::exchange(waiting_, {});
-  const bool written_now = watcher_ && watcher_->settling();  // its report brings us here again
+  const bool overdue = began_ && monotonic_now() - *began_ > kWithoutEnd;
+  const bool written_now = watcher_ && watcher_->settling() && !overdue;  // its report brings us here again
   const bool doubtful = reading.wrong || (reading.empty && !good_.empty);
   if (again_ && !certain) return look(false, false);
   if (certain || (!written_now && (!doubtful || stood_still))) {

@@ -46,6 +46,9 @@ class EnvFiles {
 
   EnvFiles(Loop& loop, Settings settings, Hooks hooks);
 
+  // Whether these could be read now; blocks. The message is for people, with the places.
+  static tl::expected<void, StartError> check(const std::vector<std::string>& paths);
+
   // The first reading: blocks, and calls no hook but on_note. The message is for people, with the places.
   tl::expected<void, StartError> read();
   void watch();
@@ -75,6 +78,7 @@ class EnvFiles {
     std::optional<Wrong> wrong;
     int exit_code = 0;  // if it is wrong
   };
+  static tl::expected<void, StartError> usable(const Reading& reading);
   static Reading read_all(const std::vector<std::string>& paths);
   static bool read_one(Reading& reading, std::size_t index, const std::string& path);
   void look(bool certain, bool stood_still);

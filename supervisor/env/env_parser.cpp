@@ -13,7 +13,7 @@ constexpr std::size_t kMostWrong = 20;  // mistakes of one file that are told
 constexpr std::size_t kLongName = 40;   // what is longer is shown as stars: rather a part of a key than a name
 constexpr const char* kNameRule = "a name is letters, digits and '_', and begins with no digit";
 
-bool is_blank(char c) {
+bool is_gap(char c) {
   return c == ' ' || c == '\t';
 }
 bool begins_name(char c) {
@@ -45,7 +45,7 @@ class EnvReader {
   // Where stars begin in a line that has no value of its own.
   std::size_t secret_from(const Line& line) const;
   std::size_t skip_blanks(std::size_t at) const {
-    while (at < line_.end && is_blank(text_[at])) ++at;
+    while (at < line_.end && is_gap(text_[at])) ++at;
     return at;
   }
 
@@ -86,7 +86,7 @@ bool EnvReader::read_line() {
   if (at == line_.end || text_[at] == '#') return true;
   constexpr std::string_view kExport = "export";
   const std::string_view rest = text_.substr(at, line_.end - at);
-  if (rest.starts_with(kExport) && rest.size() > kExport.size() && is_blank(rest[kExport.size()])) {
+  if (rest.starts_with(kExport) && rest.size() > kExport.size() && is_gap(rest[kExport.size()])) {
     const std::size_t behind = skip_blanks(at + kExport.size());
     const bool named_so = behind < line_.end && text_[behind] == '=';  // `export = 1`
     if (!named_so) at = behind;
@@ -124,8 +124,8 @@ bool EnvReader::read_value(EnvEntry& entry, std::size_t at) {
 // To the end of the line or to a comment, without the blanks in front of either.
 std::string EnvReader::plain(std::size_t at) const {
   std::size_t end = at;
-  while (end < line_.end && !(text_[end] == '#' && end > at && is_blank(text_[end - 1]))) ++end;
-  while (end > at && is_blank(text_[end - 1])) --end;
+  while (end < line_.end && !(text_[end] == '#' && end > at && is_gap(text_[end - 1]))) ++end;
+  while (end > at && is_gap(text_[end - 1])) --end;
   return std::string(text_.substr(at, end - at));
 }
 
@@ -191,7 +191,7 @@ std::size_t EnvReader::secret_from(const Line& line) const {
   constexpr std::string_view kExport = "export ";
   const std::size_t from = text.starts_with(kExport) ? kExport.size() : 0;
   const bool name = text.size() <= kLongName && std::all_of(text.begin() + from, text.end(), [](char c) {
-                      return !(c >= 'a' && c <= 'z') && (continues_name(c) || is_blank(c));
+                      return !(c >= 'a' && c <= 'z') && (continues_name(c) || is_gap(c));
                     });
   return name ? line.end : line.begin + from;
 }
@@ -203,7 +203,7 @@ bool EnvReader::complain(const Line& line, std::size_t at, std::size_t length, s
   for (std::size_t i = line.begin; i < line.end;) {
     if (i >= at && place == std::string::npos) place = shown.size();
     const Utf8Char c = decode_utf8(text_, i);
-    const bool open = c.size > 0 && (i < secret || is_blank(text_[i]) || text_[i] == '"' || text_[i] == '\'');
+    const bool open = c.size > 0 && (i < secret || is_gap(text_[i]) || text_[i] == '"' || text_[i] == '\'');
     shown += open ? text_.substr(i, c.size) : std::string_view("*");
     i += std::max<std::size_t>(c.size, 1);
   }
@@ -220,7 +220,8 @@ bool EnvReader::complain(const Line& line, std::size_t at, std::size_t length, s
 
 tl::expected<std::vector<EnvEntry>, Diagnostics> parse_env(std::string_view text) {
   if (const std::size_t bad = find_invalid_utf8(text); bad != std::string_view::npos) {
-    const auto line = static_cast<std::uint32_t>(std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(bad), '\n')) + 1;
+    const auto line =
+        static_cast<std::uint32_t>(std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(bad), '\n')) + 1;
     const std::size_t begin = bad == 0 ? 0 : text.rfind('\n', bad - 1) + 1;
     // Only the place is shown: what is no text may be anything.
     std::string stars = "*";

@@ -10,9 +10,9 @@ namespace {
 
 // Of the supervisor, or of the one that started it: not a worker's.
 constexpr std::array<std::string_view, 15> kHidden = {
-    "ZEROTH_STATE_DIR", "ZEROTH_RUNTIME_DIR", "ZEROTH_PID_FILE", "ZEROTH_CONTROL_PORT", "ZEROTH_FD",
-    "NOTIFY_SOCKET",    "WATCHDOG_USEC",      "WATCHDOG_PID",    "LISTEN_FDS",          "LISTEN_PID",
-    "LISTEN_FDNAMES",   "ZEROTH_CHANGED",     "ZEROTH_CHANGED_MORE", "ZEROTH_SOCKET",   "ZEROTH_KEY"};
+    "ZEROTH_STATE_DIR", "ZEROTH_RUNTIME_DIR", "ZEROTH_PID_FILE",     "ZEROTH_CONTROL_PORT", "ZEROTH_FD",
+    "NOTIFY_SOCKET",    "WATCHDOG_USEC",      "WATCHDOG_PID",        "LISTEN_FDS",          "LISTEN_PID",
+    "LISTEN_FDNAMES",   "ZEROTH_CHANGED",     "ZEROTH_CHANGED_MORE", "ZEROTH_SOCKET",       "ZEROTH_KEY"};
 
 constexpr std::size_t kShortest = 4;  // bytes of a value that is worth hiding
 

@@ -21,7 +21,7 @@ bool is_own_variable(std::string_view name);
 EnvMap inherited_variables();
 
 struct EnvChange {
-  EnvMap set;                   // new, or of another value
+  EnvMap set;                      // new, or of another value
   std::vector<std::string> unset;  // gone, by name
   bool empty() const { return set.empty() && unset.empty(); }
 };

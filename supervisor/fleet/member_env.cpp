@@ -19,7 +19,7 @@ Json to_json(const EnvFiles::Wrong& wrong) {
           {"since_s", std::chrono::duration<double>(monotonic_now() - wrong.since).count()}};
 }
 
-Json entry(const std::string& name, const std::string& origin) {
+Json variable_entry(const std::string& name, const std::string& origin) {
   return {{"name", escape_control(name)}, {"value", kHiddenValue}, {"origin", origin}};
 }
 
@@ -95,10 +95,10 @@ Json Member::environment() const {
   for (const auto& [name, value] : own) {
     bool overridden = false;
     for (const std::string& assignment : options_.env) overridden = overridden || assignment.starts_with(name + "=");
-    variables.push_back(entry(name, overridden ? given : env_files_->origin_of(name)));
+    variables.push_back(variable_entry(name, overridden ? given : env_files_->origin_of(name)));
   }
   for (const auto& [name, value] : inherited_variables()) {
-    if (!own.contains(name)) variables.push_back(entry(name, "inherited"));
+    if (!own.contains(name)) variables.push_back(variable_entry(name, "inherited"));
   }
   Json described = env_status();
   described["worker"] = name_;

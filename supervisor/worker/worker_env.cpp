@@ -1,6 +1,6 @@
-// Worker: an environment that changes while it runs. The one rule: what the live generation has is compared with what it
-// is to have whenever nothing else is under way; so changes during a reload lead to one more at most, and of many in a
-// row the last counts.
+// Worker: an environment that changes while it runs. The one rule: what the live generation has is compared with what
+// it is to have whenever nothing else is under way; so changes during a reload lead to one more at most, and of many in
+// a row the last counts.
 
 #include <algorithm>
 #include <utility>
@@ -13,29 +13,48 @@ namespace zeroth {
 namespace {
 
 constexpr Milliseconds kEnvDeadline{2'000};
-constexpr std::size_t kMostTold = 9'000;  // members of one message, with room for its frame
+constexpr std::size_t kMostNames = 9'000;  // members of one message, with room for its frame
 
 // A message has its limits; what does not fit into one is started with.
 bool fits_a_message(const EnvChange& change, const std::string& text) {
   constexpr std::size_t kFrame = 256;
-  return change.set.size() + change.unset.size() <= kMostTold && text.size() + kFrame <= kMaxLine;
+  return change.set.size() + change.unset.size() <= kMostNames && text.size() + kFrame <= kMaxLine;
 }
 
 Json params_of(const EnvChange& change) {
   return {{"set", Json(change.set)}, {"unset", change.unset}};
 }
 
-// The worker names what it took; of the others a person should know.
-std::vector<std::string> not_applied(const EnvChange& change, const Json& answer) {
-  const auto applied = optional_field<std::vector<std::string>>(answer, "applied");
-  if (!applied || !*applied) return {};
-  std::vector<std::string> left;
-  const auto look = [&](const std::string& name) {
-    if (std::find((*applied)->begin(), (*applied)->end(), name) == (*applied)->end()) left.push_back(name);
+// What a worker says of a change: its libraries set all, call the callbacks, and name those that failed.
+struct EnvAnswer {
+  EnvChange failed;
+  std::string reason;                    // of the failed ones, "" if there are none
+  std::vector<std::string> unconfirmed;  // neither applied nor failed
+};
+
+// `hide` takes values out of what it says.
+EnvAnswer read_answer(const EnvChange& change, const Json& result,
+                      const std::function<std::string(const std::string&)>& hide) {
+  const auto applied = optional_field<std::vector<std::string>>(result, "applied");
+  const Json* failed = find_member(result, "failed");
+  EnvAnswer answer;
+  const auto has_failed = [&](const std::string& name) {
+    const Json* why = failed != nullptr ? find_member(*failed, name) : nullptr;
+    if (why != nullptr)
+      answer.reason +=
+          (answer.reason.empty() ? "" : "; ") + name + ": " + hide(field_or<std::string>(*failed, name, "failed"));
+    const bool told = applied && *applied;
+    if (why == nullptr && told && std::find((*applied)->begin(), (*applied)->end(), name) == (*applied)->end())
+      answer.unconfirmed.push_back(name);
+    return why != nullptr;
   };
-  for (const auto& [name, value] : change.set) look(name);
-  for (const std::string& name : change.unset) look(name);
-  return left;
+  for (const auto& [name, value] : change.set) {
+    if (has_failed(name)) answer.failed.set[name] = value;
+  }
+  for (const std::string& name : change.unset) {
+    if (has_failed(name)) answer.failed.unset.push_back(name);
+  }
+  return answer;
 }
 
 }  // namespace
@@ -138,23 +157,27 @@ void Worker::on_env_answer(Receipt receipt, const EnvChange& change, const EnvMa
   env_.asked = nullptr;
   // It has ended: whoever follows is started with the newest.
   if (!live_ || (!outcome && outcome.error().code == ErrorCode::Unavailable)) return;
-  receipt.verdict = outcome ? "ok" : "failed";
   receipt.at = wall_now();
+  const auto hide = [&](const std::string& text) {
+    return without_values(without_values(text, change.set), live_->env());
+  };
   if (outcome) {
-    live_->took_env(wanted);
-    env_.live = wanted;
-    env_.refused.reset();
-    env_.unfit.reset();
-    for (const std::string& name : not_applied(change, *outcome))
+    const EnvAnswer answer = read_answer(change, *outcome, hide);
+    receipt.reason = answer.reason;
+    for (const std::string& name : answer.unconfirmed)
       receipt.restored.warnings.push_back("the worker did not say that it took " + name);
+    live_->took_env(wanted);
+    live_->left_env(answer.failed);
+    env_.live = wanted;
+    env_.unfit.reset();
   } else {
-    live_->left_env(change);
-    env_.refused = wanted;
     const bool late = outcome.error().code == ErrorCode::Timeout;
-    receipt.reason = late ? "no answer within " + human_duration(kEnvDeadline)
-                          : without_values(outcome.error().message, change.set);
-    receipt.hint = "it goes on; the next change is told, or zerothctl env --reload tells this one again";
+    receipt.reason = late ? "no answer within " + human_duration(kEnvDeadline) : hide(outcome.error().message);
+    live_->left_env(change);
   }
+  receipt.verdict = receipt.reason.empty() ? "ok" : "failed";
+  env_.refused = receipt.verdict == "ok" ? std::nullopt : std::optional<EnvMap>(wanted);
+  if (env_.refused) receipt.hint = "it goes on; zerothctl env --reload tells it again, and so does the next change";
   const Json json = to_json(receipt);
   note_logged(log_.receipt(json));
   log_sync_.soon();
@@ -224,7 +247,8 @@ void Worker::answer_env_unchanged(const std::string& reason) {
   answer_env(to_json(receipt));
 }
 
-// What failed at its start is not forced on a generation that nobody asked for, if another environment went live before.
+// What failed at its start is not forced on a generation that nobody asked for, if another environment went live
+// before.
 EnvMap Worker::env_to_start_with() const {
   EnvMap env = own_env();
   const std::string operation = handover_ ? handover_->receipt().operation : "";
