@@ -189,8 +189,8 @@ TEST_CASE("env: a bad file keeps the old environment and says where, once, and w
   CHECK(event["diagnostics"][0]["line"] == 2);
   CHECK(event["diagnostics"][0]["column"] == 5);
   CHECK(daemon.variable("MODE") == "first");
-  CHECK(contains(daemon.err(), daemon.path() + ":2:5: error: this quote is never closed\n" +
-                                   "    KEY=\"*******\n" + "        ^\n"));
+  CHECK(contains(daemon.err(),
+                 daemon.path() + ":2:5: error: this quote is never closed\n" + "    KEY=\"*******\n" + "        ^\n"));
   const Json status = daemon.status();
   CHECK(contains(status["message"].get<std::string>(), "app.env:2:5: this quote is never closed"));
   CHECK(status["workers"][0]["env"]["wrong"]["diagnostics"][0]["line"] == 2);

@@ -111,8 +111,9 @@ TEST_CASE("env: with --no-watch the files are read when somebody asks: by comman
 TEST_CASE("env: a program that does not speak is restarted with it, and comes back with the old one if it must") {
   const TempDir dir;
   const std::string file = dir.write("app.env", "MODE=one\n");
-  Daemon daemon("", {"--env-file", file, Daemon::kMuteCommand, "sh", "-c",
-                     "echo \"mode $MODE\"; test \"$MODE\" != bad || exit 3; exec sleep 1000"},
+  Daemon daemon("",
+                {"--env-file", file, Daemon::kMuteCommand, "sh", "-c",
+                 "echo \"mode $MODE\"; test \"$MODE\" != bad || exit 3; exec sleep 1000"},
                 "app.sh");
   const pid_t before = daemon.worker_pid();
   EventStream told = daemon.events({"reload", "env"});
@@ -127,6 +128,26 @@ TEST_CASE("env: a program that does not speak is restarted with it, and comes ba
         Json::array({"MODE"}));
   daemon.wait_until([](const Json& worker) { return worker["state"] == "ready" && worker["generation"] == 4; });
   CHECK(daemon.worker()["env"]["pending"]["set"] == Json::array({"MODE"}));
+}
+
+TEST_CASE("env: a process that becomes the next generation by exec keeps its environment; another one needs another") {
+  const TempDir dir;
+  const std::string file = dir.write("app.env", "N=1\n");
+  FakeDaemon daemon(Json::object(), {"--reload", "exec", "--env-file", file});
+  EventStream told = daemon.events({"reload"});
+  dir.write("app.env", "N=2\n");
+  const Json receipt = told.wait_for("reload", is_receipt);
+  CHECK(receipt["mode"] == "overlap");
+  CHECK(receipt["env"]["set"] == Json::array({"N"}));
+  CHECK(variable_of(daemon, "N") == "2");
+  const pid_t before = daemon.worker_pid();
+  daemon.edit({{"beat_ms", 0}});
+  const Json edited = told.wait_for("reload", is_receipt);
+  CHECK(edited["mode"] == "exec");
+  CHECK(edited["env"]["set"] == Json::array());
+  CHECK(daemon.worker_pid() == before);
+  CHECK(variable_of(daemon, "N") == "2");
+  CHECK(daemon.ask("env", {{"reload", true}})["verdict"] == "unchanged");
 }
 
 TEST_CASE("env: a Python program keeps its state when its env file changes") {

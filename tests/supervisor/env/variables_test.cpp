@@ -5,13 +5,11 @@
 
 namespace zeroth {
 
-using Names = std::vector<std::string>;
-
 TEST_CASE("env change: what is new or different is set, what is gone is unset, the rest is not told") {
-  const EnvChange change = change_between({{"KEEP", "1"}, {"OTHER", "1"}, {"GONE", "1"}},
-                                          {{"KEEP", "1"}, {"OTHER", "2"}, {"NEW", ""}}, {});
+  const EnvChange change =
+      change_between({{"KEEP", "1"}, {"OTHER", "1"}, {"GONE", "1"}}, {{"KEEP", "1"}, {"OTHER", "2"}, {"NEW", ""}}, {});
   CHECK(change.set == EnvMap{{"NEW", ""}, {"OTHER", "2"}});
-  CHECK(change.unset == Names{"GONE"});
+  CHECK(change.unset == std::vector<std::string>{"GONE"});
   CHECK(change_between({{"A", "1"}}, {{"A", "1"}}, {}).empty());
 }
 
@@ -19,7 +17,7 @@ TEST_CASE("env change: one that goes returns to what the supervisor has, if it h
   const EnvMap inherited = {{"PATH", "/bin"}, {"HOME", "/root"}};
   const EnvChange change = change_between({{"PATH", "/opt"}, {"X", "1"}}, {}, inherited);
   CHECK(change.set == EnvMap{{"PATH", "/bin"}});
-  CHECK(change.unset == Names{"X"});
+  CHECK(change.unset == std::vector<std::string>{"X"});
   CHECK(change_between({{"HOME", "/root"}}, {}, inherited).empty());
   CHECK(change_between({}, {{"HOME", "/root"}}, inherited).empty());
 }
@@ -27,7 +25,7 @@ TEST_CASE("env change: one that goes returns to what the supervisor has, if it h
 TEST_CASE("env change: what nobody knows the process has is told again") {
   const EnvChange change = change_between({{"A", "1"}}, {{"A", "1"}}, {}, {"A", "B"});
   CHECK(change.set == EnvMap{{"A", "1"}});
-  CHECK(change.unset == Names{"B"});
+  CHECK(change.unset == std::vector<std::string>{"B"});
 }
 
 TEST_CASE("env change: only names are shown, and a text that quotes a value is shown without it") {
