@@ -34,6 +34,8 @@ constexpr SupervisorCommand kCommands[] = {
     {"generations", "{worker?, limit?, offset?}", "every spawned process and how it went, newest first"},
     {"logs", "{worker?, lines?, follow?}", "the last lines of output; may follow"},
     {"events", "{types?}", "what happens, as it happens"},
+    {"env", "{reload?, worker?}",
+     "the variables of a worker with their origin, values hidden; may read the env files again"},
     {"shutdown", "{}", "checkpoint, stop everything and end"},
     {"start-all", "{wait?}", "start all workers, also those that were stopped"},
     {"stop-all", "{force?}", "checkpoint and stop all workers; the supervisor stays, and remembers it"},

@@ -4,8 +4,8 @@
 // to the worker and are passed on to it.
 //
 // Version history: 1 — ping version status config metrics start stop restart reload rollback check checkpoint snapshots
-// snapshot pin unpin diff export import generations logs events shutdown start-all stop-all rolling-restart (also with
-// underscores).
+// snapshot pin unpin diff export import generations logs events env shutdown start-all stop-all rolling-restart (also
+// with underscores).
 
 #include <span>
 #include <string>

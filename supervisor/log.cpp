@@ -20,6 +20,7 @@ spdlog::level::level_enum level_of(std::string_view type, const Json& data) {
   if (type == "beat") return spdlog::level::trace;
   if (type == "checkpoint" && !data.contains("degraded")) return spdlog::level::debug;
   if (type == "crash" || type == "rejected" || type == "snapshot-rejected") return spdlog::level::warn;
+  if (type == "env" && field_or<std::string>(data, "verdict", "") != "ok") return spdlog::level::warn;
   if (type == "log") return spdlog::level::from_str(field_or<std::string>(data, "level", "info"));
   return spdlog::level::info;
 }

@@ -41,6 +41,9 @@ Status check_together(const CLI::App& app, Options& o) {
       return fail("--env: '" + escape_control(assignment) + "' is not K=V");
     }
   }
+  for (const std::string& file : o.env_files) {
+    if (file.empty()) return fail("--env-file: a path is expected");
+  }
   for (const std::string& address : o.listen) {
     if (auto parsed = parse_listen_address(address); !parsed) return fail("--listen: " + parsed.error().message);
   }

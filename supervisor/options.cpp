@@ -77,6 +77,11 @@ void add_what_runs(CLI::App& app, Options& o) {
       ->type_name("K=V")
       ->allow_extra_args(false)
       ->group(group);
+  app.add_option("--env-file", o.env_files,
+                 "the same from a file of K=V lines, which is read again when it changes; may be given several times")
+      ->type_name("PATH")
+      ->allow_extra_args(false)
+      ->group(group);
   app.add_option("--listen", o.listen, "open this socket and lend it to the worker; may be given several times")
       ->type_name("[NAME=]ADDR")
       ->allow_extra_args(false)

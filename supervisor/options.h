@@ -28,10 +28,11 @@ struct Options {
   bool protocol = false;  // the command must speak
   std::string name;
   std::string cwd;
-  std::vector<std::string> env;     // K=V for the worker
-  std::vector<std::string> listen;  // [NAME=]ADDR, lent to the worker
-  bool give_stdin = false;          // the worker has our stdin, and the terminal if that is one
-  std::optional<double> rate;       // iterations/s, built-in worker
+  std::vector<std::string> env;        // K=V for the worker
+  std::vector<std::string> env_files;  // the same in files, which count for less; the last for more than the first
+  std::vector<std::string> listen;     // [NAME=]ADDR, lent to the worker
+  bool give_stdin = false;             // the worker has our stdin, and the terminal if that is one
+  std::optional<double> rate;          // iterations/s, built-in worker
   std::optional<double> halflife;
   std::vector<std::pair<int, std::uint64_t>> limits;  // RLIMIT_… of the worker, soft and hard
 

@@ -39,6 +39,7 @@ Json describe(const Options& o) {
                  {"name", o.name},
                  {"protocol", o.protocol},
                  {"cwd", o.cwd},
+                 {"env-file", o.env_files},
                  {"listen", o.listen},
                  {"stdin", o.give_stdin},
                  {"rate", o.rate ? Json(*o.rate) : Json(60.0)},

@@ -195,6 +195,7 @@ int Supervisor::run() {
   // Losing the terminal is no reason to end.
   signals_.push_back(std::make_unique<SignalWatch>(loop_, SIGHUP, [this] {
     if (source_) source_->read_again();
+    fleet_->reload_env();
   }));
   signals_.push_back(std::make_unique<SignalWatch>(loop_, SIGUSR1, [this] { log_->reopen(); }));
   let_stop_signals_through();
@@ -332,9 +333,13 @@ Json Supervisor::status() const {
   for (const Json& worker : workers) {
     if (last_failure.is_null()) last_failure = worker["last_failure"];
   }
-  const std::string message =
-      alone() ? fleet_->members().front()->name() + " is " + workers[0]["state"].get<std::string>()
-              : std::to_string(healthy) + " of " + std::to_string(workers.size()) + " workers are ready";
+  std::string message = alone()
+                            ? fleet_->members().front()->name() + " is " + workers[0]["state"].get<std::string>()
+                            : std::to_string(healthy) + " of " + std::to_string(workers.size()) + " workers are ready";
+  for (const Json& worker : workers) {
+    const Json& wrong = worker["env"]["wrong"];
+    if (wrong.is_object()) message += "; " + wrong["message"].get<std::string>() + " (the old environment stays)";
+  }
   return {
       {"schema", 1},
       {"state", "running"},

@@ -10,6 +10,7 @@
 #include "common/text.h"
 #include "common/worker_protocol.h"
 #include "supervisor/control/command_support.h"
+#include "supervisor/control/env_commands.h"
 #include "supervisor/control/snapshot_commands.h"
 #include "version.h"
 
@@ -210,6 +211,7 @@ constexpr Entry kEntries[] = {
     {"snapshot", snapshot},
     {"generations", generations},
     {"logs", logs},
+    {"env", show_env},
     {"events", events},
     {"shutdown", lifecycle::shutdown},
     {"start-all", lifecycle::start_all},

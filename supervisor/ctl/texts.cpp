@@ -105,6 +105,8 @@ std::string worker_text(const Json& worker) {
                   show(health, "check") + ": " + (error.is_null() ? "no failure" : paint(show(error), Colour::Red)));
   }
   if (const Json next = member_of(worker, "next_cron_at"); next.is_string()) text += field("Restart at", show(next));
+  if (const Json wrong = member_of(member_of(worker, "env"), "wrong"); wrong.is_object())
+    text += field("Env file", paint(show(wrong, "message") + " (the old environment stays)", Colour::Red));
   if (const Json held = member_of(worker, "held_back"); held.is_object()) {
     text += field("Held back", "the code on disk, since " + clock_time(member_of(held, "since")) +
                                    ": rolled back to generation " + show(held, "generation") +
@@ -281,6 +283,39 @@ std::string config_text(const Json& result) {
 // Line by line as it is: for programs, and from the supervisor, which has made every name harmless.
 std::string metrics_text(const Json& result) {
   return field_or<std::string>(result, "text", "");
+}
+
+std::string env_text(const Json& result) {
+  std::string text;
+  if (const Json workers = member_of(result, "workers"); workers.is_array()) {
+    for (const Json& worker : workers)
+      text += (text.empty() ? "" : "\n") + field("Worker", show(worker, "worker")) + env_text(worker);
+    return text;
+  }
+  if (const Json receipt = member_of(result, "receipt"); receipt.is_object()) text += receipt_text(receipt);
+  Json own = Json::array();
+  std::uint64_t inherited = 0;
+  const Json variables = member_of(result, "variables");
+  for (const Json& variable : variables) {
+    if (field_or<std::string>(variable, "origin", "") == "inherited") {
+      ++inherited;
+    } else {
+      own.push_back(variable);
+    }
+  }
+  constexpr Column kColumns[] = {{"Variable", "name"}, {"Value", "value"}, {"Origin", "origin"}};
+  text += table(own, kColumns);
+  text += with_thousands(inherited) + " more are inherited from the supervisor\n";
+  if (const Json wrong = member_of(result, "wrong"); wrong.is_object())
+    text += field("Wrong", paint(show(wrong, "message") + " (the old environment stays)", Colour::Red));
+  const Json pending = member_of(result, "pending");
+  for (const char* what : {"set", "unset"}) {
+    std::string names;
+    for (const std::string& name : field_or<std::vector<std::string>>(pending, what, {}))
+      names += " " + escape_control(name);
+    if (!names.empty()) text += field("Not taken", std::string(what) + names);
+  }
+  return text;
 }
 
 std::string ping_text(const Json&) {

@@ -22,6 +22,7 @@ std::string generations_text(const Json& result);
 std::string logs_text(const Json& result);
 std::string event_text(const Event& event);
 std::string config_text(const Json& result);
+std::string env_text(const Json& result);
 std::string ping_text(const Json& result);
 std::string metrics_text(const Json& result);
 

@@ -47,6 +47,8 @@ constexpr Switch kFresh = {"--fresh", "fresh", Kind::Flag, "", "without state; t
 constexpr Switch kFreshKey = {"--fresh-key", "fresh_key", Kind::Texts, "KEY",
                               "with the code's default for this part of the state"};
 constexpr Switch kRelease = {"--release", "release", Kind::Flag, "", "with the code on disk, also if it is held back"};
+constexpr Switch kReloadEnv = {"--reload", "reload", Kind::Flag, "",
+                               "read the env files now, and wait for the outcome"};
 constexpr Switch kSequence = {"--sequence", "sequence", Kind::Count, "N",
                               "to this snapshot, and the code that wrote it"};
 constexpr Switch kCodeOnly = {"--code-only", "code_only", Kind::Flag, "", "with the living state"};
@@ -107,6 +109,7 @@ const std::vector<Verb>& table() {
       {"list", Group::Fleet, "all instances", {}, {}, kQuick, nullptr, run_list},
 
       {"config", Group::Other, "", {}, {}, kQuick, config_text, run_call},
+      {"env", Group::Other, "", {kWorker}, {kReloadEnv}, kPatient, env_text, run_call},
       {"ping", Group::Other, "", {}, {}, kQuick, ping_text, run_call},
       {"compile", Group::Other, "compile a program: compile FILE [OPTION...]", {}, {}, kQuick, nullptr, run_worker_program, true},
       {"completion", Group::Other, "a completion script for bash, zsh or fish", {{"shell", "SHELL"}}, {}, kQuick, nullptr, run_completion},
@@ -154,7 +157,7 @@ std::string_view help_of(const Verb& verb) {
 }
 
 bool is_not_built(std::string_view name) {
-  constexpr std::string_view kNames[] = {"upgrade", "daemon-reexec", "env", "web", "doctor", "worker"};
+  constexpr std::string_view kNames[] = {"upgrade", "daemon-reexec", "web", "doctor", "worker"};
   return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
 }
 

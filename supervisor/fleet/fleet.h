@@ -67,6 +67,8 @@ class Fleet {
   void start_all(Reply reply);
   void stop_all(bool force, Reply reply);
   void restart_all(const std::string& cause, bool force, Reply reply);
+  // The env files of all are read now.
+  void reload_env();
   // One at a time; the next only after that is ready; ends at the first that fails.
   void rolling_restart(Reply reply);
 

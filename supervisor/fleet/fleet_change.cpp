@@ -51,6 +51,8 @@ void Fleet::change_one(FleetWorker worker) {
   if (member != nullptr && member->worker().state() == WorkerState::Ready && member->can_take(worker.options))
     return take(*member, std::move(worker.options));
   const bool is_new = member == nullptr;
+  if (auto usable = EnvFiles::check(worker.options.env_files); !is_new && !usable)
+    return say("error", worker.name, "goes on as before the change of the fleet file: " + usable.error().message);
   const auto begin = [this, is_new, plan = std::make_shared<Member::Plan>(plan_of(std::move(worker), "config"))] {
     const std::string name = plan->name;
     if (auto added = add(std::move(*plan)); !added) return say("error", "", added.error().message);

@@ -94,6 +94,10 @@ void Fleet::restart_all(const std::string& cause, bool force, Reply reply) {
   }
 }
 
+void Fleet::reload_env() {
+  for (const auto& member : members_) member->reload_env([](const auto&) {});
+}
+
 void Fleet::rolling_restart(Reply reply) {
   if (rolling_) return reply(refuse(ErrorCode::Busy, "a rolling restart is under way, at '" + rolling_->current + "'"));
   rolling_ = std::make_unique<Rolling>();

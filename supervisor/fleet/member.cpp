@@ -36,6 +36,8 @@ tl::expected<std::unique_ptr<Member>, StartError> Member::create(Loop& loop, con
   }
   std::unique_ptr<Member> made(new Member(loop, around, plan));
   made->shared_listener_ = hooks.shared_listener;
+  made->on_event_ = hooks.on_event;
+  if (auto opened = made->open_env(); !opened) return tl::unexpected(opened.error());
   auto listeners = made->open_listeners(made->options_);
   if (!listeners) return tl::unexpected(std::move(listeners.error()));
   made->listeners_ = std::move(*listeners);
@@ -100,8 +102,10 @@ tl::expected<void, StartError> Member::open(const Surroundings& around, Plan& pl
     warn(folder_ + "/generations.jsonl: " + std::to_string(lines) +
          (lines == 1 ? " line cannot be read and is" : " lines cannot be read and are") + " passed over");
   }
+  std::vector<std::string> not_watched = around.not_watched;  // an env file counts as one, not as an edit
+  for (const std::string& file : options_.env_files) not_watched.push_back(file);
   watch_ = std::make_unique<ProgramWatch>(
-      loop_, options_, around.not_watched, around.inotify,
+      loop_, options_, std::move(not_watched), around.inotify,
       ProgramWatch::Hooks{[this](const Changes& changes) { reload_edited(changes); }, warn});
 
   Worker::Setup setup;
@@ -115,6 +119,7 @@ tl::expected<void, StartError> Member::open(const Surroundings& around, Plan& pl
   setup.cwd = options_.cwd;
   setup.scope = watch_->scope();
   setup.listeners = &listeners_;
+  setup.env_file = &env_files_->variables();
   setup.terminal = around.terminal;
   if (!options_.command.empty()) setup.hello_socket = hello_socket_of(around, name_, plan.alone);
   setup.orphans = around.orphans;
@@ -142,6 +147,7 @@ void Member::begin(Worker::ReloadRequest request) {
   if (!std::exchange(watching_, true)) {
     watch_->start();
     begin_cron();
+    if (watches_env()) env_files_->watch();
   }
   const bool stopped = worker_->state() == WorkerState::Stopped;
   const bool first = !std::exchange(begun_, true) && !stopped;
@@ -160,6 +166,7 @@ void Member::begin_cron() {
 void Member::stop_watching() {
   cron_.stop();
   watch_->stop();
+  env_files_->stop();
   watching_ = false;
 }
 
@@ -169,6 +176,7 @@ Json Member::status() const {
   for (const Listener& listener : listeners_) listen.push_back(listener.text);
   status["listen"] = std::move(listen);
   status["next_cron_at"] = cron_.next() ? Json(rfc3339(*cron_.next())) : Json();
+  status["env"] = env_status();
   return status;
 }
 

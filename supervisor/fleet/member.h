@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/loop/loop.h"
+#include "supervisor/env/env_files.h"
 #include "supervisor/event_hub.h"
 #include "supervisor/instance/identity.h"
 #include "supervisor/options.h"
@@ -81,6 +82,10 @@ class Member {
 
   // As the worker's, with the addresses of its sockets.
   Json status() const;
+  // Each variable of its environment with its origin, values hidden; its env files and what is wrong with them.
+  Json environment() const;
+  // Its env files are read now. `done` gets the receipt of what came of it, verdict `rejected` if a file is wrong.
+  void reload_env(Worker::Reply done);
   // The state folder was made anew.
   void make_files_again();
 
@@ -96,6 +101,12 @@ class Member {
   tl::expected<std::vector<Listener>, StartError> open_listeners(const Options& options) const;
   void reload_edited(const Changes& changes);
   void begin_cron();
+  // Env files (member_env.cpp).
+  tl::expected<void, StartError> open_env();
+  EnvFiles::Hooks env_hooks();
+  bool watches_env() const;
+  void tell_env_wrong();
+  Json env_status() const;
 
   Loop& loop_;
   const std::string name_, group_;
@@ -105,6 +116,8 @@ class Member {
   std::vector<Listener> listeners_;
   std::function<const Listener*(const ListenAddress&)> shared_listener_;
   CronTimer cron_;
+  std::function<void(std::string_view type, const Json& data)> on_event_;
+  std::unique_ptr<EnvFiles> env_files_;
   std::unique_ptr<ProgramWatch> watch_;
   std::unique_ptr<Worker> worker_;
   bool begun_ = false, watching_ = false;

@@ -9,8 +9,6 @@
 
 #include "common/json_reader.h"
 
-extern char** environ;
-
 namespace zeroth {
 namespace {
 
@@ -21,12 +19,6 @@ constexpr Milliseconds kStillLoads = 100ms;
 constexpr Milliseconds kExitAfterChannelEnd = 1s;    // a worker that closed its channel is about to end, or is broken
 constexpr std::size_t kMaxEarlyStderr = 256 * 1024;  // longer is no list of diagnostics
 constexpr std::size_t kMaxChanged = 32 * 1024;       // bytes of $ZEROTH_CHANGED
-
-// Ours, not the worker's.
-constexpr std::array<std::string_view, 15> kHidden = {
-    "ZEROTH_STATE_DIR=", "ZEROTH_RUNTIME_DIR=", "ZEROTH_PID_FILE=",     "ZEROTH_CONTROL_PORT=", "ZEROTH_FD=",
-    "NOTIFY_SOCKET=",    "WATCHDOG_USEC=",      "WATCHDOG_PID=",        "LISTEN_FDS=",          "LISTEN_PID=",
-    "LISTEN_FDNAMES=",   "ZEROTH_CHANGED=",     "ZEROTH_CHANGED_MORE=", "ZEROTH_SOCKET=",       "ZEROTH_KEY="};
 
 // One a message: Node takes one with each read. The socket is new and its buffer empty: what does not go out at once
 // never will.
@@ -46,44 +38,44 @@ bool send_with_descriptor(int socket, const std::string& line, int descriptor) {
   return ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) == static_cast<ssize_t>(line.size());
 }
 
-bool is_hidden(std::string_view assignment) {
-  return std::any_of(kHidden.begin(), kHidden.end(),
-                     [&](std::string_view name) { return assignment.starts_with(name); });
-}
-
-void set(std::vector<std::string>& environment, std::string_view name, std::string_view value) {
-  const std::string prefix = std::string(name) + "=";
-  std::erase_if(environment, [&](const std::string& entry) { return entry.starts_with(prefix); });
-  environment.push_back(prefix + std::string(value));
-}
-
 }  // namespace
 
 Generation::Generation(Loop& loop, GenerationPlan plan)
-    : loop_(loop), plan_(std::move(plan)), start_timer_(loop), stop_timer_(loop) {}
+    : loop_(loop), plan_(std::move(plan)), env_(plan_.env), start_timer_(loop), stop_timer_(loop) {}
+
+void Generation::took_env(EnvMap env) {
+  env_ = std::move(env);
+  doubtful_env_.clear();
+}
+
+void Generation::left_env(const EnvChange& change) {
+  for (const auto& [name, value] : change.set) doubtful_env_.insert(name);
+  doubtful_env_.insert(change.unset.begin(), change.unset.end());
+}
 
 std::vector<std::string> Generation::environment() const {
-  std::vector<std::string> all;
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    if (!is_hidden(*entry)) all.emplace_back(*entry);
-  }
-  if (readiness_ && !readiness_->notify_address().empty()) set(all, "NOTIFY_SOCKET", readiness_->notify_address());
-  for (const std::string& own : plan_.env) set(all, own.substr(0, own.find('=')), own.substr(own.find('=') + 1));
-  set(all, env::kWorker, plan_.worker);
-  set(all, env::kGeneration, std::to_string(plan_.number));
-  set(all, env::kCause, plan_.cause);
-  set(all, env::kWorkerDir, plan_.worker_dir);
-  set(all, env::kEmergencyFile, plan_.emergency_file);
-  set(all, env::kAlive, plan_.alive_file);
+  EnvMap all = inherited_variables();
+  if (plan_.unbuffered) all.emplace("PYTHONUNBUFFERED", "1");
+  if (readiness_ && !readiness_->notify_address().empty()) all["NOTIFY_SOCKET"] = readiness_->notify_address();
+  for (const auto& [name, value] : plan_.env) all[name] = value;
+  all[env::kWorker] = plan_.worker;
+  all[env::kGeneration] = std::to_string(plan_.number);
+  all[env::kCause] = plan_.cause;
+  all[env::kWorkerDir] = plan_.worker_dir;
+  all[env::kEmergencyFile] = plan_.emergency_file;
+  all[env::kAlive] = plan_.alive_file;
   if (!plan_.key.empty()) {
-    set(all, env::kSocket, plan_.socket);
-    set(all, env::kKey, plan_.key);
+    all[env::kSocket] = plan_.socket;
+    all[env::kKey] = plan_.key;
   }
-  if (!plan_.lent.empty()) set(all, "LISTEN_FDNAMES", plan_.lent_names);
+  if (!plan_.lent.empty()) all["LISTEN_FDNAMES"] = plan_.lent_names;
   const auto [changed, more] = changed_files();
-  if (!changed.empty()) set(all, env::kChanged, changed);
-  if (more > 0) set(all, env::kChangedMore, std::to_string(more));
-  return all;
+  if (!changed.empty()) all[env::kChanged] = changed;
+  if (more > 0) all[env::kChangedMore] = std::to_string(more);
+  std::vector<std::string> assignments;
+  assignments.reserve(all.size());
+  for (const auto& [name, value] : all) assignments.push_back(name + "=" + value);
+  return assignments;
 }
 
 std::pair<std::string, std::size_t> Generation::changed_files() const {

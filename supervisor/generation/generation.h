@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "common/clock.h"
 #include "common/loop/loop.h"
 #include "common/worker_protocol.h"
+#include "supervisor/env/variables.h"
 #include "supervisor/generation/readiness.h"
 #include "supervisor/generation/worker_channel.h"
 #include "supervisor/process/child.h"
@@ -25,7 +27,8 @@ struct GenerationPlan {
   std::string worker;
   std::string cause;
   std::vector<std::string> argv;
-  std::vector<std::string> env;  // NAME=value of the worker's own; the ZEROTH_ variables are added here
+  EnvMap env;               // the worker's own, beyond what it inherits; the ZEROTH_ variables are added here
+  bool unbuffered = false;  // tell Python, unless somebody has said something about that
   std::string cwd;
   std::string worker_dir;      // $ZEROTH_WORKER_DIR
   std::string emergency_file;  // $ZEROTH_EMERGENCY_FILE
@@ -108,6 +111,12 @@ class Generation {
   const std::optional<Beat>& beat() const { return beat_; }
   MonotonicTime spawned_at() const { return spawned_at_; }
   std::optional<MonotonicTime> last_beat_at() const { return last_beat_at_; }
+  // What its process has of the variables of its own, and names of which that is not known: it was told of them and did
+  // not say that it took them.
+  const EnvMap& env() const { return env_; }
+  const std::set<std::string>& doubtful_env() const { return doubtful_env_; }
+  void took_env(EnvMap env);
+  void left_env(const EnvChange& change);
   // Of one that is taken as ready because it lived for a while: its start.
   std::optional<MonotonicTime> live_since() const { return live_since_; }
 
@@ -151,6 +160,8 @@ class Generation {
   Loop& loop_;
   GenerationPlan plan_;
   Hooks hooks_;
+  EnvMap env_;
+  std::set<std::string> doubtful_env_;
   std::unique_ptr<Child> child_;
   std::unique_ptr<WorkerChannel> channel_;
   Timer start_timer_;

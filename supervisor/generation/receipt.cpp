@@ -40,7 +40,7 @@ Json to_json(const Receipt& receipt) {
   json["code"] = receipt.code;
   if (!receipt.commit.empty()) json["commit"] = receipt.commit;
   json["closed"] = receipt.closed;
-  json["env"] = {{"set", Json::array()}, {"unset", Json::array()}};
+  json["env"] = receipt.env;
   json["snapshot"] = receipt.snapshot != 0 ? Json(receipt.snapshot) : Json();
   json["age_s"] = or_null(receipt.age_s);
   json["defaults"] = receipt.defaults;

@@ -38,6 +38,7 @@ struct Receipt {
   bool code = false;        // other code than before
   std::string commit = "";  // of git, that a command's folder was at; "": none is known
   std::uint64_t closed = 0;
+  Json env = {{"set", Json::array()}, {"unset", Json::array()}};  // names of the variables that are others now
   StepTimes ms;
   std::uint64_t snapshot = 0;     // sequence restored from, 0: none
   std::optional<double> age_s;    // of that snapshot

@@ -10,6 +10,8 @@ namespace zeroth {
 void Generation::reexec(const std::shared_ptr<Generation>& old, std::function<void(const Refusal&)> on_refused) {
   spawned_at_ = monotonic_now();
   reexeced_ = true;
+  env_ = old->env_;  // execv keeps it
+  doubtful_env_ = old->doubtful_env_;
   take_process(*old);
   ReexecOrder order{plan_.number, plan_.cause, plan_.emergency_file, plan_.program_copy, "", 0};
   std::tie(order.changed, order.changed_more) = changed_files();

@@ -26,6 +26,11 @@ std::optional<std::uint64_t> to_generation(const Json& receipt) {
   return to ? *to : std::nullopt;
 }
 
+// Nobody was spawned for it: it stands beside the receipt of the generation that it was about.
+bool is_in_place(const Json& receipt) {
+  return field_or<std::string>(receipt, "mode", "") == "in-place";
+}
+
 Json live_line(const LiveGeneration& live) {
   return {
       {"event", "live"},
@@ -128,9 +133,10 @@ void GenerationLog::take_receipt(const Json& receipt) {
   const auto to = to_generation(receipt);
   note_generation(to.value_or(0));
   const auto end = receipts_.begin() + static_cast<std::ptrdiff_t>(std::min(kAmendable, receipts_.size()));
-  const auto earlier =
-      std::find_if(receipts_.begin(), end, [&](const Json& other) { return to && to_generation(other) == to; });
-  if (earlier != end) {
+  const auto earlier = std::find_if(receipts_.begin(), end, [&](const Json& other) {
+    return to && to_generation(other) == to && !is_in_place(other);
+  });
+  if (earlier != end && !is_in_place(receipt)) {
     *earlier = receipt;
     return;
   }

@@ -58,7 +58,8 @@ class GenerationLog {
   Status live(const LiveGeneration& live);
   // What is on disk may be started again: held_back of the last live one no longer counts.
   Status released();
-  // A receipt with the same whole number in "to" as an earlier one amends it: it takes its place in receipts().
+  // A receipt with the same whole number in "to" as an earlier one amends it: it takes its place in receipts(). Those
+  // of mode in-place stand for themselves.
   Status receipt(const Json& receipt);
 
   // A log that was removed is made again with what counts.

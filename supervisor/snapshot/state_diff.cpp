@@ -154,9 +154,9 @@ class Walk {
     const std::uint64_t a_from = a_.at(), b_from = b_.at();
     if (!a_.skip_value() || !b_.skip_value()) return false;
     bool same = a_.at() - a_from == b_.at() - b_from;
-    constexpr std::size_t kPiece = 64 * 1024;
-    for (std::uint64_t done = 0; same && a_from + done < a_.at(); done += kPiece) {
-      const std::size_t size = static_cast<std::size_t>(std::min<std::uint64_t>(kPiece, a_.at() - a_from - done));
+    constexpr std::size_t kCompared = 64 * 1024;
+    for (std::uint64_t done = 0; same && a_from + done < a_.at(); done += kCompared) {
+      const std::size_t size = static_cast<std::size_t>(std::min<std::uint64_t>(kCompared, a_.at() - a_from - done));
       const auto a = a_.raw(a_from + done, size), b = b_.raw(b_from + done, size);
       if (!a || !b) return keep(fail(a ? b.error() : a.error()));
       same = *a == *b;

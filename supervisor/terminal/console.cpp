@@ -63,8 +63,8 @@ std::string number_of(const Json& data, const char* member) {
   return value && *value ? with_thousands(**value) : "";
 }
 
-std::string first_change(const Json& receipt) {
-  const auto changed = field_or<std::vector<std::string>>(receipt, "changed", {});
+std::string first_change(const Json& receipt, const char* member = "changed") {
+  const auto changed = field_or<std::vector<std::string>>(receipt, member, {});
   if (changed.empty()) return "";
   const std::string name = escape_control(changed[0].substr(changed[0].rfind('/') + 1));
   return changed.size() == 1 ? name : name + " and " + std::to_string(changed.size() - 1) + " more";
@@ -76,6 +76,16 @@ std::string why_this_mode(const Json& receipt) {
   const bool expected =
       text_of(receipt, "mode") != "recreate" && reason.find(" was asked for, but ") == std::string::npos;
   return expected || reason.empty() ? "" : " (" + reason + ")";
+}
+
+// "  set A, B and 3 more"; "" for none.
+std::string some_of(const Json& data, const char* member, bool all) {
+  const auto names = field_or<std::vector<std::string>>(data, member, {});
+  std::string text;
+  const std::size_t shown = all ? names.size() : std::min(kShownNames, names.size());
+  for (std::size_t i = 0; i < shown; ++i) text += (i == 0 ? " " : ", ") + escape_control(names[i]);
+  if (shown < names.size()) text += " and " + std::to_string(names.size() - shown) + " more";
+  return text.empty() ? "" : std::string("  ") + member + text;
 }
 
 // Of a crash: from what it goes on, and when; or what is waited for.
@@ -139,6 +149,7 @@ void Console::on_event(std::string_view type, const Json& data) {
   if (type == "crash") return on_crash(data);
   if (type == "reload") return on_reload(data);
   if (type == "checkpoint") return on_checkpoint(data);
+  if (type == "env") return on_env(data);
   if (type == "supervisor" && names_.workers > 0) return on_supervisor(data);
   if (type == "snapshot-rejected") {
     return say(when(data) + paint(kYellow, "snapshot set aside") + ": " + text_of(data, "file") + ": " +
@@ -239,7 +250,8 @@ void Console::on_reload(const Json& receipt) {
   if (options_.verbosity < 0) return;
   const std::string operation = text_of(receipt, "operation");
   std::string why = text_of(receipt, "cause");
-  if (why == "edit") why = first_change(receipt).empty() ? "changed" : first_change(receipt) + " changed";
+  if (why == "edit" || why == "env")
+    why = first_change(receipt).empty() ? "changed" : first_change(receipt) + " changed";
   if (operation == "crash-restart") why = "restarted";
   if (operation == "rollback") {
     why = verdict == "rolled_back" ? "rolled back to the code before"
@@ -303,6 +315,26 @@ void Console::on_checkpoint(const Json& data) {
   if (degraded->is_null()) return say(when(data) + paint(kGreen, "snapshots are saved again"));
   say(when(data) + paint(kRed, "checkpoint degraded") + ": " + text_of(data, "degraded") +
       "; what runs goes on, what is kept stays");
+}
+
+// What was told to the worker as it runs, and files that are wrong; a reload has a line of its own.
+void Console::on_env(const Json& data) {
+  const std::string how = text_of(data, "how"), verdict = text_of(data, "verdict");
+  if (how == "reload") return;
+  if (how == "files" && verdict != "ok") {
+    say(when(data) + paint(kRed, "the env file is wrong: the environment stays as it was"));
+    const Json* diagnostics = find_member(data, "diagnostics");
+    return screen_.message(diagnostics != nullptr ? render_reported(*diagnostics) : text_of(data, "reason"));
+  }
+  if (how == "files" && options_.verbosity >= 0)
+    return say(when(data) + paint(kGreen, "the env files are right again after " + text_of(data, "after")));
+  if (verdict == "ok" && options_.verbosity < 0) return;
+  const std::string what = first_change(data, "files");
+  const std::string line =
+      "generation " + number_of(data, "generation") + "  " + (what.empty() ? "environment" : what + " changed") +
+      some_of(data, "set", options_.verbosity > 0) + some_of(data, "unset", options_.verbosity > 0);
+  if (verdict == "ok") return say(when(data) + line + "   total " + ms_of(data, "total"));
+  say(when(data) + paint(kRed, line + ": not taken: " + text_of(data, "reason")) + "; it goes on");
 }
 
 }  // namespace zeroth

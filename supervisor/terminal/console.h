@@ -48,6 +48,7 @@ class Console {
   void on_rejected(const Json& receipt);
   void on_crash(const Json& crash);
   void on_checkpoint(const Json& data);
+  void on_env(const Json& data);
   std::string defaults_of(const Json& receipt) const;
   std::string names_of(const Json& receipt, const char* member, const char* word) const;
   std::string paint(const char* colour, const std::string& text) const;

@@ -335,7 +335,8 @@ void Terminal::on_event(std::string_view type, const Json& data) {
       generation_ = to;
       meter_.restart();
     }
-    if (verdict == "rejected") rejected_ = true;
+    const bool for_env = field_or<std::string>(data, "cause", "") == "env";  // of the same code
+    if (verdict == "rejected" && !for_env) rejected_ = true;
     if (live || field_or<bool>(data, "repaired", false)) rejected_ = false;
   }
   screen_.refresh();

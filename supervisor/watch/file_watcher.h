@@ -57,6 +57,8 @@ class FileWatcher {
   WatchMode mode() const { return set_ ? WatchMode::Inotify : WatchMode::Poll; }
   std::size_t watches() const { return set_ ? set_->count() : 0; }
   std::size_t files() const { return inventory_.size(); }
+  // Something has happened that will be reported, or be found to be nothing.
+  bool settling() const { return debounce_.due().has_value(); }
 
  private:
   Status open_inotify(MonotonicTime scan_until);

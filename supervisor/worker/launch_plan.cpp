@@ -1,7 +1,5 @@
 #include "supervisor/worker/launch_plan.h"
 
-#include <cstdlib>
-
 #include "supervisor/generation/hello_socket.h"
 #include "supervisor/process/alive_lock.h"
 #include "supervisor/process/emergency_files.h"
@@ -18,15 +16,14 @@ constexpr Milliseconds kLoaded{3'000};
 void set_output(GenerationPlan& plan, const Worker::Setup& setup) {
   plan.terminal = setup.terminal != nullptr ? *setup.terminal : std::nullopt;
   if (setup.options->give_stdin) plan.stdin_mode = StdinMode::Inherit;  // unless it is typed at
-  if (!plan.terminal && std::getenv("PYTHONUNBUFFERED") == nullptr)
-    plan.env.insert(plan.env.begin(), "PYTHONUNBUFFERED=1");
+  plan.unbuffered = !plan.terminal;
 }
 
 }  // namespace
 
 GenerationPlan launch_plan(const Worker::Setup& setup, std::uint64_t number, const std::string& cause,
                            const Content& content, const std::vector<std::string>& changed,
-                           std::optional<bool> known_to_speak) {
+                           std::optional<bool> known_to_speak, EnvMap env) {
   const Options& options = *setup.options;
   GenerationPlan plan;
   plan.number = number;
@@ -47,7 +44,7 @@ GenerationPlan launch_plan(const Worker::Setup& setup, std::uint64_t number, con
     plan.lent.push_back(listener.fd.get());
     plan.lent_names += (plan.lent_names.empty() ? "" : ":") + listener.name;
   }
-  plan.env = options.env;
+  plan.env = std::move(env);
   for (const auto& [resource, most] : options.limits) plan.limits.push_back({resource, {most, most}});
   if (!plan.built_in) set_output(plan, setup);
   plan.cwd = setup.cwd;

@@ -11,10 +11,10 @@
 
 namespace zeroth {
 
-// `known_to_speak`: what the last live generation did; nullopt: there was none.
+// `known_to_speak`: what the last live generation did; nullopt: there was none. `env`: of its own, all of it.
 GenerationPlan launch_plan(const Worker::Setup& setup, std::uint64_t number, const std::string& cause,
                            const Content& content, const std::vector<std::string>& changed,
-                           std::optional<bool> known_to_speak);
+                           std::optional<bool> known_to_speak, EnvMap env);
 
 // All but sequence, schema and length.
 SnapshotEnvelope snapshot_head(const Worker::Setup& setup, std::uint64_t generation, const std::string& program_hash,

@@ -118,6 +118,8 @@ void Worker::set_state(WorkerState state) {
   if (state_ == state) return;
   state_ = state;
   if (state != WorkerState::Backoff && state != WorkerState::Failed) next_try_.reset();
+  if (state != WorkerState::Ready && state != WorkerState::Reloading)
+    env_.asked = nullptr;  // it may not answer any more
   if (state == WorkerState::Starting || state == WorkerState::Reloading) router_.queue();
   const bool unreachable =
       state != WorkerState::Ready && state != WorkerState::Starting && state != WorkerState::Reloading;
@@ -178,7 +180,9 @@ std::shared_ptr<Generation> Worker::make_candidate() {
   note_logged(log_.spawned(number, target_->hash, cause));
   const auto& before = log_.last_live();
   const std::optional<bool> speaks = before ? std::optional(before->speaks) : std::nullopt;
-  return std::make_shared<Generation>(loop_, launch_plan(setup_, number, cause, *target_, changed, speaks));
+  env_.spawned = env_to_start_with();
+  return std::make_shared<Generation>(loop_,
+                                      launch_plan(setup_, number, cause, *target_, changed, speaks, *env_.spawned));
 }
 
 std::shared_ptr<Checkpoint> Worker::make_checkpoint(const std::shared_ptr<Generation>& generation,
@@ -270,7 +274,10 @@ void Worker::on_go(const std::shared_ptr<Generation>& generation, const Receipt&
       living ? changed_defaults(initial_, live_->loaded().initial, cut->source().state) : Json(Json::array());
   initial_ = live_->loaded().initial;
   if (receipt.iteration || aim_.puts_aside()) last_iteration_ = receipt.iteration;
+  env_.asked = nullptr;
+  env_.live_before = std::exchange(env_.live, live_->env());
   last_reload_ = to_json(receipt);
+  last_reload_["env"] = env_difference(*live_);
 }
 
 void Worker::on_go_answered() {

@@ -65,6 +65,7 @@ class Worker {
     std::string cwd;                  // of a command
     std::shared_ptr<const WatchScope> scope;
     const std::vector<Listener>* listeners = nullptr;  // lent to every generation
+    const EnvMap* env_file = nullptr;                  // what its env files say; outlives the worker, null: none
     Orphans* orphans = nullptr;
     const std::optional<WorkerTerminal>* terminal = nullptr;  // of generations to come; null or none: pipes
     std::string hello_socket;  // path for processes that cannot use the inherited channel; "" for none
@@ -84,12 +85,18 @@ class Worker {
   using Reply = std::function<void(tl::expected<Json, Refusal>)>;
 
   struct ReloadRequest {
-    std::string cause;   // edit start restart force rollback unhealthy
+    std::string cause;   // edit start restart force rollback env unhealthy
     bool force = false;  // also if the content is the same
     std::vector<std::string> changed;
     MonotonicTime began = monotonic_now();
     Reply reply = {};  // gets the receipt; may be empty
     Aim aim = {};
+  };
+
+  struct EnvRequest {
+    std::vector<std::string> files;  // that differ; none: somebody asks whether it has what they say
+    MonotonicTime began = monotonic_now();
+    Reply reply = {};  // gets the receipt; may be empty
   };
 
   struct RollbackRequest {
@@ -118,6 +125,8 @@ class Worker {
   void start();
   // The content may have changed (an edit), or somebody wants a reload or restart.
   void reload(ReloadRequest request);
+  // Its env files may say something else: told to the live one if it listens for that, else it is reloaded.
+  void take_env(EnvRequest request);
   // To an earlier state, earlier code or both. Waits for a reload that is under way.
   void roll_back(RollbackRequest request);
   // Tries code on kept snapshots, beside whoever is live; one at a time.
@@ -145,6 +154,9 @@ class Worker {
   const GenerationLog& generations() const { return log_; }
   OutputLog& output() { return output_; }
   Json status() const;
+  // The variables that it is to have of its own, and what of them the live one lacks.
+  EnvMap own_env() const;
+  EnvChange env_pending() const;
   // Since the state was last known to be what the newest snapshot holds; nullopt if there is none.
   std::optional<double> state_age_s() const;
   // What the next step depends on, for people: "tcp:8080 (Connection refused)", "a save"; "" if it is nothing to be
@@ -196,6 +208,20 @@ class Worker {
   std::string unsaved_hint(bool uncut) const;
   void finish_aim(Receipt& receipt);
   void on_aimed_start_failed(const Handover& attempt);
+  // Its environment (worker_env.cpp).
+  void settle_env();
+  void settle_env_down();
+  void send_env(const EnvChange& change, const EnvMap& wanted);
+  void on_env_answer(Receipt receipt, const EnvChange& change, const EnvMap& wanted,
+                     const tl::expected<Json, Refusal>& outcome);
+  void reload_for_env();
+  void on_env_reloaded(const tl::expected<Json, Refusal>& outcome);
+  bool has_its_env() const;
+  void answer_env(const tl::expected<Json, Refusal>& outcome);
+  void answer_env_unchanged(const std::string& reason);
+  void tell_env(const Json& receipt, std::string_view how);
+  EnvMap env_to_start_with() const;
+  Json env_difference(const Generation& candidate) const;
   // Checks (worker_check.cpp).
   void list_for_check(const Content& content, const std::string& file, std::size_t last);
   std::shared_ptr<Generation> make_checked(const Content& content, const std::string& file);
@@ -335,6 +361,20 @@ class Worker {
   std::vector<Reply> replies_;              // wait for the verdict under way
   std::vector<RollbackRequest> rollbacks_waiting_;
   std::vector<ReloadRequest> pending_;  // wait for the hand-over to end
+
+  // What becomes of an environment that has changed. At most one of asked and reloading.
+  struct EnvWork {
+    std::vector<std::string> files;           // that changed since all was settled
+    std::optional<MonotonicTime> began;       // when the first of them did
+    std::vector<Reply> replies;               // wait until it is settled
+    const Generation* asked = nullptr;        // the live one has not answered `env` yet
+    bool reloading = false;                   // a reload for it is asked for or under way
+    std::optional<EnvMap> refused;            // not tried again by itself
+    std::optional<EnvMap> unfit;              // a generation that was started with it did not go live
+    std::optional<EnvMap> spawned;            // of the newest generation
+    std::optional<EnvMap> live, live_before;  // of the last one that was sent go, and of the one before it
+  };
+  EnvWork env_;
 
   std::vector<CommandInfo> commands_;
   std::optional<std::uint64_t> last_iteration_;

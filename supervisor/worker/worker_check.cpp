@@ -73,8 +73,8 @@ std::shared_ptr<Generation> Worker::make_checked(const Content& content, const s
   const std::uint64_t number = log_.next_generation();
   note_logged(log_.spawned(number, content.hash, "check"));
   const auto& before = log_.last_live();
-  GenerationPlan plan =
-      launch_plan(setup_, number, "check", content, {}, before ? std::optional(before->speaks) : std::nullopt);
+  GenerationPlan plan = launch_plan(setup_, number, "check", content, {},
+                                    before ? std::optional(before->speaks) : std::nullopt, own_env());
   for (std::size_t i = 0; !file.empty() && i + 1 < plan.argv.size(); ++i) {
     if (plan.argv[i] == "--path") plan.argv[i + 1] = file;  // shown in its diagnostics
   }

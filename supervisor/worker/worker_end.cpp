@@ -318,6 +318,7 @@ void Worker::finish_stop(const FinalStop::Outcome& outcome) {
     for (const Reply& reply : std::exchange(replies_, {})) reply(tl::unexpected(stopped));
     set_state(WorkerState::Stopped);
     for (RollbackRequest& request : std::exchange(rollbacks_waiting_, {})) roll_back(std::move(request));
+    settle_env();
   }
   for (const auto& done : waiting) done(told);
 }
@@ -330,6 +331,7 @@ void Worker::go_on_after_refused_stop() {
   }
   set_state(WorkerState::Ready);
   on_resumed();
+  settle_env();
 }
 
 void Worker::kill_now() {

@@ -25,7 +25,8 @@ void Worker::replace_mute(ReloadRequest request) {
 
 void Worker::on_mute_replaced() {
   const ReloadRequest request = *std::exchange(replacing_, std::nullopt);
-  stopped_for_successor_ = request.cause != "unhealthy";  // else the same code is started anew
+  const bool same_code = request.cause == "unhealthy" || (request.cause == "env" && *newest_ == *current_);
+  stopped_for_successor_ = !same_code;  // else the same code is started anew
   aim_ = request.aim;
   pinned_ = 0;
   pinned_before_ = false;

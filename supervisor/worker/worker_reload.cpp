@@ -41,7 +41,7 @@ void Worker::reload(ReloadRequest request) {
     if (request.reply) request.reply(refuse(ErrorCode::Unavailable, "the worker is " + std::string(to_string(state_))));
     return;
   }
-  if (request.force) hooks_.on_restart();
+  if (request.force && request.cause != "env") hooks_.on_restart();
   const auto shared = std::make_shared<ReloadRequest>(std::move(request));
   content_.read([this, shared](const Result<Content>& content) { on_content(std::move(*shared), content); });
 }
@@ -96,11 +96,15 @@ void Worker::wait_for_room(Milliseconds after) {
   reread_timer_.start(after, [this] {
     const bool told = setup_.options->checkpoint_interval.count() != 0;
     if (told && !checkpointer_.degraded().empty()) return wait_for_room(kReadAgain);
+    env_.refused.reset();
+    settle_env();
     reload({"edit", false, {}, monotonic_now(), {}});
   });
 }
 
 void Worker::begin_reload(ReloadRequest request) {
+  const bool for_env = request.cause == "env";
+  if (for_env && has_its_env()) return answer_unchanged(request);  // what came in between has brought it
   reread_timer_.stop();
   const bool runs = live_ && state_ == WorkerState::Ready;
   const bool held = holds_back(request);
@@ -110,7 +114,8 @@ void Worker::begin_reload(ReloadRequest request) {
     if (same || rejected_before || (held && !request.reply)) return answer_unchanged(request);
   }
   // A kept copy: what a rollback returns or leaves, and what is live while the disk is held back.
-  const bool same_code = request.cause == "unhealthy" && current_ && !current_->copy.empty();
+  const bool keeps_code = request.cause == "unhealthy" || for_env;
+  const bool same_code = keeps_code && runs && !current_->copy.empty();
   const bool present = held || request.aim.rollback || same_code;
   const Content content = request.aim.code ? *request.aim.code : present ? *current_ : *newest_;
   const bool kept_code = present && !content.copy.empty();
@@ -126,8 +131,10 @@ void Worker::begin_reload(ReloadRequest request) {
   iteration_before_aim_ = last_iteration_;
   if (!runs) return launch_reload(request, content, kept_code);
   decide_mode();
+  const ReloadMode mode =
+      for_env && mode_ == ReloadMode::Exec ? ReloadMode::Overlap : mode_;  // execv keeps the old one
   Handover::Plan plan;
-  plan.context.mode = handover_mode(mode_);
+  plan.context.mode = handover_mode(mode);
   plan.context.old_drains = live_->loaded().capabilities.drain;
   plan.context.old_cuts = live_->loaded().capabilities.checkpoint && live_->loaded().capabilities.hold;
   plan.context.commit_first = aim_.puts_aside();
@@ -139,7 +146,7 @@ void Worker::begin_reload(ReloadRequest request) {
   plan.receipt.operation = aim_.rollback ? "rollback" : "reload";
   plan.receipt.worker = setup_.name;
   plan.receipt.from = live_->number();
-  plan.receipt.mode = name_of_value(kReloadModes, mode_);
+  plan.receipt.mode = name_of_value(kReloadModes, mode);
   plan.receipt.cause = request.cause;
   plan.receipt.changed = request.changed;
   plan.receipt.code = !(content == *current_);
@@ -161,35 +168,6 @@ void Worker::begin_reload(ReloadRequest request) {
 void Worker::launch_reload(const ReloadRequest& request, const Content& content, bool kept_code) {
   search_before_ = kMaxSequence + 1;  // what other code refused, this code may take
   launch(aim_.rollback ? "rollback" : "reload", request.cause, content, kept_code, request.changed);
-}
-
-void Worker::answer_unchanged(const ReloadRequest& request) {
-  const bool as_running = live_ && *newest_ == *current_;
-  const bool repaired = as_running && !rejected_.is_null();
-  const bool told = !rejection_timer_.active();  // else it was broken for less than a person can see
-  if (as_running) tell_rejection(false);
-  if (repaired && told) {
-    emit("reload", {{"verdict", "unchanged"},
-                    {"repaired", true},
-                    {"broken_s", std::chrono::duration<double>(monotonic_now() - *rejected_at_).count()}});
-  } else if (request.cause == "edit") {
-    emit("reload", {{"verdict", "unchanged"}, {"changed", request.changed}});
-  }
-  if (repaired) {
-    rejected_ = nullptr;
-    rejected_at_.reset();
-  }
-  if (!request.reply) return;
-  Receipt receipt;
-  receipt.operation = "reload";
-  receipt.worker = setup_.name;
-  receipt.from = receipt.to = live_ ? live_->number() : 0;
-  receipt.cause = request.cause;
-  receipt.verdict = "unchanged";
-  const bool held = !held_hash().empty() && newest_->hash == held_hash();
-  receipt.reason =
-      held ? "the code on disk is held back; reload --force or restart --release starts it" : "the content is the same";
-  request.reply(to_json(receipt));
 }
 
 // How the next reload is to be done: what was asked for as far as the live one can.
@@ -218,6 +196,7 @@ void Worker::decide_mode() {
 void Worker::on_verdict(const Receipt& original) {
   Receipt receipt = original;
   receipt.commit = target_->commit;
+  if (const auto& candidate = handover_->last_candidate()) receipt.env = env_difference(*candidate);
   const bool automatic = rolls_back_by_itself();
   if (automatic && receipt.verdict == "ok") receipt.verdict = "rolled_back";
   const bool never_loaded = !handover_->loaded() && handover_->context().mode == HandoverMode::Start;
@@ -251,7 +230,7 @@ void Worker::on_verdict(const Receipt& original) {
     room_wait_ = Milliseconds(0);
     if (receipt.operation == "reload" && receipt.cause != "unhealthy") {
       policy_.reset();  // earlier failures were another edition's
-      policy_.on_reloaded();
+      if (receipt.cause != "env") policy_.on_reloaded();
     }
     if (runs_disk) {
       if (!rejected_.is_null()) rejected_ = nullptr;
@@ -274,7 +253,7 @@ void Worker::on_verdict(const Receipt& original) {
 // The old generation goes on. Told only when the content has stood still: editors truncate, then write.
 void Worker::note_rejected(const Receipt& receipt) {
   const Json json = to_json(receipt);
-  if (receipt.verdict == "rejected" && !runs_kept_code_) {
+  if (receipt.verdict == "rejected" && !runs_kept_code_ && receipt.cause != "env") {
     if (!rejected_at_) rejected_at_ = monotonic_now();
     rejected_ = {{"hash", target_->hash},
                  {"at", rfc3339(receipt.at)},
@@ -354,6 +333,7 @@ void Worker::restart_after(const std::shared_ptr<Handover>& finished, HandoverAc
   if (!of_new && live_ && live_ == finished->last_candidate()) {
     current_ = before_go_;
     previous_ = previous_before_go_;
+    env_.live = env_.live_before;
     unwrite_live_line();
   }
   std::shared_ptr<Generation> ended = live_ ? live_ : lost_old_;
@@ -362,12 +342,13 @@ void Worker::restart_after(const std::shared_ptr<Handover>& finished, HandoverAc
   // An old one that made room for its successor did not crash.
   const bool made_room = !ended || ended->failure() == "stopped" || ended->replaced();
   const bool planned = !of_new && finished->context().mode != HandoverMode::Overlap && made_room;
-  const auto go_on = [this, ended, meaning, planned, candidate = finished->last_candidate(),
+  const bool code_is_kept = !current_->copy.empty() || (finished->receipt().cause == "env" && *newest_ == *current_);
+  const auto go_on = [this, ended, meaning, planned, code_is_kept, candidate = finished->last_candidate(),
                       alive = std::weak_ptr<void>(alive_)] {
     if (alive.expired()) return;
     saving_cut_.reset();
     if (state_ != WorkerState::Starting) return;  // told to stop meanwhile
-    stopped_for_successor_ = planned && current_->copy.empty();
+    stopped_for_successor_ = planned && !code_is_kept;
     if (planned && !stopped_for_successor_) return launch_kept("start", "start", *current_);
     crashed(stopped_for_successor_ ? candidate : ended, meaning);
   };
@@ -396,6 +377,7 @@ void Worker::take_pending() {
   const bool rejected_before = !rejected_.is_null() && rejected_["hash"] == newest_->hash;
   if (differs && !rejected_before && newest_->hash != failed_hash_ && newest_->hash != held_hash())
     begin_reload({"edit", false, {}, monotonic_now(), {}});
+  if (!handover_) settle_env();
 }
 
 }  // namespace zeroth

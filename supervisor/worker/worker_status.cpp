@@ -1,4 +1,4 @@
-// Worker: what `status` says of it.
+// Worker: what `status` says of it, and the answer to a reload that finds nothing to do.
 
 #include <algorithm>
 
@@ -18,6 +18,35 @@ double seconds_since(MonotonicTime time) {
 }
 
 }  // namespace
+
+void Worker::answer_unchanged(const ReloadRequest& request) {
+  const bool as_running = live_ && *newest_ == *current_;
+  const bool repaired = as_running && !rejected_.is_null();
+  const bool told = !rejection_timer_.active();  // else it was broken for less than a person can see
+  if (as_running) tell_rejection(false);
+  if (repaired && told) {
+    emit("reload", {{"verdict", "unchanged"},
+                    {"repaired", true},
+                    {"broken_s", std::chrono::duration<double>(monotonic_now() - *rejected_at_).count()}});
+  } else if (request.cause == "edit") {
+    emit("reload", {{"verdict", "unchanged"}, {"changed", request.changed}});
+  }
+  if (repaired) {
+    rejected_ = nullptr;
+    rejected_at_.reset();
+  }
+  if (!request.reply) return;
+  Receipt receipt;
+  receipt.operation = "reload";
+  receipt.worker = setup_.name;
+  receipt.from = receipt.to = live_ ? live_->number() : 0;
+  receipt.cause = request.cause;
+  receipt.verdict = "unchanged";
+  const bool held = !held_hash().empty() && newest_->hash == held_hash();
+  receipt.reason =
+      held ? "the code on disk is held back; reload --force or restart --release starts it" : "the content is the same";
+  request.reply(to_json(receipt));
+}
 
 std::string Worker::waits_for() const {
   switch (state_) {

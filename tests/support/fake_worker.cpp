@@ -2,15 +2,15 @@
 //   fake_worker BEHAVIOUR.json
 // The file is read once, at the start; a changed file is new code.
 //   {"generations": [2],            only these misbehave (default: all)
-//    "capabilities": ["hold", …],   announced instead of all it can (checkpoint restore hold call reexec)
+//    "capabilities": ["hold", …],   announced instead of all it can but env (checkpoint restore hold call reexec)
 //    "ignore_term": false,          SIGTERM does nothing
 //    "beat_ms": 0,                  time between beats, 0 for none
 //    "faults": ["wrong_pid", …],    see has_fault() below
 //    "at": {"before_hello": ACTION or [ACTION, …], …}}
 // Points: before_hello before_loaded in_restore before_ready at_go after_go at_checkpoint at_cut while_held at_resume
-// at_drain at_stop at_call at_reexec at_end. Actions: die, hang, exit N, garbage, long_line, late MS, flood, touch
-// FILE, wait FILE, grow MB; at a request also silent, error, twice. Files lie beside the behaviour file. Commands: get,
-// inc {by}, inc_saved (inc, answered after a save), save.
+// at_drain at_stop at_call at_env at_reexec at_end. Actions: die, hang, exit N, garbage, long_line, late MS, flood,
+// touch FILE, wait FILE, grow MB; at a request also silent, error, twice. Files lie beside the behaviour file. Commands:
+// get, inc {by}, inc_saved (inc, answered after a save), save, variable {name} (of its environment).
 
 #include <fcntl.h>
 #include <poll.h>
@@ -152,7 +152,7 @@ class FakeWorker {
     Json data = {{"capabilities", {"checkpoint", "restore", "hold", "call", "reexec"}}, {"schema", "fake/1"}};
     if (const Json* announced = find_member(behaviour_, "capabilities")) data["capabilities"] = *announced;
     data["commands"] = Json::array();
-    for (const char* name : {"get", "inc", "inc_saved"})
+    for (const char* name : {"get", "inc", "inc_saved", "variable"})
       data["commands"].push_back({{"name", name}, {"help", "for tests"}, {"params", Json::object()}});
     send(encode_event("loaded", data));
   }
@@ -210,6 +210,7 @@ class FakeWorker {
     if (command == "drain") return answer(request, act("at_drain"), {{"closed", 0}});
     if (command == "ping") return answer(request, Then::GoOn, Json::object());
     if (command == "call") return on_call(request);
+    if (command == "env") return on_env(request);
     refuse(request, ErrorCode::UnknownCommand, command == "checkpont" ? "did you mean 'checkpoint'?" : "");
   }
 
@@ -288,6 +289,31 @@ class FakeWorker {
     refuse(request, ErrorCode::Failed);
   }
 
+  // What fails quotes a value, as real ones do: all of it, or with the fault env_callback_fails what is set first.
+  void on_env(const Request& request) {
+    const Then then = act("at_env");
+    const Json* told = find_member(request.params, "set");
+    const Json set = told != nullptr ? *told : Json::object();
+    const auto unset = field_or<std::vector<std::string>>(request.params, "unset", {});
+    Json applied = unset;
+    if (then == Then::Error) {
+      const std::string quoted = set.empty() ? "" : set.begin().value().get<std::string>();
+      return send(encode_refusal(request.id, {ErrorCode::Failed, "the callback cannot use " + quoted, "", nullptr}));
+    }
+    for (const auto& [name, value] : set.items()) {
+      ::setenv(name.c_str(), value.get<std::string>().c_str(), 1);
+      applied.push_back(name);
+    }
+    for (const std::string& name : unset) ::unsetenv(name.c_str());
+    Json result = {{"applied", applied}};
+    if (has_fault("env_callback_fails") && !set.empty()) {
+      const auto first = set.begin();
+      result["failed"] = {{first.key(), "cannot use " + first.value().get<std::string>()}};
+      result["applied"].erase(std::find(result["applied"].begin(), result["applied"].end(), Json(first.key())));
+    }
+    answer(request, then, result);
+  }
+
   void on_stop(const Request& request) {
     const Then then = act("at_stop");
     answer(request, then, Json::object());
@@ -300,6 +326,10 @@ class FakeWorker {
     const Json* params = find_member(request.params, "params");
     if (command == "inc" || command == "inc_saved")
       count_ += params != nullptr ? field_or<std::int64_t>(*params, "by", 1) : 1;
+    if (command == "variable") {
+      const char* value = std::getenv(field_or<std::string>(*params, "name", "").c_str());
+      return answer(request, then, {{"value", value != nullptr ? Json(value) : Json()}, {"pid", ::getpid()}});
+    }
     if (command == "inc_saved") {
       const std::string id = "save-" + std::to_string(++last_save_);
       saves_[dump(Json(id))] = request.id;

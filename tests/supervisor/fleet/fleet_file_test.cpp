@@ -38,6 +38,7 @@ env = { PORT = 8080, MOOD = "good" }
 limits = { nofile = 64, memory = "512MB", core = "unlimited" }
 stop-timeout = 7
 backoff_max = "2m"
+env_file = [".env", "/etc/app.env"]
 no_watch = false
 depends_on = "db"
 [worker.db]
@@ -54,6 +55,7 @@ rate = 0.5
   CHECK(web.listen == std::vector<std::string>{"web=8080", "unix:/srv/app/web.sock"});
   CHECK(web.watch == std::vector<std::string>{"/srv/app/web.py", "/etc/hosts"});
   CHECK(web.env == std::vector<std::string>{"MOOD=good", "PORT=8080"});
+  CHECK(web.env_files == std::vector<std::string>{"/srv/app/.env", "/etc/app.env"});
   CHECK(web.limits == std::vector<std::pair<int, std::uint64_t>>{
                           {RLIMIT_CORE, ~std::uint64_t(0)}, {RLIMIT_AS, 512u << 20}, {RLIMIT_NOFILE, 64}});
   CHECK(web.stop_timeout == Milliseconds(7'000));
