@@ -344,7 +344,8 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
   if (has_command && o.command.empty()) return usage_error("no command after --");
   o.verbosity = quiet ? -1 : verbose;
   o.exit_on_failure = on_failure == "exit";
-  std::copy_if(argv, separator, std::back_inserter(o.again), [](std::string_view word) { return word != "--fresh"; });
+  std::copy_if(argv, separator, std::back_inserter(o.again),
+               [](std::string_view word) { return word != "--fresh" && word != "--adopt"; });
   o.again.insert(o.again.end(), separator, argv + argc);
   if (o.command.empty() && o.program.ends_with(".toml")) o.fleet = std::exchange(o.program, "");
   if (Status checked = o.fleet.empty() ? check_together(app, o) : check_of_fleet(app); !checked)

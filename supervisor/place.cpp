@@ -43,6 +43,7 @@ InstancePlace::InstancePlace(Loop& loop, Claim claim)
       folders_(std::move(claim.folders)),
       lock_(std::make_unique<InstanceLock>(std::move(claim.lock))),
       record_(std::move(claim.record)),
+      note_(std::move(claim.note)),
       timer_(loop) {}
 
 InstancePlace::~InstancePlace() {
@@ -85,6 +86,7 @@ tl::expected<void, StartError> InstancePlace::open(Connection::Handler handler, 
   control_ = std::move(*control);
   if (port_) port_->serve(loop_, handler_);
   if (!no_port_.empty()) hooks_.say("warning", no_port_);
+  if (!note_.empty()) hooks_.say("warning", note_);
 
   auto process = identity_of(::getpid());
   if (!process) return refuse_start(kExitFailed, process.error().message);

@@ -74,6 +74,7 @@ class InstancePlace {
   Folders folders_;
   std::unique_ptr<InstanceLock> lock_;
   InstanceRecord record_;
+  const std::string note_;   // of the claim
   bool record_due_ = false;  // it could not be written again yet
   Connection::Handler handler_;
   Hooks hooks_;

@@ -82,6 +82,22 @@ Status take_over(const InstanceRecord& dead, Claim& claim) {
   return sync_folder(state);
 }
 
+std::string describe_taken_over(const std::string& from) {
+  const std::string still = is_gone(from) ? "" : ", which is still there and has no state any more";
+  return "took over the state of " + escape_control(from) + still;
+}
+
+// Nothing is known of this program: was it moved here?
+std::string describe_left_behind(const Claim& claim, const Options& options) {
+  std::string told;
+  if (!options.name.empty() || !options.state_dir.empty() || options.fresh) return told;
+  for (const LeftState& one : states_left_behind(folder_of(claim.folders.state), claim.identity)) {
+    told += (told.empty() ? "" : "; ") + one.folder + " has the state of " + escape_control(one.key) +
+            ", which is gone: if it was moved here, stop and start again with --name " + one.name + " --adopt";
+  }
+  return told;
+}
+
 }  // namespace
 
 tl::expected<void, StartError> check_program(const std::string& path) {
@@ -133,6 +149,8 @@ tl::expected<Claim, StartError> claim_instance(const Options& options) {
                                                 ", not to " + escape_control(claim.identity.key) +
                                                 "; --adopt takes it over");
   }
+  if (!dead) claim.note = describe_left_behind(claim, options);
+  if (dead && dead->identity != claim.identity.key) claim.note = describe_taken_over(dead->identity);
   if (dead) {
     if (Status taken = take_over(*dead, claim); !taken) return refuse_start(taken.error(), claim.folders.state);
   }

@@ -17,6 +17,7 @@ struct Claim {
   Folders folders;
   InstanceLock lock;
   InstanceRecord record;  // all but process and unit; to be written when the instance answers
+  std::string note = "";  // what a person should know of the state that was found, or was not; "" if it is as expected
 };
 
 // A program must be a regular file that can be read, and as root one of root.

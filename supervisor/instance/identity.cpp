@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
 #include <system_error>
 
@@ -82,16 +83,29 @@ Status check_owner(const std::string& folder, const Identity& identity, bool ado
   return fail(folder + " belongs to " + *owner + ", not to " + identity.key + "; --adopt takes it over");
 }
 
+// The one of the programs of that name that were moved, if there is just one.
+Result<std::string> name_to_adopt(const std::string& home, const Identity& identity, const std::string& owner) {
+  const std::vector<LeftState> left = states_left_behind(home, identity);
+  if (left.size() == 1) return left[0].name;
+  if (left.empty() && owner.empty()) return name_from_stem(identity.stem);  // there is nothing to adopt
+  std::string message = "--adopt: " + owner + " is still there, and its state is its own";
+  if (!left.empty()) message = "--adopt: the states of several programs could be meant";
+  for (const LeftState& one : left) message += "; " + one.key + " was --name " + one.name;
+  return fail(message + "; --name NAME --adopt takes over the one that is meant");
+}
+
 // <home>/<stem>, or the tagged one if that is another's or if it is where this program has been before.
 Result<std::string> name_in(const std::string& home, const Identity& identity, bool adopt) {
   const std::string plain = name_from_stem(identity.stem);
   const std::string unique = tagged(plain, identity.key);
   const auto owner = owner_of(home + "/" + plain);
   if (!owner) return fail(owner.error());
-  if (*owner == identity.key || adopt) return plain;
+  if (*owner == identity.key) return plain;
   const auto other = owner_of(home + "/" + unique);
   if (!other) return fail(other.error());
-  return owner->empty() && *other != identity.key ? plain : unique;
+  if (*other == identity.key) return unique;
+  if (adopt) return name_to_adopt(home, identity, *owner);
+  return owner->empty() ? plain : unique;
 }
 
 std::string runtime_folder(const Folders& folders, const FolderOptions& options, const Environment& environment) {
@@ -103,6 +117,26 @@ std::string runtime_folder(const Folders& folders, const FolderOptions& options,
 }
 
 }  // namespace
+
+bool is_gone(const std::string& key) {
+  const std::string path = key.substr(0, key.find(": ["));  // a command's folder
+  return ::access(path.c_str(), F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR);
+}
+
+std::vector<LeftState> states_left_behind(const std::string& home, const Identity& identity) {
+  std::vector<LeftState> left;
+  const std::string plain = name_from_stem(identity.stem);
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(home, error)) {
+    const std::string name = entry.path().filename().string();
+    const auto owner = owner_of(entry.path().string());
+    if (!owner || owner->empty() || *owner == identity.key) continue;
+    const bool of_that_name = name == plain || name == tagged(plain, *owner);
+    if (of_that_name && is_gone(*owner)) left.push_back({name, entry.path().string(), *owner});
+  }
+  std::ranges::sort(left, {}, &LeftState::name);
+  return left;
+}
 
 Result<Identity> identify_program(const std::string& path) {
   char real[PATH_MAX];

@@ -24,9 +24,20 @@ Identity identify_command(const std::string& cwd, const std::vector<std::string>
 // The stem if it is a valid name; else its valid characters, '_' for the others, and 6 hex of its hash.
 std::string name_from_stem(std::string_view stem);
 
+// The program is not where it was; so for the folder of a command.
+bool is_gone(const std::string& key);
+
+// State in <home>/<name> of another program of the same stem that is gone: perhaps it was moved, and is this one.
+struct LeftState {
+  std::string name, folder, key;
+};
+std::vector<LeftState> states_left_behind(const std::string& home, const Identity& identity);
+
 struct FolderOptions {
   std::string name = "", state_dir = "", runtime_dir = "";  // --name, --state-dir, --runtime-dir; "" = not given
-  bool adopt = false;                                       // take over a folder that belongs to another program
+  // Take over a folder that belongs to another program: the one that is named, or that of the one program of this stem
+  // that is gone.
+  bool adopt = false;
 };
 
 // Value of an environment variable, "" if unset.

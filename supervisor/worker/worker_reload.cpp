@@ -27,6 +27,12 @@ HandoverMode handover_mode(ReloadMode mode) {
   return HandoverMode::Recreate;
 }
 
+// A command that does not speak and has done its work before it would have counted as ready.
+bool has_ended_well(const std::shared_ptr<Generation>& candidate, const Options& options) {
+  const bool ended = candidate && candidate->gone() && candidate->exit() && candidate->exit()->code == 0;
+  return ended && !candidate->spoke() && !options.protocol && options.restart != RestartOn::Always;
+}
+
 }  // namespace
 
 void Worker::reload(ReloadRequest request) {
@@ -171,46 +177,25 @@ void Worker::launch_reload(const ReloadRequest& request, const Content& content,
 }
 
 // How the next reload is to be done: what was asked for as far as the live one can.
-void Worker::decide_mode() {
-  const Capabilities& can = live_->loaded().capabilities;
-  const bool can_overlap = can.restore && can.hold && can.checkpoint;
-  const ReloadMode asked = setup_.options->reload;
-  const bool own_port = !own_port_.empty() && asked != ReloadMode::Overlap;
-  mode_ = can_overlap && !own_port ? ReloadMode::Overlap : ReloadMode::Recreate;
-  mode_reason_ = live_->mute()  ? "it does not speak the worker protocol"
-                 : !can_overlap ? "the worker announced no hold and restore"
-                 : own_port     ? own_port_ + "; lend it with --listen for no downtime"
-                                : "the worker can hold and restore";
-  if (asked == ReloadMode::Auto) return;
-  const bool can_do = asked == ReloadMode::Recreate || (can_overlap && (asked != ReloadMode::Exec || can.reexec));
-  if (can_do) {
-    mode_ = asked;
-    mode_reason_ = "asked for";
-  } else if (asked == ReloadMode::Exec && can_overlap) {
-    mode_reason_ = "exec was asked for, but the worker announced no reexec" + (own_port ? "; " + mode_reason_ : "");
-  } else {
-    mode_reason_ = std::string(name_of_value(kReloadModes, asked)) + " was asked for, but " + mode_reason_;
-  }
-}
-
 void Worker::on_verdict(const Receipt& original) {
   Receipt receipt = original;
   receipt.commit = target_->commit;
   if (const auto& candidate = handover_->last_candidate()) receipt.env = env_difference(*candidate);
   const bool automatic = rolls_back_by_itself();
   if (automatic && receipt.verdict == "ok") receipt.verdict = "rolled_back";
+  const bool ended_well = has_ended_well(handover_->last_candidate(), *setup_.options);
   const bool never_loaded = !handover_->loaded() && handover_->context().mode == HandoverMode::Start;
   if (receipt.operation == "reload" && receipt.verdict == "failed" && never_loaded && !handover_->lacked_room())
-    receipt.verdict = "rejected";
+    receipt.verdict = ended_well ? "ok" : "rejected";
   const bool from_crash = receipt.operation == "crash-restart" || automatic;
   if (from_crash && iteration_at_end_ && receipt.iteration) {
     receipt.iteration_lost = *iteration_at_end_ > *receipt.iteration ? *iteration_at_end_ - *receipt.iteration : 0;
   }
   if (aim_.puts_aside()) finish_aim(receipt);
   if (receipt.verdict == "abandoned" && !handover_->cut_error().empty()) receipt.hint = unsaved_hint(true);
-  const bool ok = receipt.verdict == "ok" || receipt.verdict == "rolled_back";
+  const bool ok = !ended_well && (receipt.verdict == "ok" || receipt.verdict == "rolled_back");
   const bool runs_disk = !runs_kept_code_ || (newest_ && *newest_ == *target_);
-  if (!ok && !aim_.rollback) failed_hash_ = target_->hash;
+  if (!ok && !ended_well && !aim_.rollback) failed_hash_ = target_->hash;
   if (ok && runs_disk) failed_hash_.clear();
   if (receipt.verdict == "rolled_back" && previous_) failed_hash_ = previous_->hash;
   if (ok) {
@@ -242,6 +227,9 @@ void Worker::on_verdict(const Receipt& original) {
            {{"level", "info"},
             {"message", "the code on disk is held back until it changes; zerothctl restart --release starts it"}});
     }
+  } else if (receipt.operation == "reload" && ended_well) {
+    if (runs_disk) rejected_ = nullptr;
+    emit("reload", json);
   } else if (receipt.operation == "reload") {
     note_rejected(receipt);
   } else if (aim_.rollback) {

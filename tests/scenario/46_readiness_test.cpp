@@ -179,6 +179,23 @@ TEST_CASE("readiness: new code of a mute command that fails is said to be the en
   CHECK(wait_for_state(daemon, "ready")["last_exit"]["code"] == 7);
 }
 
+TEST_CASE("readiness: a command that has done its work before it would count as ready is finished, not rejected") {
+  const TempDir place;
+  const std::string ran = place.path("ran");
+  Mute daemon("sh", "echo 1 >>" + ran + "\n");
+  wait_for_state(daemon, "finished");
+  EventStream told = daemon.events({"reload", "rejected"});
+  daemon.write_renamed("echo 22 >>" + ran + "\n");
+  const Json receipt = told.wait_for("reload", is_receipt);
+  CHECK(receipt["verdict"] == "ok");
+  CHECK(receipt["reason"] == "exited with code 0");
+  const Json after = wait_for_state(daemon, "finished");
+  CHECK(after["rejected"].is_null());
+  CHECK(place.read("ran") == "1\n22\n");
+  daemon.write_renamed("echo 3 >>" + ran + "; exit 4\n");
+  CHECK(told.wait_for("rejected")["verdict"] == "rejected");
+}
+
 TEST_CASE("readiness: what --health takes is said where it is wrong") {
   const auto refused = [](std::vector<std::string> options) {
     options.insert(options.begin(), built("zeroth-supervise"));

@@ -108,8 +108,37 @@ TEST_CASE_FIXTURE(Fixture, "folders: a stem that is another program's gets a tag
   give(tagged->state, kShop);
   REQUIRE(::unlink((plain + "/instance.json").c_str()) == 0);
   CHECK(choose(kShop)->state == tagged->state);
-  give(plain, kOther);
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "folders: --adopt takes the state of the one program of this stem that is gone, of no other") {
+  variables["XDG_STATE_HOME"] = home.path();
+  const std::string plain = home.path() + "/zeroth/shop";
   CHECK(choose(kShop, {.adopt = true})->state == plain);
+  const Identity there{home.path() + ": [\"python3\",\"shop.py\"]", "shop"};
+  give(plain, there);
+  const auto refused = choose(kShop, {.adopt = true});
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().message.find(there.key) != std::string::npos);
+  CHECK(choose(kShop, {.name = "shop", .adopt = true})->state == plain);
+
+  const Identity moved{home.path() + "/moved: [\"python3\",\"shop.py\"]", "shop"};
+  const std::string left = choose(moved)->state;
+  CHECK(left != plain);
+  give(left, moved);
+  CHECK(choose(kShop, {.adopt = true})->state == left);
+  CHECK(choose(there, {.adopt = true})->state == plain);
+  const auto seen = states_left_behind(home.path() + "/zeroth", kShop);
+  REQUIRE(seen.size() == 1);
+  CHECK(seen[0].folder == left);
+  CHECK(seen[0].key == moved.key);
+
+  const Identity also{home.path() + "/also: [\"python3\",\"shop.py\"]", "shop"};
+  give(choose(also)->state, also);
+  const auto unclear = choose(kShop, {.adopt = true});
+  REQUIRE_FALSE(unclear);
+  CHECK(unclear.error().message.find(also.key) != std::string::npos);
+  CHECK(unclear.error().message.find("--name " + name_of(left)) != std::string::npos);
 }
 
 TEST_CASE_FIXTURE(Fixture, "folders: one that was given and is another program's is refused, naming both") {
