@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <utility>
 
 #include "common/text.h"
 #include "supervisor/process/cron.h"
@@ -33,6 +34,17 @@ Status check_health(const CLI::App& app, const Options& o) {
   return {};
 }
 
+// What runs a program of this kind, "" if it may be one of ours.
+std::string interpreter_of(std::string_view program) {
+  constexpr std::pair<std::string_view, const char*> kOthers[] = {{".py", "python3"}, {".js", "node"}, {".mjs", "node"},
+                                                                  {".cjs", "node"},   {".sh", "sh"},   {".rb", "ruby"},
+                                                                  {".pl", "perl"}};
+  for (const auto& [ending, interpreter] : kOthers) {
+    if (program.ends_with(ending)) return interpreter;
+  }
+  return "";
+}
+
 }  // namespace
 
 Status check_together(const CLI::App& app, Options& o) {
@@ -52,6 +64,10 @@ Status check_together(const CLI::App& app, Options& o) {
   if (Status checked = check_health(app, o); !checked) return checked;
   if (auto table = CronTable::parse(o.cron); !o.cron.empty() && !table) return fail("--cron: " + table.error().message);
   if (o.program.empty() && o.command.empty()) return fail("no program: give a .zero or .z file, or -- and a command");
+  if (const std::string runs = interpreter_of(o.program); !runs.empty() && o.command.empty()) {
+    const std::string shown = escape_control(o.program);
+    return fail(shown + " is no Zero program; run it as a command: zeroth-supervise -- " + runs + " " + shown);
+  }
   if (!o.program.empty() && !o.command.empty()) return fail("give a program file or a command after --, not both");
   if (o.command.empty() && o.protocol) return fail("--protocol needs a command after --");
   if ((o.rate && !std::isfinite(*o.rate)) || (o.halflife && !std::isfinite(*o.halflife)))
@@ -71,6 +87,15 @@ Status check_of_fleet(const CLI::App& app) {
     return fail(name + " belongs to a worker: write it under [worker.NAME] in the fleet file");
   }
   return {};
+}
+
+Result<std::uint64_t> parse_size(const std::string& text) {
+  std::string bytes = text;
+  try {
+    if (!text.starts_with('-') && CLI::AsSizeValue(false)(bytes).empty()) return std::stoull(bytes);
+  } catch (const std::exception&) {  // what CLI11 throws for what is no size
+  }
+  return fail("'" + escape_control(text) + "' is no size like 512MB");
 }
 
 }  // namespace zeroth

@@ -304,6 +304,14 @@ static bool run_by_systemd() {
   return pid != nullptr && std::to_string(::getpid()) == pid;
 }
 
+static void add_all(CLI::App& app, Options& o, std::string& on_failure, int& verbose, bool& quiet) {
+  add_what_runs(app, o);
+  add_watching(app, o);
+  add_restarting(app, o, on_failure);
+  add_state(app, o);
+  add_control_and_output(app, o, verbose, quiet);
+}
+
 constexpr const char* kDescription =
     "Runs a program and keeps its living state while its code changes, it crashes, or the machine restarts.\n\n"
     "  zeroth-supervise [options] program.zero|program.z\n"
@@ -317,11 +325,7 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
   int verbose = 0;
   std::string on_failure = run_by_systemd() ? "exit" : "retry";
   app.add_flag("--version", version, "print the version");
-  add_what_runs(app, o);
-  add_watching(app, o);
-  add_restarting(app, o, on_failure);
-  add_state(app, o);
-  add_control_and_output(app, o, verbose, quiet);
+  add_all(app, o, on_failure, verbose, quiet);
   // Everything behind "--" is the command, whatever it looks like.
   const char* const* separator =
       std::find_if(argv + 1, argv + argc, [](const char* word) { return std::string_view(word) == "--"; });
@@ -356,11 +360,7 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
 
 struct OptionSetter::Parser {
   explicit Parser(Options& o) : options(o) {
-    add_what_runs(app, o);
-    add_watching(app, o);
-    add_restarting(app, o, on_failure);
-    add_state(app, o);
-    add_control_and_output(app, o, verbose, quiet);
+    add_all(app, o, on_failure, verbose, quiet);
     app.add_option("--program", o.program);
   }
   Options& options;
@@ -389,15 +389,6 @@ Status OptionSetter::set(const std::string& name, const std::vector<std::string>
 
 Status OptionSetter::check() {
   return check_together(parser_->app, parser_->options);
-}
-
-Result<std::uint64_t> parse_size(const std::string& text) {
-  std::string bytes = text;
-  try {
-    if (!text.starts_with('-') && CLI::AsSizeValue(false)(bytes).empty()) return std::stoull(bytes);
-  } catch (const std::exception&) {  // what CLI11 throws for what is no size
-  }
-  return fail("'" + escape_control(text) + "' is no size like 512MB");
 }
 
 }  // namespace zeroth

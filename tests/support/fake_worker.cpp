@@ -9,8 +9,8 @@
 //    "at": {"before_hello": ACTION or [ACTION, …], …}}
 // Points: before_hello before_loaded in_restore before_ready at_go after_go at_checkpoint at_cut while_held at_resume
 // at_drain at_stop at_call at_env at_reexec at_end. Actions: die, hang, exit N, garbage, long_line, late MS, flood,
-// touch FILE, wait FILE, grow MB; at a request also silent, error, twice. Files lie beside the behaviour file. Commands:
-// get, inc {by}, inc_saved (inc, answered after a save), save, variable {name} (of its environment).
+// touch FILE, wait FILE, grow MB; at a request also silent, error, twice. Files lie beside the behaviour file.
+// Commands: get, inc {by}, inc_saved (inc, answered after a save), save, variable {name} (of its environment).
 
 #include <fcntl.h>
 #include <poll.h>
