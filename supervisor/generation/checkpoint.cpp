@@ -64,7 +64,7 @@ Status Checkpoint::on_answer(const tl::expected<Json, Refusal>& outcome, std::st
   iteration_ = reply->iteration;
   pause_ms_ = reply->pause_ms;
   unchanged_ = reply->unchanged;
-  if (!reply->schema.empty()) source_.schema = reply->schema;
+  source_.schema = reply->schema.empty() ? head_.schema : reply->schema;
   source_.from_generation = worker_->number();
   source_.sequence = draft_->sequence;
   if (reply->bytes) {
@@ -95,7 +95,7 @@ RestoreSource Checkpoint::given() const {
 void Checkpoint::write(bool for_restore, std::function<void(Status)> done) {
   step_ = Step::Writing;
   if (unchanged_) return write_unchanged(std::move(done));
-  store_.write(*draft_, state_, [self = weak_from_this(), for_restore, done = std::move(done)](Status written) {
+  const auto go_on = [self = weak_from_this(), for_restore, done = std::move(done)](Status written) {
     const auto me = self.lock();
     if (!me) return;
     if (!written || !for_restore) return me->on_written(std::move(written), done);
@@ -104,7 +104,8 @@ void Checkpoint::write(bool for_restore, std::function<void(Status)> done) {
       return me->on_written({}, done);
     }
     me->link(done);
-  });
+  };
+  store_.write(*draft_, state_, go_on, source_.schema);
 }
 
 // Nothing is written: the newest snapshot is the state.

@@ -21,6 +21,7 @@ struct RetentionEntry {
   std::uint64_t bytes = 0;   // of the state
   std::string program_hash;  // "" if the file could not be read
   bool pinned = false;       // stays whatever the rules say
+  std::string schema = "";   // of the state; "" if it has none or could not be read
 };
 
 struct RetentionRules {

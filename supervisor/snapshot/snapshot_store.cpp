@@ -46,9 +46,9 @@ Result<SnapshotStore::Detail> read_detail(SnapshotFolder& folder, std::uint64_t 
 }
 
 RetentionEntry entry_of(const SnapshotEnvelope& envelope, bool valid) {
-  // An imported one is nothing to go on from, so not one of the two that always stay.
-  return {envelope.sequence, valid && !envelope.imported, envelope.created_at,
-          envelope.length,   envelope.program_hash,       false};
+  const bool counts = valid && !envelope.imported;  // else it is none of the two that always stay
+  return {envelope.sequence,     counts, envelope.created_at, envelope.length,
+          envelope.program_hash, false,  envelope.schema};
 }
 
 // As its header says; a file that has none is known by its name only.
@@ -159,12 +159,12 @@ void SnapshotStore::begin(SnapshotEnvelope head, Done<Result<Draft>> done) {
       std::move(done));
 }
 
-void SnapshotStore::write(const Draft& draft, DraftState state, Done<Status> done) {
+void SnapshotStore::write(const Draft& draft, DraftState state, Done<Status> done, const std::string& schema) {
   const auto* announced = std::get_if<std::uint64_t>(&state);
   const std::uint64_t bytes = announced ? *announced : std::get<std::string>(state).size();
   auto text = std::make_shared<const DraftState>(std::move(state));
-  run_in_time<void>(
-      writes_, bytes, [file = draft.handle, text](SnapshotFolder&) { return file->write(*text); }, std::move(done));
+  auto work = [file = draft.handle, text, schema](SnapshotFolder&) { return file->write(*text, schema); };
+  run_in_time<void>(writes_, bytes, std::move(work), std::move(done));
 }
 
 void SnapshotStore::commit(const Draft& draft, Done<Result<Committed>> done) {

@@ -134,6 +134,8 @@ void Worker::begin_reload(ReloadRequest request) {
   plan.context.kept_code = kept_code;
   plan.context.second_try = second_try_;
   plan.context.verify = setup_.options->verify_restore && plan.context.old_cuts;
+  if (aim_.state != Aim::State::Fresh)
+    plan.schema = aim_.state == Aim::State::Snapshot ? aim_.source.schema : live_->loaded().schema;
   plan.refuse_loss = setup_.options->on_loss == OnLoss::Refuse && request.cause != "force" && !aim_.puts_aside();
   plan.receipt.operation = aim_.rollback ? "rollback" : "reload";
   plan.receipt.worker = setup_.name;
@@ -159,6 +161,7 @@ void Worker::begin_reload(ReloadRequest request) {
 // Nobody is live.
 void Worker::launch_reload(const ReloadRequest& request, const Content& content, bool kept_code) {
   search_before_ = kMaxSequence + 1;  // what other code refused, this code may take
+  search_takes_.reset();
   launch(aim_.rollback ? "rollback" : "reload", request.cause, content, kept_code, request.changed);
 }
 
@@ -191,29 +194,6 @@ void Worker::answer_unchanged(const ReloadRequest& request) {
   request.reply(to_json(receipt));
 }
 
-// How the next reload is to be done: what was asked for as far as the live one can.
-void Worker::decide_mode() {
-  const Capabilities& can = live_->loaded().capabilities;
-  const bool can_overlap = can.restore && can.hold && can.checkpoint;
-  const ReloadMode asked = setup_.options->reload;
-  const bool own_port = !own_port_.empty() && asked != ReloadMode::Overlap;
-  mode_ = can_overlap && !own_port ? ReloadMode::Overlap : ReloadMode::Recreate;
-  mode_reason_ = live_->mute()  ? "it does not speak the worker protocol"
-                 : !can_overlap ? "the worker announced no hold and restore"
-                 : own_port     ? own_port_ + "; lend it with --listen for no downtime"
-                                : "the worker can hold and restore";
-  if (asked == ReloadMode::Auto) return;
-  const bool can_do = asked == ReloadMode::Recreate || (can_overlap && (asked != ReloadMode::Exec || can.reexec));
-  if (can_do) {
-    mode_ = asked;
-    mode_reason_ = "asked for";
-  } else if (asked == ReloadMode::Exec && can_overlap) {
-    mode_reason_ = "exec was asked for, but the worker announced no reexec" + (own_port ? "; " + mode_reason_ : "");
-  } else {
-    mode_reason_ = std::string(name_of_value(kReloadModes, asked)) + " was asked for, but " + mode_reason_;
-  }
-}
-
 void Worker::on_verdict(const Receipt& original) {
   Receipt receipt = original;
   receipt.commit = target_->commit;
@@ -228,6 +208,7 @@ void Worker::on_verdict(const Receipt& original) {
   }
   if (aim_.puts_aside()) finish_aim(receipt);
   if (receipt.verdict == "abandoned" && !handover_->cut_error().empty()) receipt.hint = unsaved_hint(true);
+  if (handover_->schema_refused()) receipt.hint = schema_hint(*handover_);
   const bool ok = receipt.verdict == "ok" || receipt.verdict == "rolled_back";
   const bool runs_disk = !runs_kept_code_ || (newest_ && *newest_ == *target_);
   if (!ok && !aim_.rollback) failed_hash_ = target_->hash;
@@ -276,7 +257,8 @@ void Worker::note_rejected(const Receipt& receipt) {
     rejected_ = {{"hash", target_->hash},
                  {"at", rfc3339(receipt.at)},
                  {"diagnostics", receipt.diagnostics},
-                 {"reason", receipt.reason}};
+                 {"reason", receipt.reason},
+                 {"hint", receipt.hint}};
   }
   if (receipt.verdict == "abandoned" && handover_ && handover_->lacked_room()) {
     room_wait_ = std::clamp(2 * room_wait_, kReadAgain, kLongestWait);
