@@ -7,10 +7,13 @@
 #include <ctime>
 #include <utility>
 
+#include "common/file_state.h"
 #include "common/json_reader.h"
 
 namespace zeroth {
 namespace {
+
+constexpr Milliseconds kToSaveFile{10'000};  // a program behind the worker is asked, which takes its time
 
 constexpr std::uint64_t kFull = 1 << 20;  // bytes free: less is no room for anybody
 
@@ -32,7 +35,9 @@ Checkpoint::~Checkpoint() {
   if (source_.file) store_.drop_link(*source_.file);
 }
 
-void Checkpoint::take(const Ask& ask, std::function<void(Status)> done) {
+void Checkpoint::take(const Ask& asked, std::function<void(Status)> done) {
+  Ask ask = asked;
+  if (head_.schema == kFileSchema) ask.deadline = std::max(ask.deadline, kToSaveFile);
   store_.begin(head_, [self = weak_from_this(), ask, done = std::move(done)](Result<SnapshotStore::Draft> draft) {
     const auto me = self.lock();
     if (!me) return;
