@@ -5,6 +5,7 @@
 #include <cmath>
 #include <iterator>
 
+#include "common/save_watch.h"
 #include "common/text.h"
 #include "supervisor/process/listeners.h"
 #include "supervisor/process/probe.h"
@@ -27,6 +28,25 @@ Status check_health(const CLI::App& app, const Options& o) {
   return {};
 }
 
+constexpr Milliseconds kSaveInterval{60'000};  // a daemon may write all it has each time
+
+Status check_state_file(Options& o) {
+  const bool asks = !o.state_signal.empty() || !o.state_command.empty();
+  if (o.state_file.empty())
+    return asks ? Status(fail("--state-signal and --state-command go with --state-file PATH")) : Status();
+  if (o.command.empty()) return fail("--state-file is for commands; a Zero program gives its state itself");
+  if (o.protocol) return fail("--state-file is for commands that do not speak the protocol; leave out one of the two");
+  if (!o.health.empty())
+    return fail("--health does not go with --state-file: such a command counts as ready when it is started");
+  if (!o.state_signal.empty() && !o.state_command.empty())
+    return fail("give --state-signal or --state-command, not both");
+  if (!o.state_signal.empty()) {
+    if (auto number = parse_signal(o.state_signal); !number) return fail("--state-signal: " + number.error().message);
+  }
+  if (!o.checkpoint_interval_chosen) o.checkpoint_interval = asks ? kSaveInterval : Milliseconds(0);
+  return {};
+}
+
 }  // namespace
 
 Status check_together(const CLI::App& app, Options& o) {
@@ -41,6 +61,7 @@ Status check_together(const CLI::App& app, Options& o) {
   if (o.give_stdin && o.command.empty()) return fail("--stdin is for commands; a Zero program reads nothing");
   if (!o.listen.empty() && o.command.empty()) return fail("--listen is for commands; a Zero program opens no socket");
   if (Status checked = check_health(app, o); !checked) return checked;
+  if (Status checked = check_state_file(o); !checked) return checked;
   if (o.program.empty() && o.command.empty()) return fail("no program: give a .zero or .z file, or -- and a command");
   if (!o.program.empty() && !o.command.empty()) return fail("give a program file or a command after --, not both");
   if (o.command.empty() && o.protocol) return fail("--protocol needs a command after --");

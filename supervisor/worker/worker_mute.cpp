@@ -93,8 +93,10 @@ void Worker::decide_mode() {
   const bool can_overlap = can.restore && can.hold && can.checkpoint;
   const ReloadMode asked = setup_.options->reload;
   const bool own_port = !own_port_.empty() && asked != ReloadMode::Overlap;
-  mode_ = can_overlap && !own_port ? ReloadMode::Overlap : ReloadMode::Recreate;
+  const bool file = !setup_.options->state_file.empty();
+  mode_ = can_overlap && !own_port && !file ? ReloadMode::Overlap : ReloadMode::Recreate;
   mode_reason_ = live_->mute()  ? "it does not speak the worker protocol"
+                 : file         ? "its state is a file, for one process at a time"
                  : !can_overlap ? "the worker announced no hold and restore"
                  : own_port     ? own_port_ + "; lend it with --listen for no downtime"
                                 : "the worker can hold and restore";
