@@ -35,15 +35,16 @@ def die(): os._exit(3)
 )  # fmt: skip
 
 
-def sample(pid):
+def sample(place):
     """(anonymous memory in kB, descriptors). A file being written or a client just gone holds a descriptor for a moment: the least of
     several looks is what stays open."""
+    pid = place.process.pid
     with open(f"/proc/{pid}/smaps_rollup") as file:
         anonymous = next(int(line.split()[1]) for line in file if line.startswith("Anonymous:"))
     descriptors = []
-    for _ in range(10):
+    for _ in range(20):
+        place.ask("ping")
         descriptors.append(len(os.listdir(f"/proc/{pid}/fd")))
-        time.sleep(0.01)
     return anonymous, min(descriptors)
 
 
@@ -135,7 +136,7 @@ def main():
                 figures.tried += 1
                 if time.monotonic() < began + WARM * seconds:
                     continue
-                anonymous, descriptors = sample(place.process.pid)
+                anonymous, descriptors = sample(place)
                 hoard += [0] * told.broken * 200
                 samples.append((anonymous + len(hoard), descriptors + len(hoard) // 200))
             if place.stop() != 0:
