@@ -16,10 +16,10 @@ namespace {
 
 constexpr std::string_view kTagged = "{\"$bytes\":\"";
 constexpr std::string_view kTaggedEnd = "\"}";
-constexpr std::size_t kBytePiece = 3 * 256 * 1024;         // of bytes: whole groups of base64
-constexpr std::size_t kTextPiece = kBytePiece / 3 * 4;     // of their text
-constexpr std::size_t kTagHead = 64;                      // bytes in which the tag is looked for
-constexpr JsonLimits kSmall = {64, 1'000'000, false};  // what any reader takes inside a message
+constexpr std::size_t kBytePiece = 3 * 256 * 1024;      // of bytes: whole groups of base64
+constexpr std::size_t kTextPiece = kBytePiece / 3 * 4;  // of their text
+constexpr std::size_t kTagHead = 64;                    // bytes in which the tag is looked for
+constexpr JsonLimits kSmall = {64, 1'000'000, false};   // what any reader takes inside a message
 
 bool is_json_blank(char c) {
   return c == ' ' || c == '\n' || c == '\t' || c == '\r';
@@ -125,7 +125,8 @@ bool is_no_file(std::string_view state) {
 }
 
 Result<std::uint64_t> encode_file(int file, bool json_only, int to, std::uint64_t offset) {
-  struct stat before {}, after {};
+  struct stat before {
+  }, after{};
   if (::fstat(file, &before) != 0) return fail(last_error("stat"));
   if (!S_ISREG(before.st_mode)) return fail("not a regular file");
   const std::uint64_t size = static_cast<std::uint64_t>(before.st_size);

@@ -1,7 +1,7 @@
 #pragma once
 // A state that a program keeps in a file of its own, as a state of ours: JSON as it stands, any other bytes as
-// {"$bytes":"<base64>"}. What comes back is byte for byte what was there. Used for --state-file and by `zerothctl worker
-// run`, which therefore understand each other's snapshots. Everything here blocks on the disk.
+// {"$bytes":"<base64>"}. What comes back is byte for byte what was there. Used for --state-file and by `zerothctl
+// worker run`, which therefore understand each other's snapshots. Everything here blocks on the disk.
 
 #include <sys/stat.h>
 

@@ -20,8 +20,8 @@ struct NamedSignal {
   int number;
 };
 // Those that end or stop a process for good are none to ask by.
-constexpr NamedSignal kAskable[] = {{"HUP", SIGHUP},   {"USR1", SIGUSR1}, {"USR2", SIGUSR2},   {"ALRM", SIGALRM},
-                                    {"CONT", SIGCONT}, {"URG", SIGURG},   {"WINCH", SIGWINCH}, {"IO", SIGIO},
+constexpr NamedSignal kAskable[] = {{"HUP", SIGHUP},   {"USR1", SIGUSR1}, {"USR2", SIGUSR2},    {"ALRM", SIGALRM},
+                                    {"CONT", SIGCONT}, {"URG", SIGURG},   {"WINCH", SIGWINCH},  {"IO", SIGIO},
                                     {"PWR", SIGPWR},   {"PROF", SIGPROF}, {"VTALRM", SIGVTALRM}};
 constexpr std::string_view kRealTime = "RTMIN";
 

@@ -22,7 +22,7 @@ namespace {
 
 constexpr Milliseconds kLookAgain{20};  // at a file in the middle of a save, or a command that is only starting
 const std::string kQuietly = "exec >/dev/null\n";  // its "OK" once a minute tells nobody anything
-constexpr Milliseconds kSaveAgain{200};  // the command that has it saved: what it asks may be only starting
+constexpr Milliseconds kSaveAgain{200};            // the command that has it saved: what it asks may be only starting
 
 // For a state that has to travel inside the answer, which is one line.
 Result<Json> inline_state(int file, bool json_only) {
@@ -112,11 +112,11 @@ void ScriptWorker::on_pending_time() {
     case Pending::Step::Saving:
       if (watch_ && watch_->saved(now)) return after_saving();
       if (now >= pending_->until && save_)
-        return finish_checkpoint(fail("'" + escape_control(plan_.save) + "' did not end within " +
-                                      human_duration(now - pending_->began)));
+        return finish_checkpoint(
+            fail("'" + escape_control(plan_.save) + "' did not end within " + human_duration(now - pending_->began)));
       if (now >= pending_->until)
-        finish_checkpoint(fail(plan_.file + " was not saved within " + human_duration(now - pending_->began) +
-                               " of " + name_of_signal(*plan_.signal)));
+        finish_checkpoint(fail(plan_.file + " was not saved within " + human_duration(now - pending_->began) + " of " +
+                               name_of_signal(*plan_.signal)));
       return;
     case Pending::Step::Ending:
       return;  // its end is told by a signal

@@ -20,8 +20,8 @@ constexpr const char* kListenPid = "LISTEN_PID";
 
 // After fork: nothing but what becomes the command.
 [[noreturn]] void become(const std::vector<char*>& argv,
-                         const std::vector<std::pair<std::string, std::string>>& variables, pid_t parent, bool own_group,
-                         int report) {
+                         const std::vector<std::pair<std::string, std::string>>& variables, pid_t parent,
+                         bool own_group, int report) {
   if (own_group) ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != parent) ::_exit(1);  // it died before that

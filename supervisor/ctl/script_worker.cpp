@@ -24,6 +24,7 @@ namespace {
 
 constexpr Milliseconds kToTake{10'000};          // for the supervisor to save a file whose command has ended
 constexpr Milliseconds kToEndAlone{5'000};       // for the command, when the supervisor is gone; it waits 10 s for us
+constexpr Milliseconds kForItsEnd{1'000};        // of the channel, after a SIGTERM that may tell of it
 constexpr std::string_view kLastSave = "ended";  // id of our only request
 constexpr std::string_view kCommands[] = {"restore", "go", "checkpoint", "resume", "stop", "ping"};
 
@@ -97,11 +98,10 @@ void ScriptWorker::read_channel() {
   const ssize_t got = ::recv(channel_.get(), buffer.data(), buffer.size(), 0);
   if (got < 0 && (errno == EINTR || errno == EAGAIN)) return;
   if (got <= 0) return on_channel_end();
-  const bool fits =
-      lines_.feed({buffer.data(), static_cast<std::size_t>(got)}, [this](std::string_view line) {
-        if (!status_) on_line(line);
-        return true;
-      });
+  const bool fits = lines_.feed({buffer.data(), static_cast<std::size_t>(got)}, [this](std::string_view line) {
+    if (!status_) on_line(line);
+    return true;
+  });
   if (fits || status_) return;
   refuse(nullptr, ErrorCode::BadRequest, "a line longer than 1 MiB");
   on_channel_end();
@@ -245,8 +245,10 @@ void ScriptWorker::read_signals() {
     const bool to_all = number == SIGTERM || number == SIGINT || number == SIGHUP || number == SIGQUIT;
     if (command_) {
       to_all ? command_->signal_group(number) : command_->signal(number);
-    } else if (to_all) {
-      finish(number);
+    } else if (to_all && !give_up_at_) {
+      // The end of the channel may be about to follow: each thread of a supervisor that dies sends us one.
+      ended_with_ = number;
+      give_up_at_ = monotonic_now() + kForItsEnd;
     }
   }
 }

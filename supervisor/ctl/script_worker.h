@@ -112,11 +112,11 @@ class ScriptWorker {
   bool start_due_ = false;
   std::optional<Pending> pending_;
   std::optional<SaveWatch> watch_;
-  std::optional<ScriptProcess> save_;  // the command that has it saved
-  SeenFile read_;                           // of the file, when it was last read
-  std::optional<SeenFile> answered_;        // the same, as the supervisor was last given it
-  std::optional<MonotonicTime> kill_at_;    // of a command that was told to end
-  std::optional<MonotonicTime> give_up_at_; // waiting for the supervisor to take the file
+  std::optional<ScriptProcess> save_;        // the command that has it saved
+  SeenFile read_;                            // of the file, when it was last read
+  std::optional<SeenFile> answered_;         // the same, as the supervisor was last given it
+  std::optional<MonotonicTime> kill_at_;     // of a command that was told to end
+  std::optional<MonotonicTime> give_up_at_;  // waiting for the supervisor to take the file
   std::optional<Json> stop_id_;
   bool asked_to_take_ = false;
   int ended_with_ = 0;

@@ -1,6 +1,6 @@
 #pragma once
-// `zerothctl worker run --state FILE [--state-signal NAME | --state-command CMD] -- COMMAND…`: a worker made of any command that keeps its
-// state in a file.
+// `zerothctl worker run --state FILE [--state-signal NAME | --state-command CMD] -- COMMAND…`: a worker made of any
+// command that keeps its state in a file.
 
 namespace zeroth {
 

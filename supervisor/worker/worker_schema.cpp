@@ -22,8 +22,8 @@ std::string Worker::schema_hint(const Handover& attempt) const {
 bool Worker::pass_over_schema(const Handover& attempt) {
   if (!runs_kept_code_ || target_->copy.empty() || search_takes_) return false;
   const Receipt receipt = attempt.receipt();
-  emit("log", {{"level", "warning"},
-               {"message", receipt.reason + ": the newest snapshot that the code takes is looked for"}});
+  emit("log",
+       {{"level", "warning"}, {"message", receipt.reason + ": the newest snapshot that the code takes is looked for"}});
   search_takes_ = attempt.last_candidate()->loaded().takes();
   launch(receipt.operation, receipt.cause, *target_, runs_kept_code_);
   return true;

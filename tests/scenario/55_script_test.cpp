@@ -202,10 +202,9 @@ TEST_CASE("script: signals are passed on to it") {
 
 TEST_CASE("script: without a supervisor it runs alone, with its file and its exit code") {
   const TempDir dir;
-  const ProcessResult alone =
-      run_process({built("zerothctl"), "worker", "run", "--state", dir.path("count.json"), "--", "sh", "-c",
-                   "echo $ZEROTH_STATE_FILE; exit 7"},
-                  {{"ZEROTH_FD", ""}, {"ZEROTH_SOCKET", ""}});
+  const ProcessResult alone = run_process({built("zerothctl"), "worker", "run", "--state", dir.path("count.json"), "--",
+                                           "sh", "-c", "echo $ZEROTH_STATE_FILE; exit 7"},
+                                          {{"ZEROTH_FD", ""}, {"ZEROTH_SOCKET", ""}});
   CHECK(alone.exit_code == 7);
   CHECK(alone.out == dir.path("count.json") + "\n");
 }

@@ -27,9 +27,7 @@ struct Kept {
   std::string file() const { return files.path("count.json"); }
   std::string count() const { return files.read("count.json"); }
   void tick() const { scenario::tick(files); }
-  Json checkpoint() {
-    return daemon.ask("snapshot", {{"sequence", daemon.ask("checkpoint")["sequence"]}});
-  }
+  Json checkpoint() { return daemon.ask("snapshot", {{"sequence", daemon.ask("checkpoint")["sequence"]}}); }
 
  private:
   std::vector<std::string> with_file(const std::vector<std::string>& options) const {
