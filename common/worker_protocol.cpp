@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/json_fields.h"
+#include "common/text.h"
 
 namespace zeroth {
 namespace {
@@ -41,6 +42,34 @@ Result<std::vector<CommandInfo>> parse_commands(const Json& data) {
         {std::move(*name), field_or<std::string>(entry, "help", ""), params != nullptr ? *params : Json()});
   }
   return commands;
+}
+
+Result<Migration> parse_migrate(const Json& data) {
+  Migration migrate;
+  const Json* value = find_member(data, "migrate");
+  if (value == nullptr || value->is_null()) return migrate;
+  if (value->is_boolean()) {
+    migrate.any = value->get<bool>();
+    return migrate;
+  }
+  const auto is_name = [](const Json& name) { return name.is_string() && !name.get_ref<const std::string&>().empty(); };
+  if (!value->is_array() || !std::all_of(value->begin(), value->end(), is_name))
+    return fail("migrate: expected true or a list of the schemas it can take, each a name");
+  for (const Json& name : *value) migrate.from.push_back(name.get<std::string>());
+  return migrate;
+}
+
+Result<std::string> parse_schema(const Json& data) {
+  auto schema = optional_field<std::string>(data, "schema");
+  if (!schema) return fail(std::move(schema.error()));
+  if (*schema && (*schema)->size() > kMaxSchema)
+    return fail("schema: a name of " + std::to_string((*schema)->size()) + " bytes, at most " +
+                std::to_string(kMaxSchema) + " are taken");
+  return schema->value_or("");
+}
+
+Json to_json(const Migration& migrate) {
+  return migrate.any ? Json(true) : Json(migrate.from);
 }
 
 Json to_json(const NameCount& names) {
@@ -91,6 +120,22 @@ Json to_json(const Capabilities& capabilities) {
   return names;
 }
 
+bool SchemaRule::takes(std::string_view of_state) const {
+  if (of_state.empty() || schema.empty() || of_state == schema || migrate.any) return true;
+  return std::find(migrate.from.begin(), migrate.from.end(), of_state) != migrate.from.end();
+}
+
+bool SchemaRule::migrates(std::string_view of_state) const {
+  return !of_state.empty() && !schema.empty() && of_state != schema && takes(of_state);
+}
+
+std::string SchemaRule::refusal(std::string_view of_state) const {
+  std::string known;
+  for (const std::string& one : migrate.from) known += (known.empty() ? "" : ", ") + one;
+  return "the state has schema " + escape_control(of_state) + ", the code has " + escape_control(schema) +
+         (known.empty() ? " and announced no migration" : " and migrates only " + escape_control(known));
+}
+
 Json to_json(const Loaded& loaded) {
   Json commands = Json::array();
   for (const CommandInfo& command : loaded.commands) {
@@ -99,6 +144,7 @@ Json to_json(const Loaded& loaded) {
   Json data = {
       {"capabilities", to_json(loaded.capabilities)}, {"commands", std::move(commands)}, {"schema", loaded.schema}};
   data["program"] = {{"path", loaded.program_path}, {"hash", loaded.program_hash}};
+  if (!loaded.migrate.none()) data["migrate"] = to_json(loaded.migrate);
   if (!loaded.initial.is_null()) data["initial"] = loaded.initial;
   return data;
 }
@@ -111,7 +157,12 @@ Result<Loaded> parse_loaded(const Json& data) {
   auto commands = parse_commands(data);
   if (!commands) return fail(std::move(commands.error()).in("loaded"));
   loaded.commands = std::move(*commands);
-  loaded.schema = field_or<std::string>(data, "schema", "");
+  auto schema = parse_schema(data);
+  if (!schema) return fail(std::move(schema.error()).in("loaded"));
+  loaded.schema = std::move(*schema);
+  auto migrate = parse_migrate(data);
+  if (!migrate) return fail(std::move(migrate.error()).in("loaded"));
+  loaded.migrate = std::move(*migrate);
   if (const Json* program = find_member(data, "program")) {
     loaded.program_path = field_or<std::string>(*program, "path", "");
     loaded.program_hash = field_or<std::string>(*program, "hash", "");
@@ -246,7 +297,9 @@ Result<CheckpointReply> parse_checkpoint_reply(const Json& result) {
   auto iteration = optional_field<std::uint64_t>(result, "iteration");
   if (!iteration) return fail(std::move(iteration.error()).in("checkpoint"));
   reply.iteration = *iteration;
-  reply.schema = field_or<std::string>(result, "schema", "");
+  auto schema = parse_schema(result);
+  if (!schema) return fail(std::move(schema.error()).in("checkpoint"));
+  reply.schema = std::move(*schema);
   reply.pause_ms = field_or<double>(result, "pause_ms", 0);
   const bool has_state = find_member(result, "state") != nullptr;
   if (int(has_state) + int(reply.bytes.has_value()) + int(reply.unchanged) != 1) {

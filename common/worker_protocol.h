@@ -6,6 +6,9 @@
 // an event "sockets" with {"names":["http"]} whose bytes carry the descriptor (SCM_RIGHTS).
 //
 // Version history: 1 — hello loaded restore ready go drain checkpoint resume stop reexec call env ping save beat log.
+//                  1, added — `migrate` in loaded: true, or a list of schemas, whose states the code turns into its
+//                  own. A state of another schema is passed on only to code that announced it. restore.schema says
+//                  which.
 
 #include <cstdint>
 #include <optional>
@@ -62,14 +65,38 @@ struct CommandInfo {
   Json params;
 };
 
+// Longest name of a schema, in bytes.
+inline constexpr std::size_t kMaxSchema = 256;
+
+// Which states of other schemas the code turns into its own: `migrate` in loaded.
+struct Migration {
+  bool any = false;               // true: every one
+  std::vector<std::string> from;  // else these
+  bool none() const { return !any && from.empty(); }
+};
+
+// Which states a code takes: those of its schema and those it migrates. A state or a code without a schema's name fits
+// everything.
+struct SchemaRule {
+  std::string schema;
+  Migration migrate;
+  bool takes(std::string_view of_state) const;
+  // Is it another, that is turned into the code's own?
+  bool migrates(std::string_view of_state) const;
+  // Why a state of this schema is not passed on, naming both: "the state has schema a, the code b and no migration".
+  std::string refusal(std::string_view of_state) const;
+};
+
 // W→S event: all code is loaded, nothing outside has been touched.
 struct Loaded {
   Capabilities capabilities;
   std::vector<CommandInfo> commands;
   std::string schema;
+  Migration migrate;
   std::string program_path;
   std::string program_hash;
   Json initial;  // top-level default -> its JSON text (or hash); null if not announced
+  SchemaRule takes() const { return {schema, migrate}; }
 };
 Json to_json(const Loaded& loaded);
 Result<Loaded> parse_loaded(const Json& data);

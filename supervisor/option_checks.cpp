@@ -6,6 +6,7 @@
 #include <iterator>
 #include <utility>
 
+#include "common/save_watch.h"
 #include "common/text.h"
 #include "supervisor/process/cron.h"
 #include "supervisor/process/listeners.h"
@@ -45,6 +46,25 @@ std::string interpreter_of(std::string_view program) {
   return "";
 }
 
+constexpr Milliseconds kSaveInterval{60'000};  // a daemon may write all it has each time
+
+Status check_state_file(Options& o) {
+  const bool asks = !o.state_signal.empty() || !o.state_command.empty();
+  if (o.state_file.empty())
+    return asks ? Status(fail("--state-signal and --state-command go with --state-file PATH")) : Status();
+  if (o.command.empty()) return fail("--state-file is for commands; a Zero program gives its state itself");
+  if (o.protocol) return fail("--state-file is for commands that do not speak the protocol; leave out one of the two");
+  if (!o.health.empty())
+    return fail("--health does not go with --state-file: such a command counts as ready when it is started");
+  if (!o.state_signal.empty() && !o.state_command.empty())
+    return fail("give --state-signal or --state-command, not both");
+  if (!o.state_signal.empty()) {
+    if (auto number = parse_signal(o.state_signal); !number) return fail("--state-signal: " + number.error().message);
+  }
+  if (!o.checkpoint_interval_chosen) o.checkpoint_interval = asks ? kSaveInterval : Milliseconds(0);
+  return {};
+}
+
 }  // namespace
 
 Status check_together(const CLI::App& app, Options& o) {
@@ -63,6 +83,7 @@ Status check_together(const CLI::App& app, Options& o) {
   if (!o.listen.empty() && o.command.empty()) return fail("--listen is for commands; a Zero program opens no socket");
   if (Status checked = check_health(app, o); !checked) return checked;
   if (auto table = CronTable::parse(o.cron); !o.cron.empty() && !table) return fail("--cron: " + table.error().message);
+  if (Status checked = check_state_file(o); !checked) return checked;
   if (o.program.empty() && o.command.empty()) return fail("no program: give a .zero or .z file, or -- and a command");
   if (const std::string runs = interpreter_of(o.program); !runs.empty() && o.command.empty()) {
     const std::string shown = escape_control(o.program);

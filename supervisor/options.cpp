@@ -180,7 +180,21 @@ void add_state(CLI::App& app, Options& o) {
   const std::string group = "State";
   app.add_option("--state-dir", o.state_dir, "folder of the state")->type_name("DIR")->group(group);
   add_duration(app, "--checkpoint-interval", o.checkpoint_interval,
-               "least time between snapshots, 0 for none (default 1s)")
+               "least time between snapshots, 0 for none (default 1s; 1min with --state-file, where the command can be "
+               "asked to save, else 0)")
+      ->each([&o](const std::string&) { o.checkpoint_interval_chosen = true; })
+      ->group(group);
+  app.add_option("--state-file", o.state_file,
+                 "the command does not speak, it keeps its state in this file: taken when it ends and when it is asked "
+                 "to save, put there before it starts")
+      ->type_name("PATH")
+      ->group(group);
+  app.add_option("--state-signal", o.state_signal,
+                 "asks the command to save: USR1; done when the file was renamed into place")
+      ->type_name("NAME")
+      ->group(group);
+  app.add_option("--state-command", o.state_command, "the same by a command for sh: 'redis-cli save'")
+      ->type_name("CMD")
       ->group(group);
   add_size(app, "--checkpoint-rate", o.checkpoint_rate,
            "most bytes per second that they write on average, 0 for no limit (default 5MB)")

@@ -70,6 +70,9 @@ struct Options {
   bool control_port_chosen = false;           // not the default: a taken one is an error
   Milliseconds checkpoint_interval{1'000};    // 0: off
   std::uint64_t checkpoint_rate = 5u << 20;   // bytes/s that periodic ones write on average, 0: no limit
+  bool checkpoint_interval_chosen = false;    // else it is another with a state file
+  // Of a command that keeps its state in a file, which is asked to save it by a signal or by a command for sh.
+  std::string state_file, state_signal, state_command;
   std::optional<Milliseconds> max_snapshot_age;
   std::uint64_t keep_bytes = 1u << 30;  // of snapshots
   bool fresh = false;

@@ -5,10 +5,23 @@
 #include <system_error>
 #include <utility>
 
+#include "common/files.h"
 #include "supervisor/instance/claim.h"
 #include "supervisor/instance/identity.h"
 
 namespace zeroth {
+namespace {
+
+// What is written beside a state file, by the command or by us, is no edit.
+IgnoreRules ignored_by(const Options& options) {
+  std::vector<std::string> patterns;
+  if (const std::string name = name_of(options.state_file); !name.empty())
+    patterns = {name, name + ".*", "." + name + ".*"};
+  patterns.insert(patterns.end(), options.ignore.begin(), options.ignore.end());
+  return IgnoreRules::of(patterns);
+}
+
+}  // namespace
 
 ProgramWatch::ProgramWatch(Loop& loop, const Options& options, std::vector<std::string> not_watched,
                            std::shared_ptr<InotifyHub> inotify, Hooks hooks)
@@ -20,8 +33,8 @@ ProgramWatch::ProgramWatch(Loop& loop, const Options& options, std::vector<std::
       hooks_(std::move(hooks)) {
   const bool nothing = options_.no_watch && !options_.command.empty() && options_.watch.empty();
   scope_ = std::make_shared<const WatchScope>(
-      nothing ? std::vector<std::string>() : watch_targets(options_.watch, what_runs_),
-      IgnoreRules::of(options_.ignore), std::move(not_watched));
+      nothing ? std::vector<std::string>() : watch_targets(options_.watch, what_runs_), ignored_by(options_),
+      std::move(not_watched));
 }
 
 // What a command writes itself is to be told from edits; the files it was started with are the program.

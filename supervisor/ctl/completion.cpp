@@ -40,6 +40,7 @@ std::string bash() {
       verb_names() + " " + std::string(kGlobal) +
       "\" -- \"$current\")) ;;\n"
       "    check|compile|export|import) COMPREPLY=($(compgen -f -- \"$current\")) ;;\n"
+      "    worker) COMPREPLY=($(compgen -f -W \"run --state --state-signal --state-command\" -- \"$current\")) ;;\n"
       "    completion) COMPREPLY=($(compgen -W \"bash zsh fish\" -- \"$current\")) ;;\n"
       "    help) COMPREPLY=($(compgen -W \"" +
       verb_names() + "\" -- \"$current\")) ;;\n";
@@ -67,7 +68,9 @@ std::string fish() {
   }
   return text +
          "complete -c zerothctl -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n"
-         "complete -c zerothctl -n '__fish_seen_subcommand_from check compile export import' -F\n";
+         "complete -c zerothctl -n '__fish_seen_subcommand_from check compile export import worker' -F\n"
+         "complete -c zerothctl -n '__fish_seen_subcommand_from worker' -a run\n"
+         "complete -c zerothctl -n '__fish_seen_subcommand_from worker' -l state -l state-signal -l state-command\n";
 }
 
 }  // namespace

@@ -219,6 +219,8 @@ std::string receipt_text(const Json& result) {
 std::string receipt_changes(const Json& entry) {
   const auto verdict = field_or<std::string>(entry, "verdict", "-");
   std::string text = paint(escape_control(verdict), verdict_colour(verdict)) + changes(entry);
+  if (const Json migrated = member_of(entry, "migrated"); migrated.is_object())
+    text += ", migrated from " + show(migrated, "from") + " to " + show(migrated, "to");
   if (!show(entry, "reason").empty()) text += "  " + show(entry, "reason");
   for (const std::string& warning : field_or<std::vector<std::string>>(entry, "warnings", {}))
     text += "\n  warning: " + escape_control(warning);

@@ -12,6 +12,7 @@
 #include "supervisor/ctl/status.h"
 #include "supervisor/ctl/texts.h"
 #include "supervisor/ctl/watch.h"
+#include "supervisor/ctl/worker_run.h"
 
 namespace zeroth {
 namespace {
@@ -112,6 +113,7 @@ const std::vector<Verb>& table() {
       {"env", Group::Other, "", {kWorker}, {kReloadEnv}, kPatient, env_text, run_call},
       {"ping", Group::Other, "", {}, {}, kQuick, ping_text, run_call},
       {"compile", Group::Other, "compile a program: compile FILE [OPTION...]", {}, {}, kQuick, nullptr, run_worker_program, true},
+      {"worker", Group::Other, "makes a worker of a command whose state is a file: worker run --state FILE [OPTION...] -- COMMAND...", {}, {}, kQuick, nullptr, run_worker, true},
       {"completion", Group::Other, "a completion script for bash, zsh or fish", {{"shell", "SHELL"}}, {}, kQuick, nullptr, run_completion},
       {"version", Group::Other, "", {}, {}, kQuick, nullptr, run_version},
       {"help", Group::Other, "this, or about one verb", {{"verb", "[VERB]"}}, {}, kQuick, nullptr, run_help},
@@ -157,7 +159,7 @@ std::string_view help_of(const Verb& verb) {
 }
 
 bool is_not_built(std::string_view name) {
-  constexpr std::string_view kNames[] = {"upgrade", "daemon-reexec", "web", "doctor", "worker"};
+  constexpr std::string_view kNames[] = {"upgrade", "daemon-reexec", "web", "doctor"};
   return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
 }
 

@@ -7,10 +7,13 @@
 #include <ctime>
 #include <utility>
 
+#include "common/file_state.h"
 #include "common/json_reader.h"
 
 namespace zeroth {
 namespace {
+
+constexpr Milliseconds kToSaveFile{10'000};  // a program behind the worker is asked, which takes its time
 
 constexpr std::uint64_t kFull = 1 << 20;  // bytes free: less is no room for anybody
 
@@ -32,7 +35,9 @@ Checkpoint::~Checkpoint() {
   if (source_.file) store_.drop_link(*source_.file);
 }
 
-void Checkpoint::take(const Ask& ask, std::function<void(Status)> done) {
+void Checkpoint::take(const Ask& asked, std::function<void(Status)> done) {
+  Ask ask = asked;
+  if (head_.schema == kFileSchema) ask.deadline = std::max(ask.deadline, kToSaveFile);
   store_.begin(head_, [self = weak_from_this(), ask, done = std::move(done)](Result<SnapshotStore::Draft> draft) {
     const auto me = self.lock();
     if (!me) return;
@@ -64,7 +69,7 @@ Status Checkpoint::on_answer(const tl::expected<Json, Refusal>& outcome, std::st
   iteration_ = reply->iteration;
   pause_ms_ = reply->pause_ms;
   unchanged_ = reply->unchanged;
-  if (!reply->schema.empty()) source_.schema = reply->schema;
+  source_.schema = reply->schema.empty() ? head_.schema : reply->schema;
   source_.from_generation = worker_->number();
   source_.sequence = draft_->sequence;
   if (unchanged_) {
@@ -97,7 +102,7 @@ RestoreSource Checkpoint::given() const {
 void Checkpoint::write(bool for_restore, std::function<void(Status)> done) {
   step_ = Step::Writing;
   if (unchanged_) return write_unchanged(std::move(done));
-  store_.write(*draft_, state_, [self = weak_from_this(), for_restore, done = std::move(done)](Status written) {
+  const auto go_on = [self = weak_from_this(), for_restore, done = std::move(done)](Status written) {
     const auto me = self.lock();
     if (!me) return;
     if (!written || !for_restore) return me->on_written(std::move(written), done);
@@ -106,7 +111,8 @@ void Checkpoint::write(bool for_restore, std::function<void(Status)> done) {
       return me->on_written({}, done);
     }
     me->link(done);
-  });
+  };
+  store_.write(*draft_, state_, go_on, source_.schema);
 }
 
 // Nothing is written: the newest snapshot is the state.

@@ -35,6 +35,8 @@ Json to_json(const Receipt& receipt) {
                {"hint", receipt.hint},
                {"diagnostics", receipt.diagnostics}};
   json.update(to_json(receipt.restored));
+  json["migrated"] =
+      receipt.migrated_from.empty() ? Json() : Json{{"from", receipt.migrated_from}, {"to", receipt.migrated_to}};
   json["iteration"] = or_null(receipt.iteration);
   json["iteration_lost"] = or_null(receipt.iteration_lost);
   json["code"] = receipt.code;

@@ -33,6 +33,7 @@ struct Receipt {
   std::string hint;  // what to do about it; "" if nothing special
   Json diagnostics = Json::array();
   RestoreSummary restored;
+  std::string migrated_from, migrated_to;  // schemas; "": the state was not migrated
   std::optional<std::uint64_t> iteration;
   std::optional<std::uint64_t> iteration_lost;
   bool code = false;        // other code than before

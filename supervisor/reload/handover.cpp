@@ -24,6 +24,7 @@ Handover::Handover(Loop& loop, Plan plan, Hooks hooks)
       old_(std::move(plan.old)),
       replace_(std::move(plan.replace)),
       refuse_loss_(plan.refuse_loss),
+      schema_(std::move(plan.schema)),
       last_state_bytes_(plan.last_state_bytes),
       deadlines_(plan.deadlines),
       ready_timer_(loop),
@@ -114,7 +115,7 @@ void Handover::make_candidate() {
   hooks.on_loaded = [this] {
     loaded_ = true;
     mark(receipt_.ms.start);
-    deliver(HandoverEvent::CandidateLoaded);
+    if (takes_schema(source_ ? source_->schema : schema_)) deliver(HandoverEvent::CandidateLoaded);
   };
   hooks.on_ready = [this] {
     said_ready_ = true;
@@ -252,11 +253,19 @@ void Handover::fail_source(const std::string& reason) {
   candidate_failed(reason);
 }
 
+// Where it does not, the hand-over is over. In overlap that is before anybody is held.
+bool Handover::takes_schema(const std::optional<std::string>& schema) {
+  const SchemaRule rule = candidate_->loaded().takes();
+  if (!schema || rule.takes(*schema)) return true;
+  state_refused_ = schema_refused_ = true;
+  candidate_failed(rule.refusal(*schema));
+  return false;
+}
+
 void Handover::restore() {
-  if (!source_) {
-    restore_waits_ = true;
-    return;
-  }
+  restore_waits_ = !source_;
+  if (restore_waits_) return;
+  if (!takes_schema(source_->schema)) return;
   mark_ = monotonic_now();
   RestoreHead head;
   head.generation = candidate_->number();
@@ -292,6 +301,9 @@ void Handover::on_restored(const tl::expected<Json, Refusal>& outcome) {
   if (!summary) return candidate_failed(summary.error().message);
   receipt_.restored = std::move(*summary);
   if (receipt_.restored.iteration) receipt_.iteration = receipt_.restored.iteration;
+  const SchemaRule rule = candidate_->loaded().takes();
+  receipt_.migrated_from = rule.migrates(source_->schema) ? source_->schema : "";
+  receipt_.migrated_to = receipt_.migrated_from.empty() ? "" : rule.schema;
   if (const NameCount& dropped = receipt_.restored.removed; refuse_loss_ && dropped.count > 0) {
     return candidate_failed("the new code no longer has " + listed(dropped) +
                             " of the state; zerothctl reload --force accepts that");
@@ -315,7 +327,12 @@ void Handover::ready_if_both() {
                    });
 }
 
+// A state that was migrated is another by intent: there is nothing to compare it with.
 void Handover::verify() {
+  if (!receipt_.migrated_from.empty()) {
+    receipt_.restored.warnings.push_back("the restored state was migrated, so it was not compared with the saved one");
+    return deliver(HandoverEvent::Verified);
+  }
   check_ = std::make_unique<RestoreCheck>(loop_, hooks_.make_checkpoint(candidate_), *source_, receipt_.restored);
   check_->begin([this](const Status& same) {
     loop_.post([finished = std::shared_ptr<RestoreCheck>(std::move(check_))] {});  // it is still on the stack

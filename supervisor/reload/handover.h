@@ -47,6 +47,7 @@ class Handover {
     // With context.commit_first: puts the committed cut aside and gives what is restored, which may be the cut itself.
     ReplaceSource replace = nullptr;
     bool refuse_loss = false;  // a state of which the candidate drops something is none that it may go with
+    std::optional<std::string> schema = std::nullopt;  // of the state to be restored, as far as it is known before
   };
 
   // What the worker does for it. All are called from the loop; only on_done may destroy the hand-over.
@@ -106,6 +107,8 @@ class Handover {
   const Receipt& receipt() const { return receipt_; }
   // Why the candidate did not make it: the worker refused the state itself (not: died, late).
   bool state_refused() const { return state_refused_; }
+  // The same, because its schema is none that the code takes. No process was asked.
+  bool schema_refused() const { return schema_refused_; }
   // Why N could not be cut; "" if it was, or was not to be.
   const std::string& cut_error() const { return cut_error_; }
   // The last candidate was sent its state and ended, or was late, without an answer.
@@ -128,6 +131,7 @@ class Handover {
   void write_cut();
   void commit();
   void on_committed(const Result<SnapshotStore::Committed>& committed);
+  bool takes_schema(const std::optional<std::string>& schema);
   void restore();
   void on_restored(const tl::expected<Json, Refusal>& outcome);
   void ready_if_both();
@@ -150,6 +154,7 @@ class Handover {
   std::shared_ptr<Checkpoint> checkpoint_;
   ReplaceSource replace_;
   const bool refuse_loss_;
+  const std::optional<std::string> schema_;
   std::unique_ptr<RestoreCheck> check_;
   std::optional<RestoreSource> source_;
   bool restore_waits_ = false;
@@ -157,6 +162,7 @@ class Handover {
   bool restored_ = false;
   bool said_ready_ = false;
   bool state_refused_ = false;
+  bool schema_refused_ = false;
   bool lacked_room_ = false;
   std::string cut_error_;
   bool loaded_ = false;

@@ -7,7 +7,7 @@
 #include <cerrno>
 
 #include "common/files.h"
-#include "supervisor/snapshot/json_check.h"
+#include "common/json_check.h"
 
 namespace zeroth {
 namespace {
@@ -57,10 +57,11 @@ bool DraftFile::begin_again(SnapshotEnvelope head) {
   return true;
 }
 
-Status DraftFile::write(const DraftState& state) {
+Status DraftFile::write(const DraftState& state, const std::string& schema) {
   const std::lock_guard lock(mutex_);
   const std::string what = doing("writing", envelope_.sequence);
   if (state_ != State::Begun) return fail(what + ": it is written or was given up");
+  if (!schema.empty()) envelope_.schema = schema;
   Status done = write_all_parts(state);
   if (!done) {
     discard();
@@ -77,6 +78,7 @@ Status DraftFile::write_all_parts(const DraftState& state) {
   if (Status done = allocate_file(fd_.get(), size); !done) return done;
   auto header = render_snapshot_header(envelope_);
   if (!header) return fail(std::move(header.error()));
+  if (header->size() != envelope_.state_offset) return fail("there is no room for the schema's name in the header");
   if (Status done = write_all_at(fd_.get(), *header, 0); !done) return done;
   const auto* text = std::get_if<std::string>(&state);
   by_worker_ = text == nullptr;

@@ -29,8 +29,8 @@ class DraftFile {
   bool begin_again(SnapshotEnvelope head);
 
   // Allocates the whole file, then writes all of it (over whatever a worker did to the header's place); afterwards only
-  // fsync and rename are missing. On an error the draft is given up.
-  Status write(const DraftState& state);
+  // fsync and rename are missing. `schema`: the state's, "" for what the head says. On an error the draft is given up.
+  Status write(const DraftState& state, const std::string& schema = "");
 
   // What is there now is read back and must be what was to be written, the state of a worker's own writing also JSON;
   // then fsync, close, rename, fsync of the folder. On an error the draft is given up: never a second fsync, whose

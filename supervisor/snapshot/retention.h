@@ -22,6 +22,7 @@ struct RetentionEntry {
   std::string program_hash;  // "" if the file could not be read
   bool pinned = false;       // stays whatever the rules say
   bool before_loss = false;  // a reload that began from it dropped something
+  std::string schema = "";   // of the state; "" if it has none or could not be read
 };
 
 struct RetentionRules {

@@ -7,7 +7,7 @@
 #include <cerrno>
 
 #include "common/files.h"
-#include "supervisor/snapshot/json_check.h"
+#include "common/json_check.h"
 
 namespace zeroth {
 namespace {

@@ -48,6 +48,8 @@ std::optional<Skipped> refuse(const SnapshotEnvelope& envelope, const std::vecto
   const bool ours = std::any_of(identities.begin(), identities.end(),
                                 [&](const std::string& own) { return envelope.identity == as_recorded(own); });
   if (!options.adopt && !ours) return skip(envelope.sequence, SkipReason::Foreign, "belongs to " + envelope.identity);
+  if (options.takes && !options.takes->takes(envelope.schema))
+    return skip(envelope.sequence, SkipReason::Schema, options.takes->refusal(envelope.schema));
   if (options.max_age && options.now - envelope.created_at > *options.max_age)
     return skip(
         envelope.sequence, SkipReason::TooOld,
@@ -108,6 +110,8 @@ std::string_view to_string(SkipReason reason) {
       return "owner";
     case SkipReason::Quarantined:
       return "quarantined";
+    case SkipReason::Schema:
+      return "schema";
     case SkipReason::TooOld:
       return "too old";
     case SkipReason::Unreadable:

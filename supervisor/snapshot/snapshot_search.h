@@ -26,6 +26,7 @@ struct SearchOptions {
   std::optional<std::uint64_t> exactly;     // this one and no other
   SequenceRange aside;                      // not these
   bool adopt = false;                       // take those of another identity too
+  std::optional<SchemaRule> takes;          // none that this code does not take
   std::optional<Milliseconds> max_age;      // counted back from `now`
   WallTime now{};
 };
@@ -36,6 +37,7 @@ enum class SkipReason {
   Foreign,      // of another identity
   Owner,        // a file of another user, which we do not trust with our state; left as it is
   Quarantined,  // refused or failed on earlier
+  Schema,       // of one that the code neither has nor migrates
   TooOld,       // beyond max_age; ends the search
   Unreadable,   // the disk did not let us
 };

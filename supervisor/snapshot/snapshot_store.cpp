@@ -29,8 +29,10 @@ Status check_frame(SnapshotFolder& folder, std::uint64_t sequence) {
 }
 
 RetentionEntry entry_of(const SnapshotEnvelope& envelope, bool valid) {
-  // An imported one is nothing to go on from, so not one of the two that always stay.
-  return {envelope.sequence, valid && !envelope.imported, envelope.created_at, envelope.length, envelope.program_hash};
+  const bool counts = valid && !envelope.imported;  // else it is none of the two that always stay
+  RetentionEntry entry{envelope.sequence, counts, envelope.created_at, envelope.length, envelope.program_hash};
+  entry.schema = envelope.schema;
+  return entry;
 }
 
 // As its header says; a file that has none is known by its name only.
@@ -136,12 +138,12 @@ void SnapshotStore::begin(SnapshotEnvelope head, Done<Result<Draft>> done) {
       std::move(done));
 }
 
-void SnapshotStore::write(const Draft& draft, DraftState state, Done<Status> done) {
+void SnapshotStore::write(const Draft& draft, DraftState state, Done<Status> done, const std::string& schema) {
   const auto* announced = std::get_if<std::uint64_t>(&state);
   const std::uint64_t bytes = announced ? *announced : std::get<std::string>(state).size();
   auto text = std::make_shared<const DraftState>(std::move(state));
-  run_in_time<void>(
-      writes_, bytes, [file = draft.handle, text](SnapshotFolder&) { return file->write(*text); }, std::move(done));
+  auto work = [file = draft.handle, text, schema](SnapshotFolder&) { return file->write(*text, schema); };
+  run_in_time<void>(writes_, bytes, std::move(work), std::move(done));
 }
 
 void SnapshotStore::commit(const Draft& draft, Done<Result<Committed>> done) {

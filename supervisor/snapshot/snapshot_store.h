@@ -83,7 +83,8 @@ class SnapshotStore {
   // `head`: all but sequence, length and state_offset. The sequence is used up even if this fails.
   void begin(SnapshotEnvelope head, Done<Result<Draft>> done);
   // Afterwards all bytes are allocated and written. An error (with its errno) gives the draft up; so for commit.
-  void write(const Draft& draft, DraftState state, Done<Status> done);
+  // `schema`: of the state, as far as it was not known when the draft was begun.
+  void write(const Draft& draft, DraftState state, Done<Status> done, const std::string& schema = "");
   void commit(const Draft& draft, Done<Result<Committed>> done);
   void abandon(Draft draft);
   // Nothing was written into it: it is the next draft, unless a newer one has been begun.
@@ -139,6 +140,8 @@ class SnapshotStore {
 
   // The newest that is committed, or was verified by a search.
   const std::optional<SnapshotEnvelope>& newest() const { return newest_; }
+  // The newest of a schema that `takes` accepts; nullopt if there is none.
+  std::optional<std::uint64_t> newest_of(const SchemaRule& takes) const;
   std::size_t count() const { return index_.size(); }
   const std::vector<Rejected>& rejected() const { return rejected_; }
   // Why it is not known what was pinned before; "" if it is. Nothing that was there then is pruned by this process.

@@ -1,5 +1,5 @@
-// SnapshotStore: showing and comparing states, snapshots as files outside the folder, and what is done about a save
-// that failed.
+// SnapshotStore: showing and comparing states, snapshots as files outside the folder, what is done about a save that
+// failed, and which snapshots fit a code.
 
 #include <fcntl.h>
 
@@ -208,6 +208,13 @@ void SnapshotStore::end_import(const std::shared_ptr<Import>& import, Result<Sna
   if (!outcome && import->draft.handle) abandon(import->draft);
   import->job.reset();
   import->done(std::move(outcome));
+}
+
+std::optional<std::uint64_t> SnapshotStore::newest_of(const SchemaRule& takes) const {
+  for (auto entry = index_.rbegin(); entry != index_.rend(); ++entry) {
+    if (!entry->second.schema.empty() && takes.takes(entry->second.schema)) return entry->first;
+  }
+  return std::nullopt;
 }
 
 }  // namespace zeroth

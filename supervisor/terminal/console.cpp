@@ -260,6 +260,8 @@ void Console::on_reload(const Json& receipt) {
   std::string line = when(receipt) + "generation " + number_of(receipt, "to") + "  " + why + "   kept " +
                      number_of(receipt["kept"], "count") + names_of(receipt, "added", "added") +
                      names_of(receipt, "removed", "parked") + names_of(receipt, "renamed", "renamed");
+  if (const Json* migrated = find_member(receipt, "migrated"); migrated != nullptr && migrated->is_object())
+    line += "   migrated from " + text_of(*migrated, "from") + " to " + text_of(*migrated, "to");
   if (const std::string iteration = number_of(receipt, "iteration"); !iteration.empty())
     line += "   iteration " + iteration;
   if (const std::string lost = number_of(receipt, "iteration_lost"); !lost.empty()) line += " (" + lost + " lost)";

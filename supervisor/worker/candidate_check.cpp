@@ -39,6 +39,10 @@ void CandidateCheck::try_out(RestoreSource source) {
   hooks.on_loaded = [this] {
     loaded_ = true;
     if (candidate_->mute()) return reject("it does not speak the worker protocol: there is no state to restore");
+    schema_ = candidate_->loaded().schema;
+    const SchemaRule rule = candidate_->loaded().takes();
+    if (!rule.takes(source_.schema)) return end("refused", rule.refusal(source_.schema));
+    if (rule.migrates(source_.schema)) entry_["migrated"] = {{"from", source_.schema}, {"to", rule.schema}};
     restore(source_);
   };
   hooks.on_ready = [this] {
@@ -117,7 +121,11 @@ void CandidateCheck::drop_candidate() {
 
 void CandidateCheck::finish(const std::string& verdict, const std::string& reason) {
   const auto done = hooks_.on_done;
-  done(Json{{"verdict", verdict}, {"reason", reason}, {"diagnostics", diagnostics_}, {"snapshots", entries_}});
+  done(Json{{"verdict", verdict},
+            {"reason", reason},
+            {"diagnostics", diagnostics_},
+            {"schema", schema_},
+            {"snapshots", entries_}});
 }
 
 }  // namespace zeroth

@@ -23,8 +23,8 @@ class CandidateCheck {
     std::function<void(std::uint64_t sequence, std::function<void(Result<RestoreSource>)>)> fetch;
     // To be reaped; killed already.
     std::function<void(std::shared_ptr<Generation>)> bury;
-    // {verdict: ok | rejected (it does not load) | refused (a snapshot), reason, diagnostics, snapshots[]}. May destroy
-    // the check.
+    // {verdict: ok | rejected (it does not load) | refused (a snapshot), reason, diagnostics, schema, snapshots[]}. May
+    // destroy the check. An entry says "migrated" {from, to} where the code turned the state into its own.
     std::function<void(Json report)> on_done;
   };
 
@@ -55,6 +55,7 @@ class CandidateCheck {
   std::shared_ptr<Generation> candidate_;
   RestoreSource source_;
   bool loaded_ = false, restored_ = false, ready_ = false, all_well_ = true;
+  std::string schema_;  // of the code, once it has loaded
   Json entry_, entries_ = Json::array(), diagnostics_ = Json::array();
   Timer ready_timer_;
   std::shared_ptr<void> alive_ = std::make_shared<int>();

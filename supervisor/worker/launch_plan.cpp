@@ -1,5 +1,6 @@
 #include "supervisor/worker/launch_plan.h"
 
+#include "common/files.h"
 #include "supervisor/generation/hello_socket.h"
 #include "supervisor/process/alive_lock.h"
 #include "supervisor/process/emergency_files.h"
@@ -19,6 +20,19 @@ void set_output(GenerationPlan& plan, const Worker::Setup& setup) {
   plan.unbuffered = !plan.terminal;
 }
 
+// A command whose state is a file speaks through an adapter of ours, which starts and ends it.
+std::vector<std::string> argv_of(const Worker::Setup& setup) {
+  const Options& options = *setup.options;
+  if (options.state_file.empty()) return options.command;
+  std::vector<std::string> argv = {folder_of(setup.worker_binary) + "/zerothctl", "worker", "run", "--state",
+                                   options.state_file};
+  if (!options.state_signal.empty()) argv.insert(argv.end(), {"--state-signal", options.state_signal});
+  if (!options.state_command.empty()) argv.insert(argv.end(), {"--state-command", options.state_command});
+  argv.push_back("--");
+  argv.insert(argv.end(), options.command.begin(), options.command.end());
+  return argv;
+}
+
 }  // namespace
 
 GenerationPlan launch_plan(const Worker::Setup& setup, std::uint64_t number, const std::string& cause,
@@ -35,7 +49,7 @@ GenerationPlan launch_plan(const Worker::Setup& setup, std::uint64_t number, con
     if (options.rate) plan.argv.insert(plan.argv.end(), {"--rate", Json(*options.rate).dump()});
     if (options.halflife) plan.argv.insert(plan.argv.end(), {"--halflife", Json(*options.halflife).dump()});
   } else {
-    plan.argv = options.command;
+    plan.argv = argv_of(setup);
     plan.socket = setup.hello_socket;
     plan.key = make_key();
     plan.die_with_us = true;
@@ -55,7 +69,8 @@ GenerationPlan launch_plan(const Worker::Setup& setup, std::uint64_t number, con
   plan.program_hash = content.hash;
   plan.program_copy = content.copy;
   plan.start_timeout = options.start_timeout;
-  if (!plan.built_in && !options.protocol && !known_to_speak.value_or(false)) {
+  const bool speaks = options.protocol || !options.state_file.empty();
+  if (!plan.built_in && !speaks && !known_to_speak.value_or(false)) {
     plan.mute_after = kSettled;
     if (!known_to_speak) plan.mute_latest = kLoaded;
     auto health = parse_health(options.health);

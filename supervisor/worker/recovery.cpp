@@ -8,8 +8,8 @@
 #include <cerrno>
 
 #include "common/files.h"
+#include "common/json_check.h"
 #include "supervisor/generation/receipt.h"
-#include "supervisor/snapshot/json_check.h"
 
 namespace zeroth {
 namespace {

@@ -282,6 +282,7 @@ void Worker::on_go(const std::shared_ptr<Generation>& generation, const Receipt&
 
 void Worker::on_go_answered() {
   search_before_ = kMaxSequence + 1;
+  search_takes_.reset();
   suspect_ = 0;
   stopped_for_successor_ = false;
   const bool restored = handover_->receipt().snapshot != 0;

@@ -206,6 +206,8 @@ class Worker {
   void keep_begun_from();
   void drop_pin(std::uint64_t sequence, bool before);
   std::string unsaved_hint(bool uncut) const;
+  std::string schema_hint(const Handover& attempt) const;
+  bool pass_over_schema(const Handover& attempt);
   void finish_aim(Receipt& receipt);
   void on_aimed_start_failed(const Handover& attempt);
   // Its environment (worker_env.cpp).
@@ -354,7 +356,8 @@ class Worker {
   std::shared_ptr<Generation> lost_old_;  // ended during the hand-over under way
   std::string unread_;                    // why the content could not be read; it is tried again
   std::uint64_t search_before_ = kMaxSequence + 1;
-  std::string source_hash_;  // program that wrote the snapshot being restored
+  std::optional<SchemaRule> search_takes_;  // of kept code that refused a newer one for its schema
+  std::string source_hash_;                 // program that wrote the snapshot being restored
   std::uint64_t source_sequence_ = 0;
   std::uint64_t suspect_ = 0;               // snapshot that the code that wrote it has failed on once
   std::shared_ptr<Checkpoint> saving_cut_;  // is made durable before anything else starts

@@ -177,6 +177,7 @@ bool Worker::set_aside_snapshot(const Handover& attempt) {
   const std::shared_ptr<Generation>& candidate = attempt.last_candidate();
   const bool by_hand = candidate && candidate->exit() && kind_of(*candidate->exit()) == ExitKind::KilledByHand;
   const bool failed_on_it = attempt.lost_in_restore() && candidate && !candidate->mute() && !by_hand;
+  if (attempt.schema_refused()) return pass_over_schema(attempt);
   if (source_sequence_ == 0 || !(attempt.state_refused() || failed_on_it)) return false;
   const Receipt receipt = attempt.receipt();
   const auto again = [this, receipt] { launch(receipt.operation, receipt.cause, *target_, runs_kept_code_); };
@@ -225,7 +226,8 @@ void Worker::on_start_failed(const Handover& attempt) {
     rejected_ = {{"hash", target_->hash},
                  {"at", rfc3339(receipt.at)},
                  {"diagnostics", receipt.diagnostics},
-                 {"reason", receipt.reason}};
+                 {"reason", receipt.reason},
+                 {"hint", receipt.hint}};
     rejected_at_ = monotonic_now();
     return content_.find_kept(kept, [this, receipt](const Result<Content>& content) {
       if (state_ != WorkerState::Starting || handover_) return;
@@ -243,7 +245,9 @@ void Worker::on_start_failed(const Handover& attempt) {
   if (new_code_refused && go_on_after_refused_edit(attempt)) return;
   if (attempt.state_refused()) {
     return give_up({{"generation", receipt.to}, {"meaning", receipt.reason}}, "startup", "",
-                   "start with --fresh to begin without the kept state; it stays in its folder");
+                   attempt.schema_refused()
+                       ? schema_hint(attempt)
+                       : "start with --fresh to begin without the kept state; it stays in its folder");
   }
   const std::shared_ptr<Generation>& candidate = attempt.last_candidate();
   if (receipt.operation == "reload" && candidate && candidate->spoke()) policy_.reset();

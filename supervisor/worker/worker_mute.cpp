@@ -1,10 +1,11 @@
-// Worker: programs that do not speak the protocol, and workers that open their port themselves.
+// Worker: programs that do not speak the protocol, workers that open their port themselves, and how they are replaced.
 
 #include <unistd.h>
 
 #include <algorithm>
 #include <utility>
 
+#include "supervisor/option_names.h"
 #include "supervisor/worker/worker.h"
 
 namespace zeroth {
@@ -108,6 +109,31 @@ bool Worker::lost_a_port(const Handover& attempt) const {
     return line.generation == candidate->number() && (line.text.find("EADDRINUSE") != std::string::npos ||
                                                       line.text.find("Address already in use") != std::string::npos);
   });
+}
+
+// How the next reload is to be done: what was asked for as far as the live one can.
+void Worker::decide_mode() {
+  const Capabilities& can = live_->loaded().capabilities;
+  const bool can_overlap = can.restore && can.hold && can.checkpoint;
+  const ReloadMode asked = setup_.options->reload;
+  const bool own_port = !own_port_.empty() && asked != ReloadMode::Overlap;
+  const bool file = !setup_.options->state_file.empty();
+  mode_ = can_overlap && !own_port && !file ? ReloadMode::Overlap : ReloadMode::Recreate;
+  mode_reason_ = live_->mute()  ? "it does not speak the worker protocol"
+                 : file         ? "its state is a file, for one process at a time"
+                 : !can_overlap ? "the worker announced no hold and restore"
+                 : own_port     ? own_port_ + "; lend it with --listen for no downtime"
+                                : "the worker can hold and restore";
+  if (asked == ReloadMode::Auto) return;
+  const bool can_do = asked == ReloadMode::Recreate || (can_overlap && (asked != ReloadMode::Exec || can.reexec));
+  if (can_do) {
+    mode_ = asked;
+    mode_reason_ = "asked for";
+  } else if (asked == ReloadMode::Exec && can_overlap) {
+    mode_reason_ = "exec was asked for, but the worker announced no reexec" + (own_port ? "; " + mode_reason_ : "");
+  } else {
+    mode_reason_ = std::string(name_of_value(kReloadModes, asked)) + " was asked for, but " + mode_reason_;
+  }
 }
 
 }  // namespace zeroth

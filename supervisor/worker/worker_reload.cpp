@@ -148,6 +148,8 @@ void Worker::begin_reload(ReloadRequest request) {
   plan.context.kept_code = kept_code;
   plan.context.second_try = second_try_;
   plan.context.verify = setup_.options->verify_restore && plan.context.old_cuts;
+  if (aim_.state != Aim::State::Fresh)
+    plan.schema = aim_.state == Aim::State::Snapshot ? aim_.source.schema : live_->loaded().schema;
   plan.refuse_loss = setup_.options->on_loss == OnLoss::Refuse && request.cause != "force" && !aim_.puts_aside();
   plan.receipt.operation = aim_.rollback ? "rollback" : "reload";
   plan.receipt.worker = setup_.name;
@@ -173,6 +175,7 @@ void Worker::begin_reload(ReloadRequest request) {
 // Nobody is live.
 void Worker::launch_reload(const ReloadRequest& request, const Content& content, bool kept_code) {
   search_before_ = kMaxSequence + 1;  // what other code refused, this code may take
+  search_takes_.reset();
   launch(aim_.rollback ? "rollback" : "reload", request.cause, content, kept_code, request.changed);
 }
 
@@ -193,6 +196,7 @@ void Worker::on_verdict(const Receipt& original) {
   }
   if (aim_.puts_aside()) finish_aim(receipt);
   if (receipt.verdict == "abandoned" && !handover_->cut_error().empty()) receipt.hint = unsaved_hint(true);
+  if (handover_->schema_refused()) receipt.hint = schema_hint(*handover_);
   const bool ok = !ended_well && (receipt.verdict == "ok" || receipt.verdict == "rolled_back");
   const bool runs_disk = !runs_kept_code_ || (newest_ && *newest_ == *target_);
   if (!ok && !ended_well && !aim_.rollback) failed_hash_ = target_->hash;
@@ -246,7 +250,8 @@ void Worker::note_rejected(const Receipt& receipt) {
     rejected_ = {{"hash", target_->hash},
                  {"at", rfc3339(receipt.at)},
                  {"diagnostics", receipt.diagnostics},
-                 {"reason", receipt.reason}};
+                 {"reason", receipt.reason},
+                 {"hint", receipt.hint}};
   }
   if (receipt.verdict == "abandoned" && handover_ && handover_->lacked_room()) {
     room_wait_ = std::clamp(2 * room_wait_, kReadAgain, kLongestWait);

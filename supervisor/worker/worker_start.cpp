@@ -110,6 +110,7 @@ void Worker::launch(const std::string& operation, const std::string& cause, Cont
 
 void Worker::launch_kept(const std::string& operation, const std::string& cause, const Content& content) {
   search_before_ = kMaxSequence + 1;  // what other code refused, this code may take
+  search_takes_.reset();
   // A command runs from disk, whatever lies there by now.
   if (content.copy.empty()) return launch(operation, cause, content, !newest_ || !(*newest_ == content));
   restart_timer_.stop();
@@ -143,6 +144,7 @@ void Worker::search_source() {
   if (starts_fresh_) return pass_over_newest();
   SearchOptions options = living_snapshots();
   options.before = search_before_;
+  options.takes = search_takes_;
   options.max_age = setup_.options->max_snapshot_age;
   options.now = wall_now();
   const bool was_fresh = options.aside.to != 0 && options.aside.after == 0;

@@ -3,6 +3,8 @@
 // The file is read once, at the start; a changed file is new code.
 //   {"generations": [2],            only these misbehave (default: all)
 //    "capabilities": ["hold", …],   announced instead of all it can but env (checkpoint restore hold call reexec)
+//    "schema": "fake/1",            fake/1 has {"count": n}, every other schema the same as {"total": n}
+//    "migrate": true,               announced as it is; without it, a state of another schema is refused
 //    "ignore_term": false,          SIGTERM does nothing
 //    "beat_ms": 0,                  time between beats, 0 for none
 //    "faults": ["wrong_pid", …],    see has_fault() below
@@ -86,7 +88,10 @@ class FakeWorker {
     return misbehaves_ && faults != nullptr && std::find(faults->begin(), faults->end(), Json(name)) != faults->end();
   }
 
-  std::string state() const { return dump(Json{{"count", count_}}); }
+  std::string schema() const { return field_or<std::string>(behaviour_, "schema", "fake/1"); }
+  static std::string member_of(const std::string& schema) { return schema == "fake/1" ? "count" : "total"; }
+  Json document() const { return {{member_of(schema()), count_}}; }
+  std::string state() const { return dump(document()); }
 
   void send(std::string_view line) {
     if (!write_all(fd_, line)) ended_ = true;
@@ -149,7 +154,8 @@ class FakeWorker {
   }
 
   void say_loaded() {
-    Json data = {{"capabilities", {"checkpoint", "restore", "hold", "call", "reexec"}}, {"schema", "fake/1"}};
+    Json data = {{"capabilities", {"checkpoint", "restore", "hold", "call", "reexec"}}, {"schema", schema()}};
+    if (const Json* migrate = find_member(behaviour_, "migrate")) data["migrate"] = *migrate;
     if (const Json* announced = find_member(behaviour_, "capabilities")) data["capabilities"] = *announced;
     data["commands"] = Json::array();
     for (const char* name : {"get", "inc", "inc_saved", "variable"})
@@ -238,11 +244,14 @@ class FakeWorker {
         if (parsed) from = parsed->value;
       }
     }
-    const auto count = field_or<std::int64_t>(from, "count", -1);
+    const std::string of = head && !head->schema.empty() ? head->schema : schema();
+    if (!from.is_null() && of != schema() && find_member(behaviour_, "migrate") == nullptr)
+      return refuse(request, ErrorCode::Refused);
+    const auto count = field_or<std::int64_t>(from, member_of(of), -1);
     if (!from.is_null() && count < 0) return refuse(request, ErrorCode::Failed);
     if (!from.is_null()) count_ = count + (has_fault("changes_state") ? 1 : 0);
     RestoreSummary summary;
-    if (!from.is_null()) summary.kept = NameCount::of({"count"});
+    if (!from.is_null()) summary.kept = NameCount::of({member_of(schema())});
     if (!from.is_null() && has_fault("drops")) summary.removed = NameCount::of({"lost"});
     if (!from.is_null() && has_fault("says_rewritten")) summary.rewritten = NameCount::of({"count"});
     answer(request, then, to_json(summary));
@@ -266,7 +275,8 @@ class FakeWorker {
     const bool hold = field_or<bool>(request.params, "hold", false);
     const Then then = act(hold ? "at_cut" : "at_checkpoint");
     if (hold && then != Then::Error) stage_ = Stage::Held;
-    Json result = {{"state", {{"count", count_}}}, {"schema", "fake/1"}, {"pause_ms", 0.0}};
+    const bool other = has_fault("answers_other_schema");
+    Json result = {{"state", document()}, {"schema", other ? "fake/other" : schema()}, {"pause_ms", 0.0}};
     if (has_fault("state_and_unchanged")) result["unchanged"] = true;
     answer(request, then, result);
     if (hold) act("while_held");

@@ -60,6 +60,7 @@ rate = 0.5
                           {RLIMIT_CORE, ~std::uint64_t(0)}, {RLIMIT_AS, 512u << 20}, {RLIMIT_NOFILE, 64}});
   CHECK(web.stop_timeout == Milliseconds(7'000));
   CHECK(web.backoff_max == Milliseconds(120'000));
+  CHECK(web.checkpoint_interval == Milliseconds(1'000));
   CHECK(web.cwd == "/srv/app");
   CHECK(web.state_dir.empty());
   CHECK(web.origins["backoff-max"] == "fleet.toml:10");
@@ -150,6 +151,39 @@ TEST_CASE("dependencies: a cycle is named from its beginning, and the order of a
   CHECK(find_cycle({{"a", {"a"}}}) == std::vector<std::string>{"a", "a"});
   CHECK(find_cycle({{"a", {"b", "c"}}, {"b", {"c"}}, {"c", {}}}).empty());
   CHECK(start_order({"z", "a", "m"}, {{"z", {"m"}}, {"a", {}}, {"m", {}}}) == std::vector<std::string>{"m", "z", "a"});
+}
+
+TEST_CASE("fleet file: a state file lies beside it, and is asked for once a minute unless it says otherwise") {
+  const FleetFile file = right(R"(
+[worker.cache]
+command = ["redis-server"]
+state_file = "dump.rdb"
+state_command = "redis-cli save"
+[worker.often]
+command = ["daemon"]
+state_file = "/var/lib/daemon.state"
+state_signal = "USR1"
+checkpoint_interval = 5
+[worker.never]
+command = ["daemon"]
+state_file = "at-its-end"
+)");
+  REQUIRE(file.workers.size() == 3);
+  const auto of = [&](const std::string& name) {
+    for (const auto& worker : file.workers) {
+      if (worker.name == name) return worker.options;
+    }
+    return Options();
+  };
+  CHECK(of("cache").state_file == "/srv/app/dump.rdb");
+  CHECK(of("cache").state_command == "redis-cli save");
+  CHECK(of("cache").checkpoint_interval == Milliseconds(60'000));
+  CHECK(of("often").state_file == "/var/lib/daemon.state");
+  CHECK(of("often").state_signal == "USR1");
+  CHECK(of("often").checkpoint_interval == Milliseconds(5'000));
+  CHECK(of("never").checkpoint_interval == Milliseconds(0));
+  CHECK(wrong("[worker.a]\ncommand = [\"b\"]\nstate_signal = \"USR1\"\n").find("go with --state-file") !=
+        std::string::npos);
 }
 
 }  // namespace zeroth

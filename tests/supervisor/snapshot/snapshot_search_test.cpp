@@ -17,6 +17,41 @@ TEST_CASE("search: a state with line feeds does not go into a message") {
   CHECK(result.found->file->length == 5);
 }
 
+TEST_CASE("search: the newest whose schema the code takes, the others are left as they are") {
+  OpenedStore at;
+  REQUIRE(at.save("1"));
+  REQUIRE(at.save("2"));
+  REQUIRE(at.save("3", "test/2"));
+  SearchOptions options;
+  CHECK(at.search(options).found->envelope.schema == "test/2");
+  options.takes = SchemaRule{"test/1", {}};
+  const SearchResult result = at.search(options);
+  REQUIRE(result.found);
+  CHECK(result.found->state == "2");
+  REQUIRE(result.skipped.size() == 1);
+  CHECK(result.skipped[0].reason == SkipReason::Schema);
+  CHECK(result.skipped[0].message == "the state has schema test/2, the code has test/1 and announced no migration");
+  CHECK(at.store->rejected().empty());
+  options.takes = SchemaRule{"test/1", {true, {}}};
+  CHECK(at.search(options).found->state == "3");
+  for (int look = 0; look < 2; ++look) {  // also as their headers say
+    CHECK(at.store->newest_of({"test/1", {}}) == 2);
+    CHECK(at.store->newest_of({"test/2", {}}) == 3);
+    CHECK_FALSE(at.store->newest_of({"test/3", {}}));
+    at.reopen();
+  }
+}
+
+TEST_CASE("store: a schema for which the begun header has no room fails the write") {
+  OpenedStore at;
+  auto draft = at.begin();
+  REQUIRE(draft);
+  const Status written = at.write(*draft, "1", std::string(5'000, 's'));
+  REQUIRE_FALSE(written);
+  CHECK(written.error().message.find("no room for the schema's name") != std::string::npos);
+  CHECK(at.names().empty());
+}
+
 TEST_CASE("search: a corrupt snapshot is set aside, named, and the one before is used") {
   OpenedStore at;
   REQUIRE(at.save("1"));

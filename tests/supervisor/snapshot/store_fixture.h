@@ -64,16 +64,16 @@ struct StoreFixture {
   Result<Store::Draft> begin() {
     return wait<Result<Store::Draft>>([&](auto done) { store->begin(head(), done); });
   }
-  Status write(const Store::Draft& draft, DraftState state) {
-    return wait<Status>([&](auto done) { store->write(draft, std::move(state), done); });
+  Status write(const Store::Draft& draft, DraftState state, const std::string& schema = "") {
+    return wait<Status>([&](auto done) { store->write(draft, std::move(state), done, schema); });
   }
   Result<Store::Committed> commit(const Store::Draft& draft) {
     return wait<Result<Store::Committed>>([&](auto done) { store->commit(draft, done); });
   }
-  Result<Store::Committed> save(std::string state) {
+  Result<Store::Committed> save(std::string state, const std::string& schema = "") {
     auto draft = begin();
     if (!draft) return fail(draft.error());
-    if (Status written = write(*draft, std::move(state)); !written) return fail(written.error());
+    if (Status written = write(*draft, std::move(state), schema); !written) return fail(written.error());
     return commit(*draft);
   }
   SearchResult search(SearchOptions options = {}) {

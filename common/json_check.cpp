@@ -1,4 +1,4 @@
-#include "supervisor/snapshot/json_check.h"
+#include "common/json_check.h"
 
 #include <algorithm>
 #include <array>
