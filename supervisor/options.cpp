@@ -263,6 +263,10 @@ Status apply_environment(const CLI::App& app, Options& o) {
     if (name.starts_with("-") && name != "--help")
       o.origins[name.substr(name.find_first_not_of('-'))] = option->count() > 0 ? "flag" : "default";
   }
+  for (const auto& [what, given] : {std::pair("program", !o.program.empty()), std::pair("command", !o.command.empty()),
+                                    std::pair("fleet", !o.fleet.empty())}) {
+    if (given) o.origins[what] = "flag";
+  }
   for (const EnvironmentValue& value : kEnvironment) {
     const char* text = std::getenv(value.variable);
     if (text == nullptr || *text == '\0' || app.count(value.option) > 0) continue;
