@@ -130,7 +130,7 @@ tl::expected<void, StartError> Supervisor::open_workers() {
   if (!log) return refuse_start(kExitPermission, log.error().message);
   log_ = std::move(*log);
   const std::string shown = !alone()                   ? name_of(options_.fleet)
-                            : options_.program.empty() ? place_->identity().stem
+                            : options_.program.empty() ? folders.name
                                                        : name_of(options_.program);
   terminal_ = std::make_unique<Terminal>(
       loop_, options_,
@@ -267,7 +267,8 @@ void Supervisor::finish_shutdown(const std::vector<Fleet::Stopped>& stopped, Mon
 
 std::string Supervisor::stopped_line(const std::vector<Fleet::Stopped>& stopped) const {
   if (!alone()) {
-    std::string line = "all " + std::to_string(stopped.size()) + " workers saved and stopped";
+    const std::string many = "all " + std::to_string(stopped.size()) + " workers";
+    std::string line = (stopped.size() == 1 ? "the worker" : many) + " saved and stopped";
     for (const Fleet::Stopped& one : stopped) {
       if (!one.outcome.saved) line += "; " + one.name + " without a final snapshot: " + one.outcome.error;
     }

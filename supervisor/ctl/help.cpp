@@ -68,6 +68,11 @@ std::string overview(const Invocation& call) {
       if (verb.group == group) text += line(verb.name, help_of(verb));
     }
   }
+  text +=
+      "\nExit codes\n  0 done   1 failed, or not well   2 wrong usage   3 not running   4 no such worker   65 does not "
+      "compile\n"
+      "  66 no such file   69 answers are somebody else's, or none come   75 timed out   77 not permitted   78 bad "
+      "configuration\n";
   return text;
 }
 

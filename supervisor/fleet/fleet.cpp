@@ -17,6 +17,10 @@ bool is_up(const Worker& worker) {
          worker.state() == WorkerState::Finished;  // a set-up that has done its work
 }
 
+std::string failing(const std::string& name, bool given_up) {
+  return "worker '" + name + "', which " + (given_up ? "has failed" : "fails and is tried again");
+}
+
 }  // namespace
 
 Fleet::Fleet(Loop& loop, Surroundings around, Hooks hooks)
@@ -170,16 +174,19 @@ void Fleet::tell_when_ready() {
 void Fleet::on_event(std::string_view type, const Json& data) {
   hooks_.on_event(type, data);
   if (type != "worker-state") return;
-  if (field_or<std::string>(data, "state", "") == "failed") on_failed(field_or<std::string>(data, "worker", ""));
+  const std::string state = field_or<std::string>(data, "state", "");
+  if (state == "failed" || state == "backoff") on_failed(field_or<std::string>(data, "worker", ""), state == "failed");
   if (!waiting_.empty() || rolling_ || !told_ready_) look_soon();
 }
 
-void Fleet::on_failed(const std::string& name) {
+// Whoever asked for a start is told now: it may take long until that is ready, or for ever.
+void Fleet::on_failed(const std::string& name, bool given_up) {
+  const std::string what = failing(name, given_up);
   for (const auto& member : members_) {
     const auto& on = member->depends_on();
     if (waiting_.count(member->name()) == 0 || std::find(on.begin(), on.end(), name) == on.end()) continue;
-    say("warning", member->name(), "waits for worker '" + name + "', which has failed");
-    refuse_waiting(member->name(), "it waits for worker '" + name + "', which has failed", false);
+    if (given_up) say("warning", member->name(), "waits for " + what);
+    refuse_waiting(member->name(), "it waits for " + what, false);
   }
 }
 
@@ -205,8 +212,10 @@ void Fleet::start(Member& member, Worker::ReloadRequest request) {
   wait(member, std::move(request));
   for (const std::string& name : member.depends_on()) {
     const Member* on = find(name);
-    if (on != nullptr && on->worker().state() == WorkerState::Failed)
-      refuse_waiting(member.name(), "it waits for worker '" + name + "', which has failed", false);
+    if (on == nullptr) continue;
+    const WorkerState state = on->worker().state();
+    if (state == WorkerState::Failed || state == WorkerState::Backoff)
+      refuse_waiting(member.name(), "it waits for " + failing(name, state == WorkerState::Failed), false);
   }
   look();
 }

@@ -89,7 +89,7 @@ class Fleet {
   void look_soon();
   void look();
   void on_event(std::string_view type, const Json& data);
-  void on_failed(const std::string& name);
+  void on_failed(const std::string& name, bool given_up);
   void tell_when_ready();
   void refuse_waiting(const std::string& name, const std::string& why, bool leave);
   void go_on_stopping();

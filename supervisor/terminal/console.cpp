@@ -20,6 +20,7 @@ constexpr const char* kRed = "31";
 constexpr const char* kGreen = "32";
 constexpr const char* kYellow = "33";
 constexpr std::size_t kShownNames = 3;
+constexpr std::size_t kMostNamed = 20;  // changed files in a receipt
 
 // What the worker writes goes to our stdout: is that where our messages go?
 bool output_is_with_messages() {
@@ -67,7 +68,9 @@ std::string first_change(const Json& receipt, const char* member = "changed") {
   const auto changed = field_or<std::vector<std::string>>(receipt, member, {});
   if (changed.empty()) return "";
   const std::string name = escape_control(changed[0].substr(changed[0].rfind('/') + 1));
-  return changed.size() == 1 ? name : name + " and " + std::to_string(changed.size() - 1) + " more";
+  return changed.size() == 1 ? name
+                             : name + " and " + std::to_string(changed.size() - 1) +
+                                   (changed.size() < kMostNamed ? " more" : " or more others");
 }
 
 // Overlap is what everybody wants; of recreate, and of another mode than was asked for, a person wants to know why.

@@ -1,5 +1,9 @@
 #include "supervisor/worker/content.h"
 
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
 #include <optional>
 #include <utility>
 
@@ -19,6 +23,12 @@ Result<KeptProgram> keep_program(const std::string& program, const ProgramStore&
   auto kept = store.keep(std::move(*bytes), program.ends_with(".z") ? ".z" : ".zero");
   if (!kept) return fail(std::move(kept.error()).in("keeping a copy of " + program));
   return kept;
+}
+
+bool all_gone(const std::vector<std::string>& paths) {
+  return !paths.empty() && std::ranges::all_of(paths, [](const std::string& path) {
+    return ::access(path.c_str(), F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR);
+  });
 }
 
 }  // namespace
@@ -51,6 +61,7 @@ void ContentReader::start() {
         read->changed = std::move(hashed.changed);
         read->kept = KeptProgram{"", std::move(hashed.hex), nullptr, false};
         read->commit = git_commit_of(folder);
+        read->gone = all_gone(scope->targets());
       },
       alive_, [this, read, waiting = std::exchange(waiting_, {})] { on_read(std::move(*read), waiting); });
 }
@@ -60,6 +71,10 @@ void ContentReader::on_read(Read read, const std::vector<Done>& waiting) {
   reading_ = false;
   if (!waiting_.empty()) start();  // they asked after this read had begun
   Result<Content> content = kept ? Result<Content>(to_content(*kept)) : fail(kept.error());
+  const bool was_there = std::exchange(been_there_, been_there_ || !read.gone);
+  if (read.gone && was_there)
+    content =
+        fail(scope_->targets().front() + " is gone: what runs goes on, and no edit is seen until it is back", ENOENT);
   if (kept && !program_.empty()) {
     const std::string before = std::exchange(last_hash_, kept->hash);
     if (!before.empty() && before != kept->hash) read.changed = {program_};

@@ -35,7 +35,8 @@ class ContentReader {
   ContentReader(Loop& loop, std::string program, std::string folder, std::shared_ptr<const WatchScope> scope,
                 const std::string& worker_folder, Note on_note);
 
-  // As the disk is after this call; an error names the file and carries errno.
+  // As the disk is after this call; an error names the file and carries errno. ENOENT: the program, or all that is
+  // watched of a command and has been there before, is away.
   void read(Done done);
   // The kept copy of a hash.
   void find_kept(const std::string& hash, Done done);
@@ -48,6 +49,7 @@ class ContentReader {
     Result<KeptProgram> kept = fail("");
     std::vector<std::string> changed;
     std::string commit;
+    bool gone = false;  // nothing that is watched is there
   };
   void on_read(Read read, const std::vector<Done>& waiting);
   void sync(const KeptProgram& kept);
@@ -60,7 +62,8 @@ class ContentReader {
   const Note on_note_;
   std::shared_ptr<HashCache> cache_ = std::make_shared<HashCache>();
   Lane syncs_{loop_};
-  std::string last_hash_;  // of the program, when it was last read
+  std::string last_hash_;    // of the program, when it was last read
+  bool been_there_ = false;  // something that is watched, at any read
   std::vector<Done> waiting_;
   bool reading_ = false;
   std::shared_ptr<void> alive_ = std::make_shared<int>();

@@ -247,7 +247,6 @@ class Worker {
   std::shared_ptr<Generation> make_candidate();
   std::shared_ptr<Checkpoint> make_checkpoint(const std::shared_ptr<Generation>& generation, const std::string& cause);
   void bury(std::shared_ptr<Generation> generation);
-
   void on_cut();
   void write_live_line(const Generation& generation);
   void unwrite_live_line();

@@ -68,6 +68,7 @@ void Worker::on_late_hello() {
   launch("start", "start", *current_, false);
 }
 
+// How the next reload is to be done: what was asked for as far as the live one can.
 void Worker::decide_mode() {
   const Capabilities& can = live_->loaded().capabilities;
   const bool can_overlap = can.restore && can.hold && can.checkpoint;
@@ -111,6 +112,7 @@ bool Worker::lost_a_port(const Handover& attempt) const {
   });
 }
 
+// How the next reload is to be done: what was asked for as far as the live one can.
 // How the next reload is to be done: what was asked for as far as the live one can.
 void Worker::decide_mode() {
   const Capabilities& can = live_->loaded().capabilities;

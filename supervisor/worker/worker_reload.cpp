@@ -179,7 +179,6 @@ void Worker::launch_reload(const ReloadRequest& request, const Content& content,
   launch(aim_.rollback ? "rollback" : "reload", request.cause, content, kept_code, request.changed);
 }
 
-// How the next reload is to be done: what was asked for as far as the live one can.
 void Worker::on_verdict(const Receipt& original) {
   Receipt receipt = original;
   receipt.commit = target_->commit;

@@ -160,4 +160,23 @@ TEST_CASE("everyday: a mistake that is mended at once is in the log and the even
   CHECK(told.wait_for("checkpoint")["at"].get<std::string>().ends_with("Z"));
 }
 
+TEST_CASE("everyday: what is watched is moved away: that is said, what runs goes on, and its return is an edit") {
+  Shop shop(kNever);
+  shop.ask("visit", {{"who", "anna"}});
+  EventStream told = shop.events({"log", "reload"});
+  const std::string away = shop.program() + ".away";
+  std::filesystem::rename(shop.program(), away);
+  const auto is_gone = [](const Json& log) { return says(log["message"].get<std::string>(), "shop.py is gone"); };
+  told.wait_for("log", is_gone);
+  const ControlClient::Outcome refused = shop.call("reload");
+  REQUIRE_FALSE(refused);
+  CHECK(says(refused.error().message, "no edit is seen until it is back"));
+  CHECK(shop.ask("visit", {{"who", "anna"}})["visits"]["anna"] == 2);
+  CHECK(shop.generation() == 1);
+  shop.dir().write("code/shop.py.away", kShop + "# edited\n");
+  std::filesystem::rename(away, shop.program());
+  CHECK(told.wait_for("reload", is_receipt)["verdict"] == "ok");
+  CHECK(shop.ask("visit", {{"who", "anna"}})["visits"]["anna"] == 3);
+}
+
 }  // namespace zeroth::scenario

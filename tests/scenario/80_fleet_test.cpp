@@ -236,6 +236,11 @@ TEST_CASE(
   const ProcessResult start = daemon.ctl({"start", "after"});
   CHECK(start.exit_code == kExitFailed);
   CHECK(says(start.err, "it waits for worker 'bad', which has failed"));
+  daemon.write_renamed(counter("good") +
+                       "[worker.bad]\ncommand = [\"sh\", \"-c\", \"exit 3\"]\nbackoff_max = \"1h\"\n" +
+                       counter("after", "depends_on = [\"bad\"]"));
+  daemon.wait_state("bad", "backoff");
+  CHECK(says(daemon.ctl({"restart", "after"}).err, "it waits for worker 'bad', which fails and is tried again"));
   daemon.write_renamed(counter("good") + counter("bad") + counter("after", "depends_on = [\"bad\"]"));
   daemon.wait_state("after", "ready");
   CHECK(daemon.one("good")["generation"] == 1);
