@@ -1,5 +1,9 @@
 #include "supervisor/generation/receipt.h"
 
+#include <algorithm>
+
+#include "common/json_fields.h"
+
 namespace zeroth {
 namespace {
 
@@ -52,13 +56,27 @@ Json to_json(const Receipt& receipt) {
   return json;
 }
 
-std::uint64_t snapshot_before_loss(const Json& receipt) {
-  const auto removed = receipt.find("removed");
-  const auto snapshot = receipt.find("snapshot");
-  if (removed == receipt.end() || snapshot == receipt.end() || !snapshot->is_number_unsigned()) return 0;
-  const auto count = removed->find("count");
-  const bool dropped = count != removed->end() && count->is_number_unsigned() && *count != 0;
-  return dropped ? snapshot->get<std::uint64_t>() : 0;
+std::uint64_t Losses::note(const Json& receipt) {
+  const std::string verdict = field_or<std::string>(receipt, "verdict", "");
+  const Json* removed = find_member(receipt, "removed");
+  if (removed == nullptr || (verdict != "ok" && verdict != "rolled_back")) return 0;
+  const NameCount dropped{field_or<std::uint64_t>(*removed, "count", 0),
+                          field_or<std::vector<std::string>>(*removed, "names", {})};
+  const bool lost = fresh(dropped).count > 0;
+  before_ = dropped;
+  return lost ? field_or<std::uint64_t>(receipt, "snapshot", 0) : 0;
+}
+
+NameCount Losses::fresh(const NameCount& dropped) const {
+  NameCount fresh;
+  for (const std::string& name : dropped.names) {
+    if (std::ranges::find(before_.names, name) == before_.names.end()) fresh.names.push_back(name);
+  }
+  // Of long lists not every name is told.
+  const std::uint64_t more = dropped.count - std::min(dropped.count, before_.count);
+  const bool all_told = dropped.count == dropped.names.size();
+  fresh.count = all_told ? fresh.names.size() : std::max<std::uint64_t>(fresh.names.size(), more);
+  return fresh;
 }
 
 }  // namespace zeroth

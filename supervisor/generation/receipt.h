@@ -50,7 +50,17 @@ struct Receipt {
 
 Json to_json(const Receipt& receipt);
 
-// The snapshot of which that operation dropped something, from the receipt as JSON; 0: it dropped nothing.
-std::uint64_t snapshot_before_loss(const Json& receipt);
+// What reloads dropped of the state. A part that the code before lacked as well is no loss any more: libraries keep
+// such parts, and name them at each restore.
+class Losses {
+ public:
+  // Receipts as JSON, in their order. The snapshot of which that operation dropped something, 0: nothing.
+  std::uint64_t note(const Json& receipt);
+  // Of these parts those that the live code still has.
+  NameCount fresh(const NameCount& dropped) const;
+
+ private:
+  NameCount before_;  // what the live code does without
+};
 
 }  // namespace zeroth

@@ -23,6 +23,7 @@ Handover::Handover(Loop& loop, Plan plan, Hooks hooks)
       receipt_(std::move(plan.receipt)),
       old_(std::move(plan.old)),
       replace_(std::move(plan.replace)),
+      losses_(std::move(plan.losses)),
       refuse_loss_(plan.refuse_loss),
       schema_(std::move(plan.schema)),
       last_state_bytes_(plan.last_state_bytes),
@@ -167,8 +168,7 @@ void Handover::bury_candidate() {
 }
 
 int Handover::candidate_exit_code() const {
-  if (!last_candidate_ || !last_candidate_->exit()) return 0;
-  return last_candidate_->exit()->code.value_or(0);
+  return last_candidate_ && last_candidate_->exit() ? last_candidate_->exit()->code.value_or(0) : 0;
 }
 
 void Handover::drain() {
@@ -304,7 +304,7 @@ void Handover::on_restored(const tl::expected<Json, Refusal>& outcome) {
   const SchemaRule rule = candidate_->loaded().takes();
   receipt_.migrated_from = rule.migrates(source_->schema) ? source_->schema : "";
   receipt_.migrated_to = receipt_.migrated_from.empty() ? "" : rule.schema;
-  if (const NameCount& dropped = receipt_.restored.removed; refuse_loss_ && dropped.count > 0) {
+  if (const NameCount dropped = losses_.fresh(receipt_.restored.removed); refuse_loss_ && dropped.count > 0) {
     return candidate_failed("the new code no longer has " + listed(dropped) +
                             " of the state; zerothctl reload --force accepts that");
   }

@@ -46,6 +46,7 @@ class Handover {
     HandoverDeadlines deadlines;
     // With context.commit_first: puts the committed cut aside and gives what is restored, which may be the cut itself.
     ReplaceSource replace = nullptr;
+    Losses losses = {};
     bool refuse_loss = false;  // a state of which the candidate drops something is none that it may go with
     std::optional<std::string> schema = std::nullopt;  // of the state to be restored, as far as it is known before
   };
@@ -153,6 +154,7 @@ class Handover {
   std::shared_ptr<Generation> candidate_, last_candidate_;
   std::shared_ptr<Checkpoint> checkpoint_;
   ReplaceSource replace_;
+  const Losses losses_;
   const bool refuse_loss_;
   const std::optional<std::string> schema_;
   std::unique_ptr<RestoreCheck> check_;

@@ -9,7 +9,6 @@
 
 #include "common/files.h"
 #include "common/json_check.h"
-#include "supervisor/generation/receipt.h"
 
 namespace zeroth {
 namespace {
@@ -78,7 +77,6 @@ void Recovery::open_store() {
   store_.open([this](Status opened) {
     if (!opened) return finish(std::move(opened));
     store_.note_sequence(log_.highest_sequence());
-    for (const Json& receipt : log_.receipts()) store_.keep_before_loss(snapshot_before_loss(receipt));
     if (!store_.pins_lost().empty()) {
       hooks_.on_note("nobody knows which snapshots were pinned (" + store_.pins_lost() +
                      "): none of those that are there is pruned until this supervisor ends; pin again what is to stay");

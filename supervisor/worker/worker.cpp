@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <random>
+#include <ranges>
 #include <utility>
 
 #include "common/exit_codes.h"
@@ -103,6 +104,7 @@ Worker::Worker(Loop& loop, Setup setup, GenerationLog log, Hooks hooks)
       starts_fresh_(setup_.options->fresh) {
   output_.set_on_terminal(setup_.terminal != nullptr && setup_.terminal->has_value());
   store_.accept(setup_.former);
+  for (const Json& receipt : log_.receipts() | std::views::reverse) store_.keep_before_loss(losses_.note(receipt));
   store_.set_on_back([this] { checkpointer_.try_again(); });
 }
 

@@ -263,7 +263,6 @@ class Worker {
   void take_pending();
   void type_early();
   bool is_dying(const Generation* generation) const;
-
   Generation::Hooks live_hooks(const std::shared_ptr<Generation>& generation);
   void on_live_end();
   void crashed(const std::shared_ptr<Generation>& ended, const std::string& meaning);
@@ -295,6 +294,7 @@ class Worker {
   Hooks hooks_;
   GenerationLog log_;
   LogSync log_sync_;
+  Losses losses_;
   SnapshotStore store_;
   ContentReader content_;
   OutputLog output_;

@@ -68,29 +68,6 @@ void Worker::on_late_hello() {
   launch("start", "start", *current_, false);
 }
 
-// How the next reload is to be done: what was asked for as far as the live one can.
-void Worker::decide_mode() {
-  const Capabilities& can = live_->loaded().capabilities;
-  const bool can_overlap = can.restore && can.hold && can.checkpoint;
-  const ReloadMode asked = setup_.options->reload;
-  const bool own_port = !own_port_.empty() && asked != ReloadMode::Overlap;
-  mode_ = can_overlap && !own_port ? ReloadMode::Overlap : ReloadMode::Recreate;
-  mode_reason_ = live_->mute()  ? "it does not speak the worker protocol"
-                 : !can_overlap ? "the worker announced no hold and restore"
-                 : own_port     ? own_port_ + "; lend it with --listen for no downtime"
-                                : "the worker can hold and restore";
-  if (asked == ReloadMode::Auto) return;
-  const bool can_do = asked == ReloadMode::Recreate || (can_overlap && (asked != ReloadMode::Exec || can.reexec));
-  if (can_do) {
-    mode_ = asked;
-    mode_reason_ = "asked for";
-  } else if (asked == ReloadMode::Exec && can_overlap) {
-    mode_reason_ = "exec was asked for, but the worker announced no reexec" + (own_port ? "; " + mode_reason_ : "");
-  } else {
-    mode_reason_ = std::string(name_of_value(kReloadModes, asked)) + " was asked for, but " + mode_reason_;
-  }
-}
-
 void Worker::on_own_port(const std::string& what) {
   if (own_port_ == what || !live_) return;
   own_port_ = what;
@@ -112,7 +89,6 @@ bool Worker::lost_a_port(const Handover& attempt) const {
   });
 }
 
-// How the next reload is to be done: what was asked for as far as the live one can.
 // How the next reload is to be done: what was asked for as far as the live one can.
 void Worker::decide_mode() {
   const Capabilities& can = live_->loaded().capabilities;

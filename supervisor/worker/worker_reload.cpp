@@ -150,6 +150,7 @@ void Worker::begin_reload(ReloadRequest request) {
   plan.context.verify = setup_.options->verify_restore && plan.context.old_cuts;
   if (aim_.state != Aim::State::Fresh)
     plan.schema = aim_.state == Aim::State::Snapshot ? aim_.source.schema : live_->loaded().schema;
+  plan.losses = losses_;
   plan.refuse_loss = setup_.options->on_loss == OnLoss::Refuse && request.cause != "force" && !aim_.puts_aside();
   plan.receipt.operation = aim_.rollback ? "rollback" : "reload";
   plan.receipt.worker = setup_.name;
@@ -210,7 +211,7 @@ void Worker::on_verdict(const Receipt& original) {
   Json json = to_json(receipt);
   if (ok) json["mode_reason"] = mode_reason_;
   note_logged(log_.receipt(json));
-  store_.keep_before_loss(snapshot_before_loss(json));
+  store_.keep_before_loss(losses_.note(json));
   log_sync_.soon();
   last_reload_ = json;
   if (ok) {

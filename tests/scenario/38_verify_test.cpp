@@ -119,6 +119,19 @@ TEST_CASE("loss: new code without a place for part of the state is abandoned, an
   CHECK(receipt["removed"]["names"] == Json::array({"RIGHT"}));
 }
 
+TEST_CASE("loss: what was accepted once is not asked about again, a further loss is") {
+  FakeDaemon daemon(Json::object(), refusing_loss());
+  daemon.edit(with_fault("drops"));
+  wait_verdict(daemon, "abandoned");
+  CHECK(daemon.ask("reload", {{"force", true}})["verdict"] == "ok");
+  Json again = with_fault("drops");
+  again["next"] = 1;
+  daemon.edit(again);
+  const Json receipt = daemon.wait_generation(4)["last_reload"];
+  CHECK(receipt["verdict"] == "ok");
+  CHECK(receipt["removed"]["count"] == 1);
+}
+
 TEST_CASE("loss: nothing is refused where nothing is lost, nor unless it was asked for") {
   FakeDaemon kept(Json::object(), refusing_loss());
   kept.edit({{"next", 1}});
