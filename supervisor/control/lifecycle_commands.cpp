@@ -93,7 +93,8 @@ void reload_as(Targets targets, const Peer& peer, const Request& request, std::s
   asked.cause = std::move(cause);
   asked.force = force || (asked.cause != "start" && asked.aim.puts_aside());
   asked.reply = reply_now_or_later(peer, request);
-  if (asked.cause == "start") return targets.fleet->start(*targets.fleet->find(worker->name()), std::move(asked));
+  if (asked.cause == "start" || targets.fleet->waits(worker->name()))
+    return targets.fleet->start(*targets.fleet->find(worker->name()), std::move(asked));
   worker->reload(std::move(asked));
 }
 

@@ -63,6 +63,8 @@ class Fleet {
   // ---- On purpose, one or all; replies are receipts, or {operation, verdict, reason, workers: [receipt]}
   // What it depends on is started as well.
   void start(Member& member, Worker::ReloadRequest request);
+  // Its start is put off until what it depends on is ready.
+  bool waits(const std::string& name) const { return waiting_.count(name) > 0; }
   void stop(Member& member, bool force, Reply reply);
   void start_all(Reply reply);
   void stop_all(bool force, Reply reply);

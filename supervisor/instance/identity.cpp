@@ -120,7 +120,9 @@ std::string runtime_folder(const Folders& folders, const FolderOptions& options,
 
 bool is_gone(const std::string& key) {
   const std::string path = key.substr(0, key.find(": ["));  // a command's folder
-  return ::access(path.c_str(), F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR);
+  char real[PATH_MAX];
+  if (::realpath(path.c_str(), real) != nullptr) return path != real;  // a link now: whoever starts it starts another
+  return errno == ENOENT || errno == ENOTDIR;
 }
 
 std::vector<LeftState> states_left_behind(const std::string& home, const Identity& identity) {

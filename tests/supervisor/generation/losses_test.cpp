@@ -39,7 +39,8 @@ TEST_CASE("losses: of more parts than are named the number decides; nonsense is 
   CHECK(losses.note(many) == 7);
   CHECK(losses.note(many) == 0);
   CHECK(losses.fresh({51, twenty}).count == 1);
-  for (const char* text : {"{}", "{\"verdict\":\"ok\",\"removed\":7}", "{\"verdict\":\"ok\",\"removed\":{\"count\":-1}}"})
+  for (const char* text :
+       {"{}", "{\"verdict\":\"ok\",\"removed\":7}", "{\"verdict\":\"ok\",\"removed\":{\"count\":-1}}"})
     CHECK(losses.note(Json::parse(text)) == 0);
 }
 
