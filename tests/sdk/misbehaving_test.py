@@ -168,7 +168,7 @@ class Misbehaving(unittest.TestCase):
     def test_who_hangs_is_found_by_its_missing_beat(self):
         self.begin("hangs")
         self.expect_restarted("hangs", ".")
-        self.assertRegex(self.fleet.told(), r"hangs\W.*silent: no beat")
+        self.assertRegex(self.fleet.told(), r"hangs\W.*unhealthy: no beat for")
 
     def test_an_answer_that_comes_too_late_is_nobodys_answer(self):
         self.begin("late")
