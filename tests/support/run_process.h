@@ -20,7 +20,7 @@ struct ProcessResult {
 // `environment` is added to ours; an empty value removes the variable.
 ProcessResult run_process(const std::vector<std::string>& argv,
                           const std::vector<std::pair<std::string, std::string>>& environment = {},
-                          const std::string& input = "", Milliseconds deadline = Milliseconds(20'000));
+                          const std::string& input = "", Milliseconds deadline = Milliseconds(60'000));
 
 // Does the text contain it?
 inline bool says(const std::string& text, std::string_view what) {
