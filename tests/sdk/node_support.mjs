@@ -44,7 +44,7 @@ function atTheEndOf(t, end) {
 // A folder of the test's own.
 export function temporaryFolder(t) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'zeroth-node-'))
-  atTheEndOf(t, () => fs.rmSync(folder, { recursive: true, force: true }))
+  atTheEndOf(t, () => fs.rmSync(folder, { recursive: true, force: true, maxRetries: 50, retryDelay: 100 }))
   return folder
 }
 
