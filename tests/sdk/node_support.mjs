@@ -44,7 +44,17 @@ function atTheEndOf(t, end) {
 // A folder of the test's own.
 export function temporaryFolder(t) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'zeroth-node-'))
-  atTheEndOf(t, () => fs.rmSync(folder, { recursive: true, force: true, maxRetries: 50, retryDelay: 100 }))
+  // A worker whose supervisor was just killed may still write its state into it: listed anew each time.
+  atTheEndOf(t, async () => {
+    for (let tries = 1; ; ++tries) {
+      try {
+        return fs.rmSync(folder, { recursive: true, force: true })
+      } catch (error) {
+        if (error.code !== 'ENOTEMPTY' || tries === 200) throw error
+      }
+      await new Promise(resolve => setTimeout(resolve, 50))
+    }
+  })
   return folder
 }
 
