@@ -131,6 +131,7 @@ std::vector<LeftState> states_left_behind(const std::string& home, const Identit
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(home, error)) {
     const std::string name = entry.path().filename().string();
+    if (!name.starts_with(plain.substr(0, kMaxName - kTagDigits - 1))) continue;  // not ours to look into
     const auto owner = owner_of(entry.path().string());
     if (!owner || owner->empty() || *owner == identity.key) continue;
     const bool of_that_name = name == plain || name == tagged(plain, *owner);

@@ -8,6 +8,7 @@
 
 #include "supervisor/watch/file_watcher.h"
 #include "tests/supervisor/watch/watched.h"
+#include "tests/support/run_until.h"
 #include "tests/support/temp_dir.h"
 
 namespace zeroth {
@@ -31,14 +32,6 @@ struct Sharing {
     all.push_back(std::move(one));
     return *all.back();
   }
-  bool wait(const std::function<bool()>& done) {
-    Timer deadline(loop);
-    bool late = false;
-    deadline.start(Milliseconds(120'000), [&] { late = true; });
-    while (!done() && !late) uv_run(loop.uv(), UV_RUN_ONCE);
-    return done();
-  }
-
   Loop loop;
   std::shared_ptr<InotifyHub> hub = InotifyHub::on(loop);
   std::vector<std::unique_ptr<One>> all;
@@ -64,16 +57,16 @@ TEST_CASE(
   auto& left = sharing.add(dir.path("left"));
   auto& right = sharing.add(dir.path("right"));
   put(dir.path("right"), "2");
-  CHECK(sharing.wait([&] { return right.reports == 1; }));
+  CHECK(run_until(sharing.loop, [&] { return right.reports == 1; }));
   CHECK(left.reports == 0);
   left.watcher.reset();
   put(dir.path("right"), "3");
-  CHECK(sharing.wait([&] { return right.reports == 2; }));
+  CHECK(run_until(sharing.loop, [&] { return right.reports == 2; }));
   right.watcher.reset();
   CHECK(inotify_descriptors() == 0);
   auto& again = sharing.add(dir.path("left"));
   put(dir.path("left"), "2");
-  CHECK(sharing.wait([&] { return again.reports == 1; }));
+  CHECK(run_until(sharing.loop, [&] { return again.reports == 1; }));
 }
 
 TEST_CASE("inotify: 300 watchers take one descriptor and none has to poll") {
@@ -83,7 +76,7 @@ TEST_CASE("inotify: 300 watchers take one descriptor and none has to poll") {
   CHECK(inotify_descriptors() == 1);
   for (const auto& one : sharing.all) CHECK(one->watcher->mode() == WatchMode::Inotify);
   put(dir.path("299"), "1");
-  CHECK(sharing.wait([&] { return sharing.all.back()->reports == 1; }));
+  CHECK(run_until(sharing.loop, [&] { return sharing.all.back()->reports == 1; }));
 }
 
 TEST_CASE("inotify: a watcher may go while the others are being told") {
@@ -105,10 +98,10 @@ TEST_CASE("inotify: a watcher may go while the others are being told") {
   gone = &sharing.add(dir.path("one"));
   auto& second = sharing.add(dir.path("one"));
   put(dir.path("one"), "2");
-  CHECK(sharing.wait([&] { return second.reports == 1 && leaver == nullptr; }));
+  CHECK(run_until(sharing.loop, [&] { return second.reports == 1 && leaver == nullptr; }));
   CHECK(gone->reports == 0);
   put(dir.path("one"), "3");
-  CHECK(sharing.wait([&] { return second.reports == 2; }));
+  CHECK(run_until(sharing.loop, [&] { return second.reports == 2; }));
 }
 
 }  // namespace zeroth
