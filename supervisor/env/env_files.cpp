@@ -90,6 +90,7 @@ void EnvFiles::watch() {
   if (settings_.paths.empty() || watcher_) return;
   FileWatcher::Options options;
   options.scope = std::make_shared<const WatchScope>(settings_.paths);
+  options.hub = settings_.inotify;
   options.quiet = settings_.quiet;
   options.poll = settings_.poll;
   options.poll_interval = settings_.poll_interval;

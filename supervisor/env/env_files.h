@@ -22,7 +22,8 @@ namespace zeroth {
 class EnvFiles {
  public:
   struct Settings {
-    std::vector<std::string> paths;  // as they were given; a later one counts for more
+    std::shared_ptr<InotifyHub> inotify = nullptr;  // to share with other watchers; null: one of its own
+    std::vector<std::string> paths;                 // as they were given; a later one counts for more
     std::optional<Milliseconds> quiet;
     bool poll = false;
     std::optional<Milliseconds> poll_interval;

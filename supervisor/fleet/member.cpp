@@ -37,7 +37,7 @@ tl::expected<std::unique_ptr<Member>, StartError> Member::create(Loop& loop, con
   std::unique_ptr<Member> made(new Member(loop, around, plan));
   made->shared_listener_ = hooks.shared_listener;
   made->on_event_ = hooks.on_event;
-  if (auto opened = made->open_env(); !opened) return tl::unexpected(opened.error());
+  if (auto opened = made->open_env(around.inotify); !opened) return tl::unexpected(opened.error());
   auto listeners = made->open_listeners(made->options_);
   if (!listeners) return tl::unexpected(std::move(listeners.error()));
   made->listeners_ = std::move(*listeners);

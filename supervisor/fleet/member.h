@@ -102,7 +102,7 @@ class Member {
   void reload_edited(const Changes& changes);
   void begin_cron();
   // Env files (member_env.cpp).
-  tl::expected<void, StartError> open_env();
+  tl::expected<void, StartError> open_env(std::shared_ptr<InotifyHub> inotify);
   EnvFiles::Hooks env_hooks();
   bool watches_env() const;
   void tell_env_wrong();

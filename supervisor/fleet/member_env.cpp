@@ -25,8 +25,9 @@ Json variable_entry(const std::string& name, const std::string& origin) {
 
 }  // namespace
 
-tl::expected<void, StartError> Member::open_env() {
+tl::expected<void, StartError> Member::open_env(std::shared_ptr<InotifyHub> inotify) {
   EnvFiles::Settings settings;
+  settings.inotify = std::move(inotify);
   settings.paths = options_.env_files;
   settings.quiet = options_.debounce;
   settings.poll = options_.poll;
