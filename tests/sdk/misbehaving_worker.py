@@ -129,7 +129,7 @@ def serve(channel, state):
             channel.answer(request, {"count": state["count"]})
             if HOW == "twice":
                 channel.answer(request, {"count": -1})
-                channel.answer(dict(request, id=request["id"] + 1), {"count": -2})
+                channel.answer(dict(request, id=request["id"] + 10**6), {"count": -2})  # far from what may be asked meanwhile
         else:
             channel.answer(request, {})
             if command == "stop":
