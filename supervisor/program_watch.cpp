@@ -64,6 +64,7 @@ void ProgramWatch::start() {
   options.hub = inotify_;
   options.quiet = options_.debounce;
   options.poll = options_.poll;
+  options.early = true;
   options.poll_interval = options_.watch_interval;
   watcher_ = std::make_unique<FileWatcher>(
       loop_, options, [this](const Changes& changes) { gate_ ? gate_->on_change(changes) : hooks_.on_edit(changes); },

@@ -17,7 +17,7 @@ namespace zeroth {
 class ProgramWatch {
  public:
   struct Hooks {
-    std::function<void(const Changes&)> on_edit;
+    std::function<void(const Changes&)> on_edit;      // also before it has settled
     std::function<void(const std::string&)> on_note;  // for a person to know
   };
 

@@ -140,6 +140,7 @@ void Member::reload_edited(const Changes& changes) {
   request.cause = "edit";
   request.changed = changes.paths;
   request.began = changes.first_event;
+  request.settled = changes.settled;
   worker_->reload(std::move(request));
 }
 

@@ -1,5 +1,6 @@
 #include "supervisor/reload/handover.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -7,6 +8,9 @@
 
 namespace zeroth {
 namespace {
+
+constexpr Milliseconds kLongestUnsettled{3'000};  // a change is reported after 2 s at the latest
+constexpr std::size_t kMostChanged = 20;          // paths in a receipt
 
 // Says nothing about the program: the same start may succeed later.
 bool lacks_room(int code) {
@@ -26,9 +30,11 @@ Handover::Handover(Loop& loop, Plan plan, Hooks hooks)
       losses_(std::move(plan.losses)),
       refuse_loss_(plan.refuse_loss),
       schema_(std::move(plan.schema)),
+      settled_(plan.settled),
       last_state_bytes_(plan.last_state_bytes),
       deadlines_(plan.deadlines),
       ready_timer_(loop),
+      settle_timer_(loop),
       began_(plan.began),
       mark_(monotonic_now()) {}
 
@@ -54,6 +60,11 @@ void Handover::deliver(HandoverEvent event) {
     }
   }
   stepping_ = false;
+}
+
+void Handover::begin() {
+  if (!settled_) settle_timer_.start(kLongestUnsettled, [this] { settled(); });
+  deliver(HandoverEvent::Begin);
 }
 
 void Handover::perform(HandoverAction action) {
@@ -116,7 +127,7 @@ void Handover::make_candidate() {
   hooks.on_loaded = [this] {
     loaded_ = true;
     mark(receipt_.ms.start);
-    if (takes_schema(source_ ? source_->schema : schema_)) deliver(HandoverEvent::CandidateLoaded);
+    if (settled_) candidate_loaded();
   };
   hooks.on_ready = [this] {
     said_ready_ = true;
@@ -140,6 +151,27 @@ void Handover::spawn_candidate() {
   if (spawned) return;
   lacked_room_ = lacks_room(spawned.error().code);
   candidate_failed(spawned.error().message);
+}
+
+void Handover::candidate_loaded() {
+  if (takes_schema(source_ ? source_->schema : schema_)) deliver(HandoverEvent::CandidateLoaded);
+}
+
+void Handover::settled() {
+  settle_timer_.stop();
+  const bool waits = !std::exchange(settled_, true) && loaded_ && candidate_;
+  if (waits && state_ == HandoverState::Starting) candidate_loaded();
+}
+
+void Handover::content_changed(const std::vector<std::string>& changed) {
+  settle_timer_.stop();
+  settled_ = true;
+  const bool started_anew = state_ <= HandoverState::Undraining && !context_.kept_code;
+  for (const std::string& path : changed) {
+    const bool known = std::ranges::find(receipt_.changed, path) != receipt_.changed.end();
+    if (started_anew && !known && receipt_.changed.size() < kMostChanged) receipt_.changed.push_back(path);
+  }
+  deliver(HandoverEvent::ContentChanged);
 }
 
 void Handover::reexec() {
@@ -240,105 +272,6 @@ void Handover::on_committed(const Result<SnapshotStore::Committed>& committed) {
       receipt_.reason = source.error().message;
     }
     deliver(source ? HandoverEvent::Committed : HandoverEvent::CommitFailed);
-  });
-}
-
-void Handover::set_source(RestoreSource source) {
-  source_ = std::move(source);
-  if (std::exchange(restore_waits_, false)) restore();
-}
-
-void Handover::fail_source(const std::string& reason) {
-  state_refused_ = true;
-  candidate_failed(reason);
-}
-
-// Where it does not, the hand-over is over. In overlap that is before anybody is held.
-bool Handover::takes_schema(const std::optional<std::string>& schema) {
-  const SchemaRule rule = candidate_->loaded().takes();
-  if (!schema || rule.takes(*schema)) return true;
-  state_refused_ = schema_refused_ = true;
-  candidate_failed(rule.refusal(*schema));
-  return false;
-}
-
-void Handover::restore() {
-  restore_waits_ = !source_;
-  if (restore_waits_) return;
-  if (!takes_schema(source_->schema)) return;
-  mark_ = monotonic_now();
-  RestoreHead head;
-  head.generation = candidate_->number();
-  head.cause = receipt_.cause;
-  head.schema = source_->schema;
-  head.state_file = source_->file;
-  head.age_s = source_->age_s;
-  head.same_boot = source_->same_boot;
-  head.from_generation = source_->from_generation;
-  receipt_.snapshot = source_->sequence;
-  const bool asked_for = receipt_.restored_generation.has_value();
-  if (source_->sequence != 0 && !asked_for) receipt_.restored_generation = source_->from_generation;
-  const bool not_the_cut = context_.mode == HandoverMode::Start || context_.commit_first;
-  if (not_the_cut && source_->sequence != 0) receipt_.age_s = source_->age_s;
-  if (not_the_cut) receipt_.iteration.reset();
-  restoring_ = true;
-  candidate_->restore(
-      head, source_->state, HandoverDeadlines::for_state(source_->bytes),
-      [this, alive = std::weak_ptr<bool>(alive_), of = candidate_.get()](const auto& outcome, std::string_view) {
-        if (!alive.expired() && candidate_.get() == of) on_restored(outcome);
-      });
-}
-
-void Handover::on_restored(const tl::expected<Json, Refusal>& outcome) {
-  if (!outcome) {
-    state_refused_ = outcome.error().code != ErrorCode::Timeout && outcome.error().code != ErrorCode::Unavailable;
-    if (outcome.error().code == ErrorCode::Unavailable) return;  // its end is reported with more
-    if (state_refused_) restoring_ = false;
-    return candidate_failed("restore: " + outcome.error().message);
-  }
-  restoring_ = false;
-  auto summary = parse_restore_summary(*outcome);
-  if (!summary) return candidate_failed(summary.error().message);
-  receipt_.restored = std::move(*summary);
-  if (receipt_.restored.iteration) receipt_.iteration = receipt_.restored.iteration;
-  const SchemaRule rule = candidate_->loaded().takes();
-  receipt_.migrated_from = rule.migrates(source_->schema) ? source_->schema : "";
-  receipt_.migrated_to = receipt_.migrated_from.empty() ? "" : rule.schema;
-  if (const NameCount dropped = losses_.fresh(receipt_.restored.removed); refuse_loss_ && dropped.count > 0) {
-    return candidate_failed("the new code no longer has " + listed(dropped) +
-                            " of the state; zerothctl reload --force accepts that");
-  }
-  restored_ = true;
-  ready_timer_.start(deadlines_.ready,
-                     [this] { candidate_failed("not ready within " + human_duration(deadlines_.ready)); });
-  ready_if_both();
-}
-
-void Handover::ready_if_both() {
-  if (!restored_ || !said_ready_) return;
-  ready_timer_.stop();
-  mark(receipt_.ms.restore);
-  if (!hooks_.before_go) return deliver(HandoverEvent::CandidateReady);
-  hooks_.before_go(candidate_,
-                   [this, alive = std::weak_ptr<bool>(alive_), of = candidate_.get()](const Status& durable) {
-                     if (alive.expired() || candidate_.get() != of) return;
-                     if (!durable) return candidate_failed(durable.error().message);
-                     deliver(HandoverEvent::CandidateReady);
-                   });
-}
-
-// A state that was migrated is another by intent: there is nothing to compare it with.
-void Handover::verify() {
-  if (!receipt_.migrated_from.empty()) {
-    receipt_.restored.warnings.push_back("the restored state was migrated, so it was not compared with the saved one");
-    return deliver(HandoverEvent::Verified);
-  }
-  check_ = std::make_unique<RestoreCheck>(loop_, hooks_.make_checkpoint(candidate_), *source_, receipt_.restored);
-  check_->begin([this](const Status& same) {
-    loop_.post([finished = std::shared_ptr<RestoreCheck>(std::move(check_))] {});  // it is still on the stack
-    if (!same && receipt_.reason.empty()) receipt_.reason = same.error().message;
-    mark(receipt_.ms.restore);
-    deliver(same ? HandoverEvent::Verified : HandoverEvent::VerifyFailed);
   });
 }
 

@@ -42,6 +42,7 @@ class Handover {
     Receipt receipt;
     std::shared_ptr<Generation> old;  // null in mode Start
     MonotonicTime began;              // of the change that caused it
+    bool settled = true;              // else the candidate waits, loaded, for settled() or content_changed()
     std::uint64_t last_state_bytes = 0;
     HandoverDeadlines deadlines;
     // With context.commit_first: puts the committed cut aside and gives what is restored, which may be the cut itself.
@@ -78,14 +79,17 @@ class Handover {
 
   Handover(Loop& loop, Plan plan, Hooks hooks);
 
-  void begin() { deliver(HandoverEvent::Begin); }
+  void begin();
   // Mode Start: what to restore; restore waits for it.
   void set_source(RestoreSource source);
   // Mode Start: nothing can be restored; the hand-over fails.
   void fail_source(const std::string& reason);
   // The same, but it may be there: the system did not let us look.
   void lose_source(const std::string& reason) { candidate_failed(reason); }
-  void content_changed() { deliver(HandoverEvent::ContentChanged); }
+  // `changed`: paths, for the receipt of whoever is started with it.
+  void content_changed(const std::vector<std::string>& changed);
+  // What the candidate was started with is all there is of the change.
+  void settled();
   void stop_requested() { deliver(HandoverEvent::StopRequested); }
   // The old generation is reaped (its hooks belong to the worker).
   void old_gone() { deliver(HandoverEvent::OldGone); }
@@ -124,6 +128,7 @@ class Handover {
   void perform(HandoverAction action);
   void make_candidate();
   void spawn_candidate();
+  void candidate_loaded();
   void reexec();
   void bury_candidate();
   void candidate_failed(const std::string& reason);
@@ -168,10 +173,12 @@ class Handover {
   bool lacked_room_ = false;
   std::string cut_error_;
   bool loaded_ = false;
+  bool settled_;
   bool verdict_given_ = false;
   std::uint64_t last_state_bytes_;
   HandoverDeadlines deadlines_;
   Timer ready_timer_;
+  Timer settle_timer_;
   MonotonicTime began_;
   MonotonicTime mark_;
   std::optional<MonotonicTime> cut_at_;

@@ -36,6 +36,8 @@ class Debounce {
   std::optional<MonotonicTime> due() const;
   // Time of the first event; only while pending.
   MonotonicTime first() const { return *first_; }
+  // Somebody is not done with a file.
+  bool writing() const { return !open_.empty(); }
   void clear();
 
  private:

@@ -25,6 +25,10 @@ EditGate::EditGate(Loop& loop, std::set<std::string> trusted, std::function<void
     : detector_(std::move(trusted)), on_edit_(std::move(on_edit)), on_note_(std::move(on_note)), timer_(loop) {}
 
 void EditGate::on_change(const Changes& changes) {
+  if (!changes.settled) {
+    if (detector_.is_plain(real_paths(changes.paths), changes.first_event)) on_edit_(changes);
+    return;
+  }
   const std::set<std::string> before = detector_.suspended();
   switch (detector_.on_change(real_paths(changes.paths), changes.first_event, monotonic_now())) {
     case LoopDetector::Verdict::Reload:

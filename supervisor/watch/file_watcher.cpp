@@ -128,6 +128,7 @@ void FileWatcher::note(FileEvent event, const std::string& path, bool known) {
   }
   // An editor that removes its one file is about to put it back; in a folder a removal is a change like any other.
   const bool complete = event == FileEvent::Saved || (event == FileEvent::Removed && !one_file_);
+  if (known && early_ != Early::Past) early_ = event == FileEvent::Saved ? Early::Due : Early::None;
   complete ? debounce_.saved(path, now) : debounce_.modified(path, now);
 }
 
@@ -137,6 +138,20 @@ void FileWatcher::settle() {
   const MonotonicTime now = monotonic_now();
   if (*due <= now) return report();
   settle_timer_.start(std::chrono::ceil<Milliseconds>(*due - now), [this] { settle(); });
+  if (early_ == Early::Due) report_early();
+}
+
+// One file that was there before is saved, whatever came and went beside it. Several are no longer somebody's save.
+void FileWatcher::report_early() {
+  early_ = Early::Past;
+  if (!options_.early || options_.quiet || !set_ || too_many_ || debounce_.writing()) return;
+  Changes changes{{}, 1, debounce_.first(), false};
+  for (const auto& [path, known] : pending_) {
+    if (known) changes.paths.push_back(path);
+  }
+  if (changes.paths.size() != 1) return;
+  const auto call = on_change_;
+  call(changes);
 }
 
 void FileWatcher::report() {
@@ -150,6 +165,7 @@ void FileWatcher::report() {
     if (changes.paths.size() < kShownPaths) changes.paths.push_back(path);
   }
   debounce_.clear();
+  early_ = Early::None;
   settle_timer_.stop();
   if (std::exchange(too_many_, false)) survey();
   if (changes.count == 0) return;

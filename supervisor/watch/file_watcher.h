@@ -29,6 +29,7 @@ struct Changes {
   std::vector<std::string> paths;  // the first 20 in order, as the targets were named; some may be gone now
   std::size_t count = 0;           // of all; a sub-folder that is gone counts once
   MonotonicTime first_event;
+  bool settled = true;  // else one file is complete and more may follow: reported once more when nothing has
 };
 
 class FileWatcher {
@@ -38,6 +39,7 @@ class FileWatcher {
     std::optional<Milliseconds> quiet;          // --debounce; else default_quiet()
     bool recreate = false;                      // the worker's reload mode, for default_quiet()
     bool poll = false;                          // --poll: no inotify
+    bool early = false;                         // reports the first complete save also before the rest has settled
     std::optional<Milliseconds> poll_interval;  // else 30 s, with poll 1 s
     std::shared_ptr<InotifyHub> hub;            // to share with other watchers; null: one of its own
     std::size_t most_watches = std::numeric_limits<std::size_t>::max();  // for tests
@@ -72,6 +74,7 @@ class FileWatcher {
   void note(FileEvent event, const std::string& path, bool known);
   void settle();
   void report();
+  void report_early();
 
   Loop& loop_;
   Options options_;
@@ -86,6 +89,7 @@ class FileWatcher {
   Inventory inventory_;                  // as of the last survey and, for what was reported since, the report
   std::map<std::string, bool> pending_;  // changed path -> had it been there before
   bool too_many_ = false;                // more changed than pending_ takes; a survey will find them
+  enum class Early { None, Due, Past } early_ = Early::None;  // of what is pending; Past: told, or not to be
 
   bool scanning_ = false;            // new folders are left to watch; a turn of the loop for them is due
   bool survey_after_scan_ = false;   // the scan is a new beginning: what happened meanwhile is unknown

@@ -22,7 +22,7 @@ LoopDetector::Verdict LoopDetector::on_change(const std::vector<std::string>& pa
     return Verdict::Hold;
   }
   held_.clear();
-  const bool soon = generation_ && began >= *generation_ && began - *generation_ <= limits_.soon;
+  const bool soon = is_soon(began);
   std::map<std::string, int> strikes;
   for (const std::string& path : live) {
     if (soon && !trusted_.contains(path)) strikes[path] = strikes_[path] + 1;
@@ -38,6 +38,16 @@ LoopDetector::Verdict LoopDetector::on_change(const std::vector<std::string>& pa
   held_ = live;
   held_since_ = held_last_ = now;
   return Verdict::Hold;
+}
+
+bool LoopDetector::is_soon(MonotonicTime began) const {
+  return generation_ && began >= *generation_ && began - *generation_ <= limits_.soon;
+}
+
+bool LoopDetector::is_plain(const std::vector<std::string>& paths, MonotonicTime began) const {
+  return held_.empty() && std::ranges::all_of(paths, [&](const std::string& path) {
+           return trusted_.contains(path) || (!is_soon(began) && !suspended_.contains(path));
+         });
 }
 
 std::optional<MonotonicTime> LoopDetector::due() const {

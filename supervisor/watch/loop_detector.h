@@ -42,6 +42,8 @@ class LoopDetector {
   void on_generation(MonotonicTime now);
   // These files changed, first at `began`.
   Verdict on_change(const std::vector<std::string>& paths, MonotonicTime began, MonotonicTime now);
+  // It would be Reload, and counts for nothing yet.
+  bool is_plain(const std::vector<std::string>& paths, MonotonicTime began) const;
   // When held files have to be decided about; nullopt if none are held.
   std::optional<MonotonicTime> due() const;
   // At due(): the held files are quiet. Their content is to be reloaded.
@@ -53,6 +55,7 @@ class LoopDetector {
 
  private:
   Verdict suspend(const std::vector<std::string>& paths);
+  bool is_soon(MonotonicTime began) const;
 
   std::set<std::string> trusted_;
   LoopLimits limits_;

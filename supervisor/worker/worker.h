@@ -28,6 +28,7 @@
 #include "supervisor/worker/candidate_check.h"
 #include "supervisor/worker/checkpointer.h"
 #include "supervisor/worker/content.h"
+#include "supervisor/worker/env_work.h"
 #include "supervisor/worker/final_stop.h"
 #include "supervisor/worker/health_watch.h"
 #include "supervisor/worker/heartbeat.h"
@@ -91,6 +92,7 @@ class Worker {
     MonotonicTime began = monotonic_now();
     Reply reply = {};  // gets the receipt; may be empty
     Aim aim = {};
+    bool settled = true;  // else more may change: the candidate is started, and waits
   };
 
   struct EnvRequest {
@@ -188,6 +190,9 @@ class Worker {
   void on_content(ReloadRequest request, const Result<Content>& content);
   void read_again(Milliseconds after);
   void wait_for_room(Milliseconds after);
+  bool may_begin_early();
+  void begin_early(ReloadRequest request, const Content& content);
+  bool is_begun_early(const ReloadRequest& request, const Content& content);
   void begin_reload(ReloadRequest request);
   void launch_reload(const ReloadRequest& request, const Content& content, bool kept_code);
   void answer_unchanged(const ReloadRequest& request);
@@ -354,6 +359,7 @@ class Worker {
   std::optional<Content> previous_before_go_;
   std::shared_ptr<Generation> lost_old_;  // ended during the hand-over under way
   std::string unread_;                    // why the content could not be read; it is tried again
+  std::string begun_early_;               // content that was started before the change had settled
   std::uint64_t search_before_ = kMaxSequence + 1;
   std::optional<SchemaRule> search_takes_;  // of kept code that refused a newer one for its schema
   std::string source_hash_;                 // program that wrote the snapshot being restored
@@ -364,18 +370,6 @@ class Worker {
   std::vector<RollbackRequest> rollbacks_waiting_;
   std::vector<ReloadRequest> pending_;  // wait for the hand-over to end
 
-  // What becomes of an environment that has changed. At most one of asked and reloading.
-  struct EnvWork {
-    std::vector<std::string> files;           // that changed since all was settled
-    std::optional<MonotonicTime> began;       // when the first of them did
-    std::vector<Reply> replies;               // wait until it is settled
-    const Generation* asked = nullptr;        // the live one has not answered `env` yet
-    bool reloading = false;                   // a reload for it is asked for or under way
-    std::optional<EnvMap> refused;            // not tried again by itself
-    std::optional<EnvMap> unfit;              // a generation that was started with it did not go live
-    std::optional<EnvMap> spawned;            // of the newest generation
-    std::optional<EnvMap> live, live_before;  // of the last one that was sent go, and of the one before it
-  };
   EnvWork env_;
 
   std::vector<CommandInfo> commands_;

@@ -47,12 +47,14 @@ void Worker::reload(ReloadRequest request) {
     if (request.reply) request.reply(refuse(ErrorCode::Unavailable, "the worker is " + std::string(to_string(state_))));
     return;
   }
+  if (!request.settled && !may_begin_early()) return;
   if (request.force && request.cause != "env") hooks_.on_restart();
   const auto shared = std::make_shared<ReloadRequest>(std::move(request));
   content_.read([this, shared](const Result<Content>& content) { on_content(std::move(*shared), content); });
 }
 
 void Worker::on_content(ReloadRequest request, const Result<Content>& content) {
+  if (!request.settled) return content ? begin_early(std::move(request), *content) : void();
   if (!content) {
     // The program is gone or unreadable for now: what runs, runs on. A file that is away comes back with an event;
     // whatever else it is (a full disk) is tried again.
@@ -74,8 +76,10 @@ void Worker::on_content(ReloadRequest request, const Result<Content>& content) {
   const bool known = newest_ && *newest_ == *content;
   newest_ = *content;
   release_if_changed();
+  const bool begun_early = is_begun_early(request, *content);
   if (handover_) {
-    if (!known && !(target_ && *target_ == *content)) handover_->content_changed();
+    const bool as_started = known || (target_ && *target_ == *content);
+    as_started ? handover_->settled() : handover_->content_changed(request.changed);
     if (!request.reply) return;
     const bool same = target_ && *target_ == *content && !request.force && !runs_kept_code_ && !aim_.puts_aside();
     if (same && handover_->verdict_given()) return answer_unchanged(request);
@@ -86,6 +90,7 @@ void Worker::on_content(ReloadRequest request, const Result<Content>& content) {
     }
     return;
   }
+  if (begun_early) return;  // and is over
   if (recovery_ || !current_ || replacing_ || saving_cut_) {
     pending_.push_back(std::move(request));
     return;
@@ -161,6 +166,7 @@ void Worker::begin_reload(ReloadRequest request) {
   plan.receipt.code = !(content == *current_);
   if (aim_.rollback) plan.receipt.restored_generation = aim_.generation;
   plan.receipt.ms.settle = elapsed_ms(request.began, monotonic_now());
+  plan.settled = request.settled;
   plan.old = live_;
   plan.began = request.began;
   plan.last_state_bytes = checkpointer_.last_bytes();

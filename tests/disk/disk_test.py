@@ -213,9 +213,14 @@ class Descriptors(unittest.TestCase):
                 return asking.next(PATIENCE)
 
             ask("ping")
-            used = {int(name) for name in os.listdir(f"/proc/{worker.process.pid}/fd")}
-            # All numbers below the highest are taken once the gaps are filled: the limit is drawn where they begin.
-            lowest_free = next(number for number in range(4096) if number not in used)
+            # The limit is drawn where no number above it is in use: one that is given up there would be of no use.
+            highest, lowest_free = 1, 0
+            while lowest_free < highest:
+                another = connect()
+                another.send({"id": 1, "command": "ping"})
+                another.next(PATIENCE)  # so it has been accepted
+                used = {int(name) for name in os.listdir(f"/proc/{worker.process.pid}/fd")}
+                highest, lowest_free = max(used), next(number for number in range(4096) if number not in used)
             limit = resource.prlimit(worker.process.pid, resource.RLIMIT_NOFILE)
             resource.prlimit(worker.process.pid, resource.RLIMIT_NOFILE, (lowest_free, limit[1]))
 

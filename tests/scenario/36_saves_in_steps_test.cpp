@@ -50,5 +50,44 @@ TEST_CASE("saves in steps: whenever the file is saved again, its last content go
   }
 }
 
+// In a watched folder the first save starts the new code; what follows while that loads has it started anew.
+TEST_CASE("saves in steps: of files saved one after the other the last content goes live, with the state kept") {
+  const TempDir folder;
+  folder.write("other", "");
+  FakeDaemon daemon(Json::object(), {"--watch", folder.path()});
+  daemon.increment(4);
+  for (int round = 0; round < 6; ++round) {
+    const std::uint64_t before = daemon.generation();
+    daemon.edit({{"content", round}});
+    ::poll(nullptr, 0, 5 * round);
+    folder.write("other", std::to_string(round));
+    daemon.wait_generation(before + 1);
+    daemon.wait_until([&](const Json& worker) {
+      return worker["state"] == "ready" && daemon.ask("reload")["verdict"] == "unchanged";
+    });
+    const Json worker = daemon.worker();
+    CHECK(worker["rejected"].is_null());
+    CHECK(worker["restarts"] == 0);
+    CHECK(worker["generation"] <= before + 3);  // the first save, the second while it is cut short, and all of it
+    CHECK(daemon.count() == 4);
+  }
+}
+
+TEST_CASE("saves in steps: one save in a watched folder is one generation, told once, also if it is rejected") {
+  const TempDir folder;
+  FakeDaemon daemon(Json::object(), {"--watch", folder.path()});
+  EventStream told = daemon.events({"reload", "rejected"});
+  daemon.edit({{"content", "one"}});
+  CHECK(told.wait_for("reload")["verdict"] == "ok");
+  daemon.edit(behaviour_at("before_hello", "exit 3"));
+  const Json rejected = told.wait_for("rejected");
+  CHECK(rejected["to"] == 3);
+  CHECK(rejected["changed"] == Json::array({daemon.program()}));
+  daemon.edit({{"content", "two"}});
+  const Json ok = told.wait_for("reload", [](const Json&) { return true; });
+  CHECK(ok["verdict"] == "ok");
+  CHECK(ok["to"] == 4);
+}
+
 }  // namespace
 }  // namespace zeroth

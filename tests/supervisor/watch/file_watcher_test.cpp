@@ -306,6 +306,66 @@ TEST_CASE("file watcher: without watches left it says which limit and polls") {
   CHECK(watched.wait_for(file));
 }
 
+TEST_CASE("file watcher: in a folder one complete save is told early, and once more when nothing has followed") {
+  const TempDir dir;
+  const std::string file = dir.path() + "/a";
+  put(file, "one");
+  FileWatcher::Options options;
+  options.early = true;
+  Watched watched({dir.path()}, options);
+  put(file, "two");
+  REQUIRE(watched.wait([&] { return watched.seen.size() == 2; }));
+  CHECK_FALSE(watched.seen[0].settled);
+  CHECK(watched.seen[1].settled);
+  CHECK(watched.seen[0].first_event == watched.seen[1].first_event);
+  for (const Changes& changes : watched.seen) CHECK(changes.paths == std::vector{file});
+  watched.seen.clear();
+  const auto told = [&] { return !watched.seen.empty() && watched.seen.back().settled; };
+  put(file, "three");
+  REQUIRE(watched.wait([&] { return !watched.seen.empty(); }));
+  fs::remove(file);  // what was told early is never left open
+  REQUIRE(watched.wait(told));
+  CHECK(watched.seen.size() == 2);
+}
+
+TEST_CASE("file watcher: what may be half a change, or is to wait, is not told early") {
+  const TempDir dir;
+  const std::string a = dir.path() + "/a", b = dir.path() + "/b";
+  put(a, "one");
+  put(b, "one");
+  FileWatcher::Options early;
+  early.early = true;
+  const auto settled_only = [](Watched& watched) {
+    REQUIRE(watched.wait([&] { return !watched.seen.empty(); }));
+    CHECK(watched.seen.size() == 1);
+    CHECK(watched.seen[0].settled);
+    return watched.seen[0].count;
+  };
+  {
+    Watched watched({dir.path()}, early);
+    put(a, "two");
+    put(b, "two");
+    CHECK(settled_only(watched) == 2);
+  }
+  {
+    Watched watched({dir.path()}, early);
+    put(dir.path() + "/new", "one");
+    CHECK(settled_only(watched) == 1);
+  }
+  {
+    Watched watched({dir.path()}, early);
+    const UniqueFd writer(::open(b.c_str(), O_WRONLY | O_CLOEXEC));
+    REQUIRE(write_all(writer.get(), "half"));
+    put(a, "three");
+    CHECK(settled_only(watched) == 2);
+  }
+  FileWatcher::Options asked = early;
+  asked.quiet = Milliseconds(30);
+  Watched watched({dir.path()}, asked);
+  put(a, "four");
+  CHECK(settled_only(watched) == 1);
+}
+
 TEST_CASE("file watcher: its owner may destroy it in the report") {
   const TempDir dir;
   const std::string file = dir.path() + "/a.zero";

@@ -96,4 +96,20 @@ TEST_CASE("loop detector: another file's change ends the hold at once") {
   CHECK_FALSE(loop.detector.due());
 }
 
+TEST_CASE("loop detector: what may be a loop's doing is not plain, and asking counts for nothing") {
+  Looping loop;
+  const auto plain = [&](const std::string& path) { return loop.detector.is_plain({path}, loop.now); };
+  CHECK(plain("/app/data"));
+  loop.detector.on_generation(loop.now);
+  loop.now += Milliseconds(100);
+  CHECK_FALSE(plain("/app/data"));
+  CHECK(plain("/app/main.py"));
+  loop.now += Milliseconds(500);
+  for (int i = 0; i < 10; ++i) CHECK(plain("/app/data"));
+  CHECK(loop.reload({"/app/data"}, 0) == Verdict::Reload);
+  for (int i = 0; i < 3; ++i) CHECK(loop.reload({"/app/data"}, 100) == Verdict::Reload);
+  CHECK(loop.reload({"/app/data"}, 100) == Verdict::Hold);
+  CHECK_FALSE(plain("/app/main.py"));
+}
+
 }  // namespace zeroth
