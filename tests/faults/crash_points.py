@@ -124,6 +124,32 @@ def kill_worker(place, operation, point):
     return killed
 
 
+def kill_zero(place, operation, point):
+    """As kill_worker, from outside: sendto is a message of zeroth-worker, and nothing the supervisor ever calls."""
+    operation.prepare(place)
+    place.low = place.saved()
+    old = place.ask("status")["workers"][0]["pid"]
+    log, whom = f"{place.traces}/killed", ([], old) if point.role == "old" else (["-f"], place.process.pid)
+    words = ["-e", "trace=sendto", "-e", f"inject=sendto:signal=SIGKILL:when={point.message}"]
+    strace = injection.Strace(whom[1], log, *whom[0], *words)
+    try:
+        with contextlib.suppress(OSError, AssertionError):  # a refusal is an answer too
+            operation.run(place)
+    finally:
+        strace.end()
+    with open(log, errors="replace") as file:
+        killed = re.search(r"^(\d*)\s*\+\+\+ killed by SIGKILL", file.read(), re.M)
+    place.low = min(place.low, place.saved())
+    if place.process.poll() is not None:
+        check_disk(place)
+        place.start()
+    elif killed:
+        pid = int(killed[1] or old)
+        place.wait(lambda worker: worker["state"] == "ready" and worker["pid"] not in (pid, None))
+    check_running(place)
+    return bool(killed)
+
+
 class Laboratory:
     """What is tried of one operation, point by point, over as many places as it takes."""
 
@@ -151,14 +177,16 @@ class Laboratory:
     def all_points(self):
         for call in self.sample(injection.calls_of(self.operation)):
             self.point(call, lambda: kill_supervisor(self.place, self.operation, call))
-        if self.operation.kind == "zero" or self.operation.launch:
-            return  # no worker that kills itself, or none before the operation
+        if self.operation.launch:
+            return  # no worker before the operation
+        zero = self.operation.kind == "zero"
+        kill = kill_zero if zero else kill_worker
         roles = ("old",) if self.operation.name.startswith(("stop", "checkpoint")) else ("old", "new")
         last = 10 if self.full else 3
-        points = [Message(role, message, after) for role in roles for message in range(1, last) for after in (False, True)]
+        points = [Message(role, message, after) for role in roles for message in range(1, last) for after in ((False,) if zero else (False, True))]
         over = set()
         for point in points if self.full else self.sample(points, 2):
-            if point.role not in over and not self.point(point, lambda: kill_worker(self.place, self.operation, point), 1):
+            if point.role not in over and not self.point(point, lambda: kill(self.place, self.operation, point), 1):
                 over.add(point.role)  # that was its last message
 
     def point(self, where, what, attempts=2):
