@@ -72,7 +72,8 @@ void ProgramWatch::start() {
   watcher_->start();
 }
 
-void ProgramWatch::on_generation() {
+void ProgramWatch::on_generation(bool recreate) {
+  if (watcher_) watcher_->set_recreate(recreate);
   if (gate_) gate_->on_generation();
 }
 

@@ -30,7 +30,8 @@ class ProgramWatch {
   void start();
   void stop() { watcher_.reset(); }
   // A generation was spawned, sent go, or is over: what it writes itself is told from edits by these moments.
-  void on_generation();
+  // `recreate`: the mode in which the next one follows.
+  void on_generation(bool recreate);
   // Somebody asked for a restart: files that were passed over for being written by the worker count again.
   void on_restart();
   std::size_t files() const { return watcher_ ? watcher_->files() : 0; }

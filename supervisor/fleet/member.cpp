@@ -128,7 +128,7 @@ tl::expected<void, StartError> Member::open(const Surroundings& around, Plan& pl
   Worker::Hooks of_worker;
   of_worker.emit = std::move(hooks.on_event);
   of_worker.on_start_failed = std::move(hooks.on_start_failed);
-  of_worker.on_generation = [this] { watch_->on_generation(); };
+  of_worker.on_generation = [this] { watch_->on_generation(worker_->mode() == ReloadMode::Recreate); };
   of_worker.on_restart = [this] { watch_->on_restart(); };
   of_worker.on_gave_up = std::move(hooks.on_gave_up);
   worker_ = std::make_unique<Worker>(loop_, std::move(setup), std::move(*generations), std::move(of_worker));
@@ -141,6 +141,7 @@ void Member::reload_edited(const Changes& changes) {
   request.changed = changes.paths;
   request.began = changes.first_event;
   request.settled = changes.settled;
+  request.more = changes.more;
   worker_->reload(std::move(request));
 }
 

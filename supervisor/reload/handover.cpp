@@ -1,6 +1,5 @@
 #include "supervisor/reload/handover.h"
 
-#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -8,9 +7,6 @@
 
 namespace zeroth {
 namespace {
-
-constexpr Milliseconds kLongestUnsettled{3'000};  // a change is reported after 2 s at the latest
-constexpr std::size_t kMostChanged = 20;          // paths in a receipt
 
 // Says nothing about the program: the same start may succeed later.
 bool lacks_room(int code) {
@@ -60,11 +56,6 @@ void Handover::deliver(HandoverEvent event) {
     }
   }
   stepping_ = false;
-}
-
-void Handover::begin() {
-  if (!settled_) settle_timer_.start(kLongestUnsettled, [this] { settled(); });
-  deliver(HandoverEvent::Begin);
 }
 
 void Handover::perform(HandoverAction action) {
@@ -157,23 +148,6 @@ void Handover::candidate_loaded() {
   if (takes_schema(source_ ? source_->schema : schema_)) deliver(HandoverEvent::CandidateLoaded);
 }
 
-void Handover::settled() {
-  settle_timer_.stop();
-  const bool waits = !std::exchange(settled_, true) && loaded_ && candidate_;
-  if (waits && state_ == HandoverState::Starting) candidate_loaded();
-}
-
-void Handover::content_changed(const std::vector<std::string>& changed) {
-  settle_timer_.stop();
-  settled_ = true;
-  const bool started_anew = state_ <= HandoverState::Undraining && !context_.kept_code;
-  for (const std::string& path : changed) {
-    const bool known = std::ranges::find(receipt_.changed, path) != receipt_.changed.end();
-    if (started_anew && !known && receipt_.changed.size() < kMostChanged) receipt_.changed.push_back(path);
-  }
-  deliver(HandoverEvent::ContentChanged);
-}
-
 void Handover::reexec() {
   make_candidate();
   candidate_->reexec(old_, [this, alive = std::weak_ptr<bool>(alive_)](const Refusal& refusal) {
@@ -187,7 +161,8 @@ void Handover::reexec() {
 
 void Handover::candidate_failed(const std::string& reason) {
   if (receipt_.reason.empty()) receipt_.reason = reason;
-  deliver(HandoverEvent::CandidateFailed);
+  failed_early_ = !settled_ && state_ == HandoverState::Starting;
+  if (!failed_early_) deliver(HandoverEvent::CandidateFailed);
 }
 
 void Handover::bury_candidate() {
@@ -319,6 +294,9 @@ void Handover::give_verdict(HandoverVerdict verdict) {
       break;
     case HandoverVerdict::Abandoned:
       receipt_.verdict = "abandoned";
+      break;
+    case HandoverVerdict::Unchanged:
+      receipt_.verdict = "unchanged";
       break;
     case HandoverVerdict::Failed:
       receipt_.verdict = "failed";

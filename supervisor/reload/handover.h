@@ -42,7 +42,7 @@ class Handover {
     Receipt receipt;
     std::shared_ptr<Generation> old;  // null in mode Start
     MonotonicTime began;              // of the change that caused it
-    bool settled = true;              // else the candidate waits, loaded, for settled() or content_changed()
+    bool settled = true;              // else the candidate waits, loaded or failed, until the change has settled
     std::uint64_t last_state_bytes = 0;
     HandoverDeadlines deadlines;
     // With context.commit_first: puts the committed cut aside and gives what is restored, which may be the cut itself.
@@ -86,10 +86,13 @@ class Handover {
   void fail_source(const std::string& reason);
   // The same, but it may be there: the system did not let us look.
   void lose_source(const std::string& reason) { candidate_failed(reason); }
-  // `changed`: paths, for the receipt of whoever is started with it.
-  void content_changed(const std::vector<std::string>& changed);
-  // What the candidate was started with is all there is of the change.
-  void settled();
+  // The next four may end the hand-over. `changed`: paths, for the receipt of whoever is started with the content.
+  void content_changed(const std::vector<std::string>& changed, bool settled);
+  // The content is what the candidate was started with. `anew`: but it may have read it half written.
+  void settled(bool anew);
+  // The content is what N runs, or is not to be started: nobody is told of the candidate.
+  void withdraw();
+  bool unsettled() const { return !settled_; }
   void stop_requested() { deliver(HandoverEvent::StopRequested); }
   // The old generation is reaped (its hooks belong to the worker).
   void old_gone() { deliver(HandoverEvent::OldGone); }
@@ -129,6 +132,8 @@ class Handover {
   void make_candidate();
   void spawn_candidate();
   void candidate_loaded();
+  void start_anew();
+  bool killed_from_outside() const;
   void reexec();
   void bury_candidate();
   void candidate_failed(const std::string& reason);
@@ -174,6 +179,7 @@ class Handover {
   std::string cut_error_;
   bool loaded_ = false;
   bool settled_;
+  bool failed_early_ = false;  // the candidate did, which counts once the change has settled
   bool verdict_given_ = false;
   std::uint64_t last_state_bytes_;
   HandoverDeadlines deadlines_;

@@ -128,7 +128,7 @@ HandoverStep in_idle(HandoverEvent event, const Context& c) {
     case CandidateLoaded: case CandidateReady: case GoAnswered: case CandidateFailed: case Drained: case CutTaken:
     case CutFailed: case Written: case WriteFailed: case Committed: case CommitFailed: case ResumeAnswered:
     case ResumeLate: case OldGone: case ContentChanged: case StopRequested: case ReexecRefused: case Verified:
-    case VerifyFailed: break;  // ignored
+    case VerifyFailed: case Withdrawn: break;  // ignored
   }
   return {Idle, c};
 }
@@ -145,6 +145,9 @@ HandoverStep in_starting(HandoverEvent event, const Context& c) {
     case ContentChanged:
       if (c.kept_code) break;
       return spawn(c, {KillCandidate});
+    case Withdrawn:
+      if (c.mode != Overlap) break;
+      return {Done, c, {KillCandidate}, Unchanged};
     case StopRequested: return stop_before_go(c);
     case Begin: case CandidateReady: case GoAnswered: case Drained: case CutTaken: case CutFailed: case Written:
     case WriteFailed: case Committed: case CommitFailed: case ResumeAnswered: case ResumeLate: case ReexecRefused:
@@ -164,7 +167,7 @@ HandoverStep in_draining(HandoverEvent event, const Context& c) {
     case StopRequested: return stop_before_go(c);
     case Begin: case CandidateLoaded: case CandidateReady: case GoAnswered: case CutTaken: case CutFailed: case Written:
     case WriteFailed: case Committed: case CommitFailed: case ResumeAnswered: case ResumeLate: case ReexecRefused:
-    case Verified: case VerifyFailed: break;  // ignored
+    case Verified: case VerifyFailed: case Withdrawn: break;  // ignored
   }
   return {Draining, c};
 }
@@ -177,7 +180,7 @@ HandoverStep in_undraining(HandoverEvent event, const Context& c) {
     case ContentChanged: break;  // remembered
     case Begin: case CandidateLoaded: case CandidateReady: case GoAnswered: case CandidateFailed: case Drained:
     case CutTaken: case CutFailed: case Written: case WriteFailed: case Committed: case CommitFailed:
-    case ReexecRefused: case Verified: case VerifyFailed: break;  // ignored
+    case ReexecRefused: case Verified: case VerifyFailed: case Withdrawn: break;  // ignored
   }
   return {Undraining, c};
 }
@@ -200,7 +203,7 @@ HandoverStep in_cutting(HandoverEvent event, Context c) {
     case ContentChanged: break;  // remembered
     case Begin: case CandidateLoaded: case CandidateReady: case GoAnswered: case Drained: case Written:
     case WriteFailed: case Committed: case CommitFailed: case ResumeAnswered: case ResumeLate: case ReexecRefused:
-    case Verified: case VerifyFailed: break;  // ignored
+    case Verified: case VerifyFailed: case Withdrawn: break;  // ignored
   }
   return {Cutting, c};
 }
@@ -216,7 +219,7 @@ HandoverStep in_writing(HandoverEvent event, Context c) {
     case OldGone: case ContentChanged: break;  // remembered
     case Begin: case CandidateLoaded: case CandidateReady: case GoAnswered: case Drained: case CutTaken: case CutFailed:
     case Committed: case CommitFailed: case ResumeAnswered: case ResumeLate: case ReexecRefused: case Verified:
-    case VerifyFailed: break;  // ignored
+    case VerifyFailed: case Withdrawn: break;  // ignored
   }
   return {Writing, c};
 }
@@ -234,7 +237,7 @@ HandoverStep in_committing(HandoverEvent event, const Context& c) {
     case OldGone: case ContentChanged: break;  // remembered
     case Begin: case CandidateLoaded: case CandidateReady: case GoAnswered: case Drained: case CutTaken: case CutFailed:
     case Written: case WriteFailed: case ResumeAnswered: case ResumeLate: case ReexecRefused: case Verified:
-    case VerifyFailed: break;  // ignored
+    case VerifyFailed: case Withdrawn: break;  // ignored
   }
   return {Committing, c};
 }
@@ -246,7 +249,8 @@ HandoverStep in_stopping_old(HandoverEvent event, const Context& c) {
     case ContentChanged: break;  // remembered
     case Begin: case CandidateLoaded: case CandidateReady: case GoAnswered: case CandidateFailed: case Drained:
     case CutTaken: case CutFailed: case Written: case WriteFailed: case Committed: case CommitFailed:
-    case ResumeAnswered: case ResumeLate: case ReexecRefused: case Verified: case VerifyFailed: break;  // ignored
+    case ResumeAnswered: case ResumeLate: case ReexecRefused: case Verified: case VerifyFailed:
+    case Withdrawn: break;  // ignored
   }
   return {StoppingOld, c};
 }
@@ -260,7 +264,7 @@ HandoverStep in_reexecing(HandoverEvent event, const Context& c) {
     case ContentChanged: break;  // remembered
     case Begin: case CandidateReady: case GoAnswered: case Drained: case CutTaken: case CutFailed: case Written:
     case WriteFailed: case Committed: case CommitFailed: case Verified: case VerifyFailed: case ResumeAnswered:
-    case ResumeLate: case OldGone: break;  // ignored
+    case ResumeLate: case OldGone: case Withdrawn: break;  // ignored
   }
   return {Reexecing, c};
 }
@@ -278,7 +282,7 @@ HandoverStep in_restoring(HandoverEvent event, const Context& c) {
     case Committed: case OldGone: case ContentChanged: break;  // remembered
     case Begin: case CandidateLoaded: case GoAnswered: case Drained: case CutTaken: case CutFailed: case Written:
     case WriteFailed: case ResumeAnswered: case ResumeLate: case ReexecRefused: case Verified:
-    case VerifyFailed: break;  // ignored
+    case VerifyFailed: case Withdrawn: break;  // ignored
   }
   return {Restoring, c};
 }
@@ -294,7 +298,7 @@ HandoverStep in_verifying(HandoverEvent event, const Context& c) {
     case Committed: case OldGone: case ContentChanged: break;  // remembered
     case Begin: case CandidateLoaded: case CandidateReady: case GoAnswered: case ReexecRefused: case Drained:
     case CutTaken: case CutFailed: case Written: case WriteFailed: case ResumeAnswered:
-    case ResumeLate: break;  // ignored
+    case ResumeLate: case Withdrawn: break;  // ignored
   }
   return {Verifying, c};
 }
@@ -311,7 +315,7 @@ HandoverStep in_going(HandoverEvent event, Context c) {
     case OldGone: case ContentChanged: case StopRequested: break;  // remembered
     case Begin: case CandidateLoaded: case CandidateReady: case Drained: case CutTaken: case CutFailed: case Written:
     case WriteFailed: case ResumeAnswered: case ResumeLate: case ReexecRefused: case Verified:
-    case VerifyFailed: break;  // ignored
+    case VerifyFailed: case Withdrawn: break;  // ignored
   }
   return {Going, c};
 }
@@ -326,7 +330,7 @@ HandoverStep in_retiring(HandoverEvent event, const Context& c) {
     case ContentChanged: break;  // remembered
     case Begin: case CandidateLoaded: case CandidateReady: case GoAnswered: case Drained: case CutTaken: case CutFailed:
     case Written: case WriteFailed: case Committed: case CommitFailed: case ResumeAnswered: case ResumeLate:
-    case ReexecRefused: case Verified: case VerifyFailed: break;  // ignored
+    case ReexecRefused: case Verified: case VerifyFailed: case Withdrawn: break;  // ignored
   }
   return {Retiring, c};
 }
@@ -339,7 +343,7 @@ HandoverStep in_resuming(HandoverEvent event, const Context& c) {
     case Committed: case CommitFailed: case ContentChanged: break;  // remembered
     case Begin: case CandidateLoaded: case CandidateReady: case GoAnswered: case CandidateFailed: case Drained:
     case CutTaken: case CutFailed: case Written: case WriteFailed: case ReexecRefused: case Verified:
-    case VerifyFailed: break;  // ignored
+    case VerifyFailed: case Withdrawn: break;  // ignored
   }
   return {Resuming, c};
 }

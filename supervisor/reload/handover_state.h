@@ -55,6 +55,7 @@ enum class HandoverEvent {
   ResumeLate,
   OldGone,         // N is reaped, asked or not
   ContentChanged,  // a newer save whose hash differs from what N+1 was started with
+  Withdrawn,       // the newest content is N's, or none that is to be started: as if nothing had been saved
   StopRequested,   // the worker is to stop for good (stop, shutdown, a signal); at most once
 };
 
@@ -91,6 +92,7 @@ enum class HandoverVerdict {
   OkUncommitted,  // ok with a warning: N+1 is live, the cut could not be made durable
   Rejected,       // N+1 never said loaded; N is untouched (recreate, and exec once N was given up: restarted)
   Abandoned,      // given up before go; N goes on (or is restarted)
+  Unchanged,      // withdrawn while N+1 was being started; N never noticed
   Failed,         // go was sent in vain, or mode Start came to nothing: nobody is live
 };
 

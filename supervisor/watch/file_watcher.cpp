@@ -128,7 +128,8 @@ void FileWatcher::note(FileEvent event, const std::string& path, bool known) {
   }
   // An editor that removes its one file is about to put it back; in a folder a removal is a change like any other.
   const bool complete = event == FileEvent::Saved || (event == FileEvent::Removed && !one_file_);
-  if (known && early_ != Early::Past) early_ = event == FileEvent::Saved ? Early::Due : Early::None;
+  if (known && early_ == Early::Told) more_ = true;
+  if (known && early_ <= Early::Due) early_ = event == FileEvent::Saved ? Early::Due : Early::None;
   complete ? debounce_.saved(path, now) : debounce_.modified(path, now);
 }
 
@@ -150,12 +151,13 @@ void FileWatcher::report_early() {
     if (known) changes.paths.push_back(path);
   }
   if (changes.paths.size() != 1) return;
+  early_ = Early::Told;
   const auto call = on_change_;
   call(changes);
 }
 
 void FileWatcher::report() {
-  Changes changes{{}, 0, debounce_.first()};
+  Changes changes{{}, 0, debounce_.first(), true, std::exchange(more_, false)};
   for (const auto& [path, known] : std::exchange(pending_, {})) {
     // A poll's own stamps stay: they tell whether the file was written in the moment it was looked at.
     const bool there = set_ ? inventory_.refresh(path) : inventory_.knows(path);

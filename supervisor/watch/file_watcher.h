@@ -30,6 +30,7 @@ struct Changes {
   std::size_t count = 0;           // of all; a sub-folder that is gone counts once
   MonotonicTime first_event;
   bool settled = true;  // else one file is complete and more may follow: reported once more when nothing has
+  bool more = false;    // of one that was reported before: files that were there were touched since
 };
 
 class FileWatcher {
@@ -89,7 +90,8 @@ class FileWatcher {
   Inventory inventory_;                  // as of the last survey and, for what was reported since, the report
   std::map<std::string, bool> pending_;  // changed path -> had it been there before
   bool too_many_ = false;                // more changed than pending_ takes; a survey will find them
-  enum class Early { None, Due, Past } early_ = Early::None;  // of what is pending; Past: told, or not to be
+  enum class Early { None, Due, Told, Past } early_ = Early::None;  // of what is pending; Past: not to be told
+  bool more_ = false;                                               // since it was told
 
   bool scanning_ = false;            // new folders are left to watch; a turn of the loop for them is due
   bool survey_after_scan_ = false;   // the scan is a new beginning: what happened meanwhile is unknown

@@ -4,9 +4,15 @@
 #include <utility>
 
 namespace zeroth {
+namespace {
+
+constexpr std::size_t kMoments = 8;  // of the last two or three generations: a change is told of later than it began
+
+}  // namespace
 
 void LoopDetector::on_generation(MonotonicTime now) {
-  generation_ = now;
+  generations_.push_back(now);
+  if (generations_.size() > kMoments) generations_.pop_front();
 }
 
 LoopDetector::Verdict LoopDetector::on_change(const std::vector<std::string>& paths, MonotonicTime began,
@@ -41,7 +47,8 @@ LoopDetector::Verdict LoopDetector::on_change(const std::vector<std::string>& pa
 }
 
 bool LoopDetector::is_soon(MonotonicTime began) const {
-  return generation_ && began >= *generation_ && began - *generation_ <= limits_.soon;
+  return std::ranges::any_of(generations_,
+                             [&](MonotonicTime moment) { return began >= moment && began - moment <= limits_.soon; });
 }
 
 bool LoopDetector::is_plain(const std::vector<std::string>& paths, MonotonicTime began) const {

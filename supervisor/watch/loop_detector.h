@@ -8,6 +8,7 @@
 // alike but ends: so a suspected file is reloaded once more after it was left alone, and only if it then changes right
 // away again, or never comes to rest, is it suspended.
 
+#include <deque>
 #include <map>
 #include <optional>
 #include <set>
@@ -59,8 +60,8 @@ class LoopDetector {
 
   std::set<std::string> trusted_;
   LoopLimits limits_;
-  std::optional<MonotonicTime> generation_;
-  std::map<std::string, int> strikes_;  // of the files of the last reload
+  std::deque<MonotonicTime> generations_;  // the last moments of some, oldest first
+  std::map<std::string, int> strikes_;     // of the files of the last reload
   std::vector<std::string> held_;
   MonotonicTime held_since_{}, held_last_{};
   bool on_trial_ = false;  // the held files were released: the next change of theirs decides

@@ -93,6 +93,7 @@ class Worker {
     Reply reply = {};  // gets the receipt; may be empty
     Aim aim = {};
     bool settled = true;  // else more may change: the candidate is started, and waits
+    bool more = false;    // has changed since the candidate was started
   };
 
   struct EnvRequest {
@@ -192,7 +193,8 @@ class Worker {
   void wait_for_room(Milliseconds after);
   bool may_begin_early();
   void begin_early(ReloadRequest request, const Content& content);
-  bool is_begun_early(const ReloadRequest& request, const Content& content);
+  bool is_as_before(const Content& content) const;
+  void tell_handover(const ReloadRequest& request, const Content& content, bool known);
   void begin_reload(ReloadRequest request);
   void launch_reload(const ReloadRequest& request, const Content& content, bool kept_code);
   void answer_unchanged(const ReloadRequest& request);
@@ -359,7 +361,6 @@ class Worker {
   std::optional<Content> previous_before_go_;
   std::shared_ptr<Generation> lost_old_;  // ended during the hand-over under way
   std::string unread_;                    // why the content could not be read; it is tried again
-  std::string begun_early_;               // content that was started before the change had settled
   std::uint64_t search_before_ = kMaxSequence + 1;
   std::optional<SchemaRule> search_takes_;  // of kept code that refused a newer one for its schema
   std::string source_hash_;                 // program that wrote the snapshot being restored

@@ -14,18 +14,25 @@ bool Worker::may_begin_early() {
   return mode_ == ReloadMode::Overlap;
 }
 
-void Worker::begin_early(ReloadRequest request, const Content& content) {
+// A change to it is no reload by itself.
+bool Worker::is_as_before(const Content& content) const {
   const bool rejected_before = !rejected_.is_null() && rejected_["hash"] == content.hash;
-  if (!may_begin_early() || content == *current_ || rejected_before || content.hash == failed_hash_) return;
-  if (!held_hash().empty()) return;
+  return content == *current_ || rejected_before || content.hash == held_hash();
+}
+
+void Worker::begin_early(ReloadRequest request, const Content& content) {
+  if (!may_begin_early() || is_as_before(content) || !held_hash().empty()) return;
   newest_ = content;
-  begun_early_ = content.hash;
   begin_reload(std::move(request));
 }
 
-// Nothing changed since: what became of it is the answer.
-bool Worker::is_begun_early(const ReloadRequest& request, const Content& content) {
-  return std::exchange(begun_early_, {}) == content.hash && request.cause == "edit" && !request.reply && !request.force;
+// What was read during a hand-over. Only the edit that it was begun for settles it, however many ask meanwhile.
+void Worker::tell_handover(const ReloadRequest& request, const Content& content, bool known) {
+  const bool of_edit = request.cause == "edit";
+  const bool as_started = known || (target_ && *target_ == content);
+  if (handover_->unsettled() && of_edit && is_as_before(content)) return handover_->withdraw();
+  if (!as_started) return handover_->content_changed(request.changed, of_edit);
+  if (of_edit) handover_->settled(request.more);
 }
 
 }  // namespace zeroth

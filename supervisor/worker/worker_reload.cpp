@@ -36,6 +36,7 @@ bool has_ended_well(const std::shared_ptr<Generation>& candidate, const Options&
 }  // namespace
 
 void Worker::reload(ReloadRequest request) {
+  if (!request.settled && !may_begin_early()) return;
   const bool from_stopped = state_ == WorkerState::Stopped && request.cause == "start";
   const bool never_began = !current_ && !recovery_ && !handover_ && (from_stopped || state_ == WorkerState::Failed);
   if (never_began) {
@@ -47,7 +48,6 @@ void Worker::reload(ReloadRequest request) {
     if (request.reply) request.reply(refuse(ErrorCode::Unavailable, "the worker is " + std::string(to_string(state_))));
     return;
   }
-  if (!request.settled && !may_begin_early()) return;
   if (request.force && request.cause != "env") hooks_.on_restart();
   const auto shared = std::make_shared<ReloadRequest>(std::move(request));
   content_.read([this, shared](const Result<Content>& content) { on_content(std::move(*shared), content); });
@@ -76,11 +76,11 @@ void Worker::on_content(ReloadRequest request, const Result<Content>& content) {
   const bool known = newest_ && *newest_ == *content;
   newest_ = *content;
   release_if_changed();
-  const bool begun_early = is_begun_early(request, *content);
   if (handover_) {
-    const bool as_started = known || (target_ && *target_ == *content);
-    as_started ? handover_->settled() : handover_->content_changed(request.changed);
+    tell_handover(request, *content, known);
     if (!request.reply) return;
+  }
+  if (handover_) {
     const bool same = target_ && *target_ == *content && !request.force && !runs_kept_code_ && !aim_.puts_aside();
     if (same && handover_->verdict_given()) return answer_unchanged(request);
     if (same) {
@@ -90,7 +90,6 @@ void Worker::on_content(ReloadRequest request, const Result<Content>& content) {
     }
     return;
   }
-  if (begun_early) return;  // and is over
   if (recovery_ || !current_ || replacing_ || saving_cut_) {
     pending_.push_back(std::move(request));
     return;
@@ -205,7 +204,8 @@ void Worker::on_verdict(const Receipt& original) {
   if (handover_->schema_refused()) receipt.hint = schema_hint(*handover_);
   const bool ok = !ended_well && (receipt.verdict == "ok" || receipt.verdict == "rolled_back");
   const bool runs_disk = !runs_kept_code_ || (newest_ && *newest_ == *target_);
-  if (!ok && !ended_well && !aim_.rollback) failed_hash_ = target_->hash;
+  const bool withdrawn = receipt.verdict == "unchanged";
+  if (!ok && !ended_well && !withdrawn && !aim_.rollback) failed_hash_ = target_->hash;
   if (ok && runs_disk) failed_hash_.clear();
   if (receipt.verdict == "rolled_back" && previous_) failed_hash_ = previous_->hash;
   if (ok) {
@@ -237,8 +237,8 @@ void Worker::on_verdict(const Receipt& original) {
            {{"level", "info"},
             {"message", "the code on disk is held back until it changes; zerothctl restart --release starts it"}});
     }
-  } else if (receipt.operation == "reload" && ended_well) {
-    if (runs_disk) rejected_ = nullptr;
+  } else if (receipt.operation == "reload" && (ended_well || withdrawn)) {
+    if (runs_disk && ended_well) rejected_ = nullptr;
     emit("reload", json);
   } else if (receipt.operation == "reload") {
     note_rejected(receipt);

@@ -1,6 +1,8 @@
 // A save in each step of a reload: the last content is live in the end, with all that was counted, and no more
 // generations are made for it than one for each save.
 
+#include <algorithm>
+
 #include "common/hash.h"
 #include "tests/scenario/fake.h"
 
@@ -69,6 +71,40 @@ TEST_CASE("saves in steps: of files saved one after the other the last content g
     CHECK(worker["rejected"].is_null());
     CHECK(worker["restarts"] == 0);
     CHECK(worker["generation"] <= before + 3);  // the first save, the second while it is cut short, and all of it
+    CHECK(daemon.count() == 4);
+  }
+}
+
+TEST_CASE("saves in steps: code that fails while files are still being saved is not rejected") {
+  const TempDir folder;
+  folder.write("other", "");
+  FakeDaemon daemon(Json::object(), {"--watch", folder.path()});
+  daemon.increment(4);
+  // Some saves within less than the files have to stand still; false if the machine was too slow for that.
+  const auto save_on = [&](int round) {
+    bool quick = true;
+    for (int i = 0; i < 20; ++i) {
+      const MonotonicTime began = monotonic_now();
+      folder.write("other", std::to_string(round) + std::to_string(i));
+      ::poll(nullptr, 0, 5);
+      quick = quick && elapsed_ms(began, monotonic_now()) < 15;
+    }
+    return quick;
+  };
+  const auto rejections = [&] {
+    const Json told = daemon.ask("generations")["generations"];
+    return std::ranges::count_if(told, [](const Json& receipt) { return receipt["verdict"] == "rejected"; });
+  };
+  for (int round = 0; round < 5; ++round) {
+    const std::uint64_t before = daemon.generation();
+    const std::int64_t rejected_before = rejections();
+    daemon.edit(behaviour_at("before_hello", "exit 3"));
+    const bool quick = save_on(round);
+    daemon.edit({{"content", round}});
+    daemon.wait_until([&](const Json& worker) {
+      return worker["state"] == "ready" && worker["generation"] > before && worker["rejected"].is_null();
+    });
+    if (quick) CHECK(rejections() == rejected_before);
     CHECK(daemon.count() == 4);
   }
 }

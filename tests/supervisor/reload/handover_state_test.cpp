@@ -310,6 +310,13 @@ TEST_CASE("handover: a stop after go stops N+1") {
   lost.check(Done, {KillCandidate, KillOld, StopOldWithCut}, Failed);
 }
 
+TEST_CASE("handover: an edit undone while the new code loads ends without a trace, in overlap only") {
+  Driver(Overlap).on({Begin, Withdrawn}).check(Done, {KillCandidate}, Unchanged);
+  Driver(Start).on({Begin, Withdrawn}).check(Starting, {});
+  Driver d(Overlap);
+  d.on({Begin, CandidateLoaded, Withdrawn}).check(Cutting, {});
+}
+
 TEST_CASE("handover: after the verdict and its follow-up nothing more happens") {
   Driver d(Overlap);
   d.on({Begin, CandidateFailed});

@@ -69,6 +69,7 @@ std::vector<HandoverEvent> possible(const Node& n) {
   if (w.commit) events.insert(events.end(), {Committed, CommitFailed});
   if (w.resume) events.insert(events.end(), {ResumeAnswered, ResumeLate});
   if (w.old_runs) events.push_back(OldGone);
+  if (n.state == Starting) events.push_back(Withdrawn);
   if (!w.stop_asked) events.push_back(StopRequested);
   return events;
 }
@@ -84,6 +85,7 @@ void happen(World& w, HandoverEvent event) {
   switch (event) {
     case Begin:
     case ContentChanged:
+    case Withdrawn:
     case CandidateReady:
       w.ready = w.ready || event == CandidateReady;
       break;

@@ -318,6 +318,7 @@ TEST_CASE("file watcher: in a folder one complete save is told early, and once m
   CHECK_FALSE(watched.seen[0].settled);
   CHECK(watched.seen[1].settled);
   CHECK(watched.seen[0].first_event == watched.seen[1].first_event);
+  CHECK_FALSE(watched.seen[1].more);
   for (const Changes& changes : watched.seen) CHECK(changes.paths == std::vector{file});
   watched.seen.clear();
   const auto told = [&] { return !watched.seen.empty() && watched.seen.back().settled; };
@@ -326,6 +327,28 @@ TEST_CASE("file watcher: in a folder one complete save is told early, and once m
   fs::remove(file);  // what was told early is never left open
   REQUIRE(watched.wait(told));
   CHECK(watched.seen.size() == 2);
+  CHECK(watched.seen[1].more);
+}
+
+TEST_CASE("file watcher: whoever read after an early report is told of what was written since, be it the same") {
+  const TempDir dir;
+  const std::string a = dir.path() + "/a", b = dir.path() + "/b";
+  put(a, "one");
+  put(b, "one");
+  FileWatcher::Options options;
+  options.early = true;
+  Watched watched({dir.path()}, options);
+  put(a, "two");
+  REQUIRE(watched.wait([&] { return !watched.seen.empty(); }));
+  put(b, "one");
+  REQUIRE(watched.wait([&] { return watched.seen.size() == 2; }));
+  CHECK(watched.seen[1].more);
+  put(a, "three");
+  REQUIRE(watched.wait([&] { return watched.seen.size() == 3; }));
+  put(dir.path() + "/new", "");
+  fs::remove(dir.path() + "/new");  // nobody has read that
+  REQUIRE(watched.wait([&] { return watched.seen.size() == 4; }));
+  CHECK_FALSE(watched.seen[3].more);
 }
 
 TEST_CASE("file watcher: what may be half a change, or is to wait, is not told early") {

@@ -112,4 +112,18 @@ TEST_CASE("loop detector: what may be a loop's doing is not plain, and asking co
   CHECK_FALSE(plain("/app/main.py"));
 }
 
+TEST_CASE("loop detector: what is written just before a generation goes live, and told after, is its doing") {
+  Looping loop;
+  Verdict last = Verdict::Reload;
+  for (int i = 0; i < 4 && last == Verdict::Reload; ++i) {
+    loop.detector.on_generation(loop.now);  // spawned
+    loop.now += Milliseconds(100);
+    const MonotonicTime written = loop.now;
+    loop.detector.on_generation(loop.now += Milliseconds(10));  // live
+    loop.now += Milliseconds(10);
+    last = loop.detector.on_change({"/app/data"}, written, loop.now);
+  }
+  CHECK(last == Verdict::Hold);
+}
+
 }  // namespace zeroth
