@@ -1,6 +1,7 @@
 #include "supervisor/worker/worker.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <random>
 #include <ranges>
 #include <utility>
@@ -102,6 +103,7 @@ Worker::Worker(Loop& loop, Setup setup, GenerationLog log, Hooks hooks)
       rejection_timer_(loop),
       reread_timer_(loop),
       starts_fresh_(setup_.options->fresh) {
+  setup_.starts = std::make_shared<DiskWork>(loop_);
   output_.set_on_terminal(setup_.terminal != nullptr && setup_.terminal->has_value());
   store_.accept(setup_.former);
   for (const Json& receipt : log_.receipts() | std::views::reverse) store_.keep_before_loss(losses_.note(receipt));

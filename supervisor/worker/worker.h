@@ -72,6 +72,7 @@ class Worker {
     std::string hello_socket;  // path for processes that cannot use the inherited channel; "" for none
     bool one_of_many = false;  // the supervisor goes on whatever becomes of it
     std::string start_cause = "start";
+    std::shared_ptr<DiskWork> starts = nullptr;  // made by the worker
   };
 
   struct Hooks {
