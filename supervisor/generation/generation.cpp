@@ -125,8 +125,7 @@ void Generation::await_loaded() {
   });
 }
 
-Status Generation::prepare_readiness() {
-  if (!plan_.mute_after) return {};
+void Generation::make_readiness(Result<NotifySocket::Bound> notify) {
   Readiness::Hooks hooks;
   hooks.on_ready = [this] {
     told_ready_ = true;
@@ -137,10 +136,7 @@ Status Generation::prepare_readiness() {
     if (!beat_) beat_.emplace();
     beat_->status = status;
   };
-  auto readiness = Readiness::prepare(loop_, plan_.health, plan_.worker_dir, std::move(hooks));
-  if (!readiness) return zeroth::fail(std::move(readiness.error()));
-  readiness_ = std::move(*readiness);
-  return {};
+  readiness_ = std::make_unique<Readiness>(loop_, plan_.health, std::move(notify), std::move(hooks));
 }
 
 void Generation::on_no_hello() {

@@ -46,7 +46,7 @@ struct GenerationPlan {
   std::string program_hash;  // content that it runs
   std::string program_copy;  // kept file that it runs, "" if it runs from disk
   Milliseconds start_timeout{60'000};
-  std::shared_ptr<DiskWork> disk;  // of the alive file
+  std::shared_ptr<DiskWork> disk;  // of the alive file and of $NOTIFY_SOCKET
   // Without a hello within this time it is taken as a program that does not speak: live, but without state. nullopt: it
   // must speak, within start_timeout.
   std::optional<Milliseconds> mute_after;
@@ -157,7 +157,7 @@ class Generation {
   Child::Hooks child_hooks();
   WorkerChannel::Callbacks channel_callbacks();
   void take_process(Generation& from);
-  Status prepare_readiness();
+  void make_readiness(Result<NotifySocket::Bound> notify);
   void await_readiness();
   void on_no_hello();
   void settle();

@@ -1,4 +1,5 @@
-// Generation: its process is started on the pool, because its alive file may lie on a disk that does not answer.
+// Generation: its process is started on the pool, because its alive file, and the socket by which it says that it is
+// ready, may lie on a disk that does not answer.
 
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -14,11 +15,28 @@ struct Generation::Spawning {
   SpawnRequest request;
   UniqueFd ours, theirs;
   std::vector<UniqueFd> lent;  // the listeners may be closed meanwhile
+  std::string notify_path;     // "": it must speak the protocol
+  bool needs_notify = false;
+  Result<NotifySocket::Bound> notify = zeroth::fail("");
   Result<Spawned> spawned = zeroth::fail("");
+
+  Result<Spawned> start();
 };
 
+Result<Spawned> Generation::Spawning::start() {
+  if (!notify_path.empty()) {
+    notify = NotifySocket::bind(notify_path);
+    if (!notify && needs_notify) return zeroth::fail(notify.error());
+    if (notify) request.env.push_back("NOTIFY_SOCKET=" + notify->address);
+  }
+  auto started = zeroth::spawn(request);
+  if (!started && notify) NotifySocket::remove(*notify);
+  return started;
+}
+
 Status Generation::prepare_spawn(Spawning& spawning) {
-  if (Status prepared = prepare_readiness(); !prepared) return prepared;
+  if (plan_.mute_after) spawning.notify_path = plan_.worker_dir + "/notify";
+  spawning.needs_notify = plan_.health && plan_.health->kind == HealthCheck::Kind::Notify;
   int ends[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return zeroth::fail(last_error("socketpair"));
   spawning.ours.reset(ends[0]);
@@ -61,7 +79,7 @@ void Generation::spawn(std::function<void(const Error&)> on_unable) {
   plan_.disk->run<void>(
       DiskWork::patience_for(0),
       [spawning]() -> Status {
-        spawning->spawned = zeroth::spawn(spawning->request);
+        spawning->spawned = spawning->start();
         spawning->theirs.reset();
         spawning->lent.clear();
         return {};
@@ -108,6 +126,7 @@ void Generation::on_spawned(Spawning& spawning, const std::function<void(const E
   child_ = Child::adopt(loop_, std::move(*spawning.spawned), spawning.request, child_hooks());
   spawned_at_ = monotonic_now();
   if (!channel_) open_channel(std::move(spawning.ours));
+  if (plan_.mute_after) make_readiness(std::move(spawning.notify));
   if (doomed_) return kill();
   if (hello_) return;  // over a channel that it opened itself, and sooner than we heard of it
   if (readiness_) {

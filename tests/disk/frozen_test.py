@@ -38,13 +38,16 @@ for _ in w.every(3600): pass
 """
 
 
-class Frozen(lab.Place):
-    """A counter whose state lies on a file system of its own."""
+SILENT = "import signal; signal.pause()"
 
-    def __init__(self, *options):
+
+class Frozen(lab.Place):
+    """A program, a counter if nothing else is said, whose state lies on a file system of its own."""
+
+    def __init__(self, *options, code=COUNTER, **more):
         self.image = loop_image.LoopImage("ext4")
         self.is_frozen = False
-        super().__init__(COUNTER, *options, root=self.image.mount)
+        super().__init__(code, *options, root=self.image.mount, **more)
 
     @contextlib.contextmanager
     def freeze(self):
@@ -162,6 +165,18 @@ class FrozenTest(unittest.TestCase):
             self.check_journal(place)
             self.assertEqual([name for name in os.listdir(place.worker_folder) if name.startswith("alive-")],
                              [f"alive-{place.ask('status')['workers'][0]['generation']}"])  # fmt: skip
+            self.assertEqual(place.stop(LATE), 0, place.told())
+
+    def test_the_crash_of_a_program_that_does_not_speak_is_told_at_once_as_well(self):
+        with Frozen(code=SILENT, protocol=False) as place:
+            place.start()
+            pid = place.wait_ready()["pid"]
+            with place.freeze(), place.asked_all_along():
+                os.kill(pid, signal.SIGKILL)
+                crashed = place.wait(lambda worker: worker["state"] != "ready", SOON)
+                self.assertIn("SIGKILL", crashed["last_exit"]["meaning"])
+                place.wait(lambda worker: worker["state"] == "backoff", LATE)
+            place.wait(lambda worker: worker["state"] == "ready", LATE)
             self.assertEqual(place.stop(LATE), 0, place.told())
 
     def test_killed_while_it_is_frozen_it_goes_on_from_what_was_committed(self):
