@@ -98,7 +98,11 @@ class Strace:
     def end(self):
         if self.process.poll() is None:
             self.process.terminate()
-        self.process.wait(lab.PATIENCE)
+        try:
+            self.process.wait(2)
+        except subprocess.TimeoutExpired:  # it waits for a thread that waits for a child which strace has stopped
+            self.process.kill()
+            self.process.wait(lab.PATIENCE)
         self.process.stderr.close()
 
 
