@@ -1,11 +1,14 @@
 #pragma once
-// The supervisor's own log: what it decided and why, for whoever looks later. People at the terminal read Console.
+// The supervisor's own log: what it decided and why, for whoever looks later. People at the terminal read Console. The
+// files are written by a thread of their own.
 
 #include <memory>
 #include <string>
 
+#include "common/clock.h"
 #include "common/result.h"
 #include "supervisor/event_hub.h"
+#include "supervisor/log_queue.h"
 #include "supervisor/options.h"
 
 namespace zeroth {
@@ -17,16 +20,15 @@ class Log {
   ~Log();
   // After somebody moved the files away.
   void reopen();
+  // What was logged is in the files; false: not in this time.
+  bool flush(Milliseconds patience);
 
  private:
   Log() = default;
-  struct Sinks;
-  Status open_sinks();
   void on_event(std::string_view type, const Json& data);
 
-  std::string path_;
   const Options* options_ = nullptr;
-  std::unique_ptr<Sinks> sinks_;
+  std::unique_ptr<LogQueue> queue_;
   EventHub::Subscription subscription_;
 };
 

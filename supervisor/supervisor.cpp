@@ -211,7 +211,10 @@ int Supervisor::run() {
 }
 
 bool Supervisor::hangs() {
-  return !loop_.wait_for_pool(kLastWork);
+  const MonotonicTime until = monotonic_now() + kLastWork;
+  const bool logged = !log_ || log_->flush(kLastWork);
+  const auto left = std::chrono::duration_cast<Milliseconds>(until - monotonic_now());
+  return !loop_.wait_for_pool(std::max(left, Milliseconds(0))) || !logged;
 }
 
 void Supervisor::on_signal() {

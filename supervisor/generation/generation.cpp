@@ -86,47 +86,6 @@ std::pair<std::string, std::size_t> Generation::changed_files() const {
   return {std::move(text), plan_.changed.size() - shown};
 }
 
-Status Generation::spawn() {
-  if (child_) {
-    await_loaded();
-    return {};
-  }
-  const auto cannot = [this](const Error& error) {
-    gone_ = true;
-    failure_ = error.message;
-    spawn_error_ = error.code;
-    return zeroth::fail(error);
-  };
-  if (Status prepared = prepare_readiness(); !prepared) return cannot(prepared.error());
-  int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return cannot(last_error("socketpair"));
-  UniqueFd ours(ends[0]);
-  const UniqueFd theirs(ends[1]);
-  SpawnRequest request;
-  request.argv = plan_.argv;
-  request.env = environment();
-  request.cwd = plan_.cwd;
-  request.channel = theirs.get();
-  request.lent = plan_.lent;
-  request.alive_file = plan_.alive_file;
-  request.terminal = plan_.terminal;
-  request.stdin_mode = plan_.stdin_mode;
-  request.die_with_us = plan_.die_with_us;
-  request.limits = plan_.limits;
-  spawned_at_ = monotonic_now();
-  auto child = Child::start(loop_, request, child_hooks());
-  if (!child) return cannot(child.error());
-  child_ = std::move(*child);
-  open_channel(std::move(ours));
-  if (readiness_) {
-    readiness_->begin({plan_.worker, plan_.number, child_->pid()});
-    await_readiness();
-  } else {
-    await_loaded();
-  }
-  return {};
-}
-
 Child::Hooks Generation::child_hooks() {
   Child::Hooks hooks;
   hooks.on_output = [this](OutputStream stream, std::string_view bytes) { on_output(stream, bytes); };
@@ -166,8 +125,7 @@ void Generation::await_loaded() {
   });
 }
 
-Status Generation::prepare_readiness() {
-  if (!plan_.mute_after) return {};
+void Generation::make_readiness(Result<NotifySocket::Bound> notify) {
   Readiness::Hooks hooks;
   hooks.on_ready = [this] {
     told_ready_ = true;
@@ -178,10 +136,7 @@ Status Generation::prepare_readiness() {
     if (!beat_) beat_.emplace();
     beat_->status = status;
   };
-  auto readiness = Readiness::prepare(loop_, plan_.health, plan_.worker_dir, std::move(hooks));
-  if (!readiness) return zeroth::fail(std::move(readiness.error()));
-  readiness_ = std::move(*readiness);
-  return {};
+  readiness_ = std::make_unique<Readiness>(loop_, plan_.health, std::move(notify), std::move(hooks));
 }
 
 void Generation::on_no_hello() {
@@ -362,6 +317,7 @@ void Generation::respond(std::string line) {
 
 void Generation::stop(Milliseconds deadline) {
   if (gone_) return;
+  if (!child_) return kill("stopped");
   if (readiness_) readiness_->stop();
   if (failure_.empty()) failure_ = "stopped";
   const bool asked = !mute_ && (hello_ || !plan_.mute_after);
@@ -382,9 +338,11 @@ void Generation::type(std::string bytes) {
 }
 
 void Generation::kill(const std::string& why) {
-  if (gone_ || !child_) return;
+  if (gone_) return;
   if (failure_.empty()) failure_ = why;
+  doomed_ = true;
   stop_timer_.stop();
+  if (!child_) return;
   (void)child_->signal_group(SIGKILL);
 }
 

@@ -19,6 +19,7 @@
 #include "supervisor/generation/readiness.h"
 #include "supervisor/generation/worker_channel.h"
 #include "supervisor/process/child.h"
+#include "supervisor/snapshot/disk_work.h"
 
 namespace zeroth {
 
@@ -45,6 +46,7 @@ struct GenerationPlan {
   std::string program_hash;  // content that it runs
   std::string program_copy;  // kept file that it runs, "" if it runs from disk
   Milliseconds start_timeout{60'000};
+  std::shared_ptr<DiskWork> disk;  // of the alive file and of $NOTIFY_SOCKET
   // Without a hello within this time it is taken as a program that does not speak: live, but without state. nullopt: it
   // must speak, within start_timeout.
   std::optional<Milliseconds> mute_after;
@@ -73,8 +75,10 @@ class Generation {
   Generation(Loop& loop, GenerationPlan plan);
 
   void set_hooks(Hooks hooks) { hooks_ = std::move(hooks); }
-  // Fails if the process could not be started; then no hook is called. Of one that spoke late it only goes on.
-  Status spawn();
+  // Starts the process, beside the loop. `on_unable`, never from inside the call: it could not be started, or its disk
+  // did not answer (ETIMEDOUT, and it may still have to be reaped); then only on_gone is called. Of one that spoke late
+  // it only goes on.
+  void spawn(std::function<void(const Error&)> on_unable);
   // Instead of that: has `old`, which is held and whose cut is durable, become this one by execv. Its process and
   // channel are this one's from here on; the hello of the new code is the answer. If it refuses, they are given back
   // before `on_refused`, and this one is gone.
@@ -84,7 +88,10 @@ class Generation {
   const GenerationPlan& plan() const { return plan_; }
   pid_t pid() const { return child_ ? child_->pid() : 0; }
   // Is it this one's process, or one that asks about it?
-  bool owns(pid_t pid) const { return !gone_ && (this->pid() == pid || (readiness_ && readiness_->owns(pid))); }
+  // While it is being started nobody knows.
+  bool owns(pid_t pid) const {
+    return !gone_ && (spawning_ || this->pid() == pid || (readiness_ && readiness_->owns(pid)));
+  }
   // For a command that asks about it.
   Probe::Place probe_place() const { return {environment(), plan_.cwd}; }
   // What is still to happen before it counts as ready; "" if that is up to the program alone.
@@ -136,6 +143,11 @@ class Generation {
   void type(std::string bytes);
 
  private:
+  struct Spawning;
+  Status prepare_spawn(Spawning& spawning);
+  void on_spawned(Spawning& spawning, const std::function<void(const Error&)>& on_unable);
+  void on_spawn_late(bool begun, const Error& why, const std::function<void(const Error&)>& on_unable);
+  void cannot_spawn(const Error& error);
   std::vector<std::string> environment() const;
   // As many of the changed files as one variable takes, a line each; and how many are left.
   std::pair<std::string, std::size_t> changed_files() const;
@@ -145,7 +157,7 @@ class Generation {
   Child::Hooks child_hooks();
   WorkerChannel::Callbacks channel_callbacks();
   void take_process(Generation& from);
-  Status prepare_readiness();
+  void make_readiness(Result<NotifySocket::Bound> notify);
   void await_readiness();
   void on_no_hello();
   void settle();
@@ -182,6 +194,8 @@ class Generation {
   Json diagnostics_;
   std::string failure_;
   int spawn_error_ = 0;
+  bool spawning_ = false;  // the pool is at it
+  bool doomed_ = false;    // to be killed as soon as it is there
   std::optional<ExitInfo> exit_;
   bool gone_ = false;
   bool replaced_ = false;

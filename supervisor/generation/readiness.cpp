@@ -13,28 +13,18 @@ constexpr Milliseconds kAskAgain{200};
 
 }  // namespace
 
-Result<std::unique_ptr<Readiness>> Readiness::prepare(Loop& loop, std::optional<HealthCheck> check,
-                                                      const std::string& folder, Hooks hooks) {
-  const bool needs_socket = check && check->kind == HealthCheck::Kind::Notify;
-  std::unique_ptr<Readiness> made(new Readiness(loop, std::move(check), std::move(hooks)));
+Readiness::Readiness(Loop& loop, std::optional<HealthCheck> check, Result<NotifySocket::Bound> notify, Hooks hooks)
+    : loop_(loop), check_(std::move(check)), hooks_(std::move(hooks)), again_(loop) {
+  if (!notify) return;
   NotifySocket::Hooks heard;
-  heard.belongs = [of = made.get()](pid_t pid) { return of->belongs(pid); };
-  heard.on_message = [of = made.get()](const Notification& told) {
-    const Hooks call = of->hooks_;
+  heard.belongs = [this](pid_t pid) { return belongs(pid); };
+  heard.on_message = [this](const Notification& told) {
+    const Hooks call = hooks_;
     if (told.status && call.on_status) call.on_status(*told.status);
-    if (told.ready) of->ready();
+    if (told.ready) ready();
   };
-  auto notify = NotifySocket::open(loop, folder + "/notify", std::move(heard));
-  if (notify) {
-    made->notify_ = std::move(*notify);
-  } else if (needs_socket) {
-    return fail(std::move(notify.error()));
-  }
-  return made;
+  notify_ = std::make_unique<NotifySocket>(loop, std::move(*notify), std::move(heard));
 }
-
-Readiness::Readiness(Loop& loop, std::optional<HealthCheck> check, Hooks hooks)
-    : loop_(loop), check_(std::move(check)), hooks_(std::move(hooks)), again_(loop) {}
 
 // A process that is gone already cannot be told from a stranger's: it is not believed.
 bool Readiness::belongs(pid_t pid) const {

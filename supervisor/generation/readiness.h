@@ -25,9 +25,8 @@ class Readiness {
     std::function<void(const std::string&)> on_status;  // STATUS=, as long as the process lives
   };
 
-  // `folder`: where the socket for READY=1 is made. One that cannot be made is an error only if it is the check.
-  static Result<std::unique_ptr<Readiness>> prepare(Loop& loop, std::optional<HealthCheck> check,
-                                                    const std::string& folder, Hooks hooks);
+  // `notify`: the socket for READY=1; one that could not be bound is done without.
+  Readiness(Loop& loop, std::optional<HealthCheck> check, Result<NotifySocket::Bound> notify, Hooks hooks);
 
   // For $NOTIFY_SOCKET, "" if there is none.
   std::string notify_address() const { return notify_ ? notify_->address() : ""; }
@@ -44,7 +43,6 @@ class Readiness {
   bool owns(pid_t pid) const { return probe_ && probe_->pid() == pid; }
 
  private:
-  Readiness(Loop& loop, std::optional<HealthCheck> check, Hooks hooks);
   bool belongs(pid_t pid) const;
   void attempt();
   void ready();

@@ -14,7 +14,9 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <mutex>
 #include <string_view>
+#include <utility>
 
 #include "common/files.h"
 
@@ -62,20 +64,41 @@ std::string exit_meaning(std::optional<int> code, int signal, bool core, bool oo
   return of_signal ? plain + " (of a shell: a command killed by " + signal_name(*code - kSignalled) + ")" : plain;
 }
 
+struct Child::AliveFile {
+  std::mutex mutex;
+  std::string path;  // "": there is none, or none any more
+
+  void rename(const std::string& to) {
+    const std::lock_guard lock(mutex);
+    if (!path.empty() && ::rename(path.c_str(), to.c_str()) == 0) path = to;
+  }
+  void remove() {
+    const std::lock_guard lock(mutex);
+    if (!path.empty()) ::unlink(std::exchange(path, "").c_str());
+  }
+};
+
 Result<std::unique_ptr<Child>> Child::start(Loop& loop, const SpawnRequest& request, Hooks hooks) {
   auto spawned = spawn(request);
   if (!spawned) return fail(std::move(spawned.error()));
-  return std::unique_ptr<Child>(new Child(loop, std::move(*spawned), std::move(hooks), request));
+  return adopt(loop, std::move(*spawned), request, std::move(hooks));
+}
+
+std::unique_ptr<Child> Child::adopt(Loop& loop, Spawned spawned, const SpawnRequest& request, Hooks hooks) {
+  return std::unique_ptr<Child>(new Child(loop, std::move(spawned), std::move(hooks), request));
 }
 
 Child::Child(Loop& loop, Spawned spawned, Hooks hooks, const SpawnRequest& request)
-    : pid_(spawned.pid),
+    : loop_(loop),
+      pid_(spawned.pid),
       pidfd_(std::move(spawned.pidfd)),
       watch_(loop, pidfd_.get()),
       on_terminal_(request.terminal.has_value()),
       hooks_(std::move(hooks)),
-      alive_file_(request.alive_file),
+      has_alive_file_(!request.alive_file.empty()),
+      alive_file_(std::make_shared<AliveFile>()),
       oom_kills_(oom_kills()) {
+  alive_file_->path = request.alive_file;
   watch_.start(FdWatch::kReadable, [this](int) { on_dead(); });
   const auto open = [&](std::unique_ptr<Stream>& stream, UniqueFd fd, OutputStream which) {
     if (!fd) return;
@@ -120,7 +143,8 @@ Status Child::signal_group(int number) {
 }
 
 void Child::rename_alive_file(const std::string& path) {
-  if (!reaped_ && ::rename(alive_file_.c_str(), path.c_str()) == 0) alive_file_ = path;
+  if (reaped_ || !has_alive_file_) return;
+  loop_.in_pool([file = alive_file_, path] { file->rename(path); }, [] {});
 }
 
 void Child::resize(TerminalSize size) {
@@ -172,7 +196,7 @@ ExitInfo Child::reap() {
     info.meaning = "ended, how is not known";
     return info;
   }
-  if (!alive_file_.empty()) ::unlink(alive_file_.c_str());
+  if (has_alive_file_) loop_.in_pool([file = alive_file_] { file->remove(); }, [] {});
   if (end.si_code == CLD_EXITED) {
     info.code = end.si_status;
   } else {

@@ -42,6 +42,8 @@ class Child {
 
   // Every hook may destroy the Child. Fails as spawn() does; then no hook is called.
   static Result<std::unique_ptr<Child>> start(Loop& loop, const SpawnRequest& request, Hooks hooks);
+  // The same of one that spawn() has started, be it on another thread.
+  static std::unique_ptr<Child> adopt(Loop& loop, Spawned spawned, const SpawnRequest& request, Hooks hooks);
   // Kills and reaps a process that still runs, with its group; on_exit is not called.
   ~Child();
   Child(const Child&) = delete;
@@ -49,7 +51,7 @@ class Child {
 
   // From now on; of the next owner.
   void set_hooks(Hooks hooks) { hooks_ = std::move(hooks); }
-  // Its file in SpawnRequest::alive_file has another name from now on, if that can be.
+  // Its file in SpawnRequest::alive_file is given another name, if that can be.
   void rename_alive_file(const std::string& path);
 
   pid_t pid() const { return pid_; }
@@ -73,13 +75,18 @@ class Child {
   ExitInfo reap();
   bool is_ours() const;
 
+  // Its alive file, which is renamed and removed on the pool: its disk may hang.
+  struct AliveFile;
+
+  Loop& loop_;
   pid_t pid_;
   UniqueFd pidfd_;
   FdWatch watch_;
   std::unique_ptr<Stream> out_, err_;  // no err_ if one terminal serves for both
   const bool on_terminal_;
   Hooks hooks_;
-  std::string alive_file_;
+  const bool has_alive_file_;
+  std::shared_ptr<AliveFile> alive_file_;
   std::uint64_t oom_kills_;  // of the machine, when it began
   std::bitset<65> sent_;
   bool reaped_ = false;

@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <mutex>
 
 #include "common/clock.h"
 #include "common/text.h"
@@ -22,6 +23,9 @@ constexpr std::size_t kMaxStatus = 512;         // bytes of STATUS=
 constexpr std::size_t kMaxDescriptors = 253;    // what the kernel lets through with one message (SCM_MAX_FD)
 constexpr int kReadsPerWake = 32;
 constexpr Milliseconds kRest{20};  // after as many: whoever floods waits, the loop does not
+
+// Nobody takes a name between the look at whose it is and its removal.
+std::mutex names;
 
 // "@" and random: nobody can have it already.
 std::string abstract_name() {
@@ -107,34 +111,37 @@ Notification parse_notification(std::string_view text) {
   return told;
 }
 
-Result<std::unique_ptr<NotifySocket>> NotifySocket::open(Loop& loop, const std::string& path, Hooks hooks) {
+Result<NotifySocket::Bound> NotifySocket::bind(const std::string& path) {
   UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const int on = 1;
   if (!socket || ::setsockopt(socket.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof on) != 0)
     return fail(last_error("notify socket"));
   std::string address = path;
+  const std::lock_guard lock(names);
   if (path.size() <= kMaxSocketPath) ::unlink(path.c_str());
   if (!bind_to(socket.get(), address)) {
     address = abstract_name();
     if (!bind_to(socket.get(), address)) return fail(last_error("notify socket"));
   }
   if (address == path) (void)::chmod(path.c_str(), 0600);
-  return std::unique_ptr<NotifySocket>(new NotifySocket(loop, std::move(socket), std::move(address), std::move(hooks)));
+  const ino_t inode = inode_of(address);
+  return Bound{std::move(socket), std::move(address), inode};
 }
 
-NotifySocket::NotifySocket(Loop& loop, UniqueFd socket, std::string address, Hooks hooks)
-    : socket_(std::move(socket)),
-      address_(std::move(address)),
-      inode_(inode_of(address_)),
-      hooks_(std::move(hooks)),
-      watch_(loop, socket_.get()),
-      rest_(loop) {
+void NotifySocket::remove(const Bound& bound) {
+  const std::lock_guard lock(names);
+  if (bound.inode != 0 && inode_of(bound.address) == bound.inode) ::unlink(bound.address.c_str());
+}
+
+NotifySocket::NotifySocket(Loop& loop, Bound bound, Hooks hooks)
+    : loop_(loop), bound_(std::move(bound)), hooks_(std::move(hooks)), watch_(loop, bound_.socket.get()), rest_(loop) {
   watch();
 }
 
-// The next generation's may have taken the place of ours.
 NotifySocket::~NotifySocket() {
-  if (inode_ != 0 && inode_of(address_) == inode_) ::unlink(address_.c_str());
+  if (bound_.inode == 0) return;
+  // Its socket is open until then: no other file may have its number.
+  loop_.in_pool([bound = std::make_shared<Bound>(std::move(bound_))] { remove(*bound); }, [] {});
 }
 
 void NotifySocket::watch() {
@@ -145,7 +152,7 @@ void NotifySocket::read_some() {
   const std::weak_ptr<bool> alive = alive_;
   for (int i = 0; i < kReadsPerWake; ++i) {
     Datagram datagram;
-    if (!datagram.receive(socket_.get())) return;
+    if (!datagram.receive(bound_.socket.get())) return;
     const Notification told = parse_notification(datagram.text);
     if (told.empty() || !datagram.sender) continue;
     const ucred& sender = *datagram.sender;

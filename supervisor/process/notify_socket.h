@@ -33,24 +33,32 @@ class NotifySocket {
     std::function<void(const Notification&)> on_message;
   };
 
-  // Bound to `path`, replacing what is there; if that is not possible (longer than 107 bytes), to a random name without
-  // a file.
-  static Result<std::unique_ptr<NotifySocket>> open(Loop& loop, const std::string& path, Hooks hooks);
+  struct Bound {
+    UniqueFd socket;
+    std::string address;
+    ino_t inode = 0;  // of the file, 0: none
+  };
+  // To `path`, replacing what is there; if that is not possible (longer than 107 bytes), to a random name without a
+  // file. On any thread: it blocks as the disk does.
+  static Result<Bound> bind(const std::string& path);
+  // Removes its file, likewise, unless the next one has taken its place.
+  static void remove(const Bound& bound);
+
+  NotifySocket(Loop& loop, Bound bound, Hooks hooks);
+  // Removes its file, on the pool.
   ~NotifySocket();
   NotifySocket(const NotifySocket&) = delete;
   NotifySocket& operator=(const NotifySocket&) = delete;
 
   // For $NOTIFY_SOCKET: a path, or "@name".
-  const std::string& address() const { return address_; }
+  const std::string& address() const { return bound_.address; }
 
  private:
-  NotifySocket(Loop& loop, UniqueFd socket, std::string address, Hooks hooks);
   void watch();
   void read_some();
 
-  UniqueFd socket_;
-  std::string address_;
-  ino_t inode_ = 0;  // of the file
+  Loop& loop_;
+  Bound bound_;
   Hooks hooks_;
   FdWatch watch_;
   Timer rest_;

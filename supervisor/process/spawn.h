@@ -1,5 +1,6 @@
 #pragma once
-// Starts one program: fork, prepare, exec. Called by Child, on the loop's thread only (PDEATHSIG follows the thread).
+// Starts one program: fork, prepare, exec. On a thread that lives as long as the supervisor does (PDEATHSIG follows the
+// thread): the loop's or one of the pool, which may wait for the disk of the alive file.
 // The child has a group of its own, no controlling terminal but one it is given, an empty signal mask, default
 // dispositions, no descriptor but those named here, and is known by a pidfd from birth.
 

@@ -11,7 +11,7 @@ namespace {
 // Says nothing about the program: the same start may succeed later.
 bool lacks_room(int code) {
   return code == ENOSPC || code == EDQUOT || code == EFBIG || code == EROFS || code == EIO || code == EMFILE ||
-         code == ENFILE || code == ENOMEM || code == EAGAIN;
+         code == ENFILE || code == ENOMEM || code == EAGAIN || code == ETIMEDOUT;
 }
 
 }  // namespace
@@ -138,10 +138,11 @@ void Handover::make_candidate() {
 
 void Handover::spawn_candidate() {
   make_candidate();
-  Status spawned = candidate_->spawn();
-  if (spawned) return;
-  lacked_room_ = lacks_room(spawned.error().code);
-  candidate_failed(spawned.error().message);
+  candidate_->spawn([this, alive = std::weak_ptr<bool>(alive_), of = candidate_.get()](const Error& unable) {
+    if (alive.expired() || candidate_.get() != of) return;
+    lacked_room_ = lacks_room(unable.code);
+    candidate_failed(unable.message);
+  });
 }
 
 void Handover::candidate_loaded() {

@@ -61,10 +61,10 @@ class Handover {
     std::function<void()> on_cut;
     // What a candidate prints; after on_go the worker's own hooks are in place.
     std::function<void(const Generation&, OutputStream, std::string_view)> on_output;
-    // What must be durable before go; null, or calling back later: why it is not.
+    // Writes the `live` line, which go waits for; calls back later: it is as durable as it has to be, or why it is not.
     std::function<void(const std::shared_ptr<Generation>&, std::function<void(const Status&)> done)> before_go;
-    // Writes the `live` line and takes the candidate's hooks over; the commit point comes right after. From here on the
-    // candidate is what is live, and its end is reported by candidate_lost().
+    // Takes the candidate's hooks over; the commit point comes right after. From here on the candidate is what is live,
+    // and its end is reported by candidate_lost().
     std::function<void(const std::shared_ptr<Generation>&, const Receipt&)> on_go;
     std::function<void()> on_go_answered;
     std::function<void()> on_resumed;

@@ -81,11 +81,11 @@ void Handover::ready_if_both() {
   if (!restored_ || !said_ready_) return;
   ready_timer_.stop();
   mark(receipt_.ms.restore);
-  if (!hooks_.before_go) return deliver(HandoverEvent::CandidateReady);
   hooks_.before_go(candidate_,
-                   [this, alive = std::weak_ptr<bool>(alive_), of = candidate_.get()](const Status& durable) {
+                   [this, alive = std::weak_ptr<bool>(alive_), of = candidate_.get()](const Status& logged) {
                      if (alive.expired() || candidate_.get() != of) return;
-                     if (!durable) return candidate_failed(durable.error().message);
+                     lacked_room_ = !logged;
+                     if (!logged) return candidate_failed("it could not be written down: " + logged.error().message);
                      deliver(HandoverEvent::CandidateReady);
                    });
 }

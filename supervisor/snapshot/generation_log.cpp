@@ -1,11 +1,7 @@
 #include "supervisor/snapshot/generation_log.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 
 #include "common/files.h"
 #include "common/json_fields.h"
@@ -16,10 +12,9 @@
 namespace zeroth {
 namespace {
 
-constexpr std::uint64_t kMaxFile = 10'000'000;  // bytes; two such files are kept
-constexpr std::size_t kMaxRead = 64 << 20;      // of a file that somebody else made larger
-constexpr std::size_t kReceipts = 1'000;        // held for `generations`
-constexpr std::size_t kAmendable = 16;          // newest ones looked through: an amendment follows within one reload
+constexpr std::size_t kMaxRead = 64 << 20;  // of a file that somebody else made larger
+constexpr std::size_t kReceipts = 1'000;    // held for `generations`
+constexpr std::size_t kAmendable = 16;      // newest ones looked through: an amendment follows within one reload
 
 std::optional<std::uint64_t> to_generation(const Json& receipt) {
   auto to = optional_field<std::uint64_t>(receipt, "to");
@@ -59,20 +54,9 @@ Result<GenerationLog> GenerationLog::open(const std::string& worker_folder) {
     }
   }
   log.note_generation(highest_traced_generation(worker_folder));
-  if (Status opened = log.open_file(); !opened) return fail(std::move(opened.error()));
+  if (Status opened = log.file_->open(log.torn_); !opened) return fail(std::move(opened.error()));
   if (Status synced = sync_folder(worker_folder); !synced) return fail(std::move(synced.error()));
   return log;
-}
-
-Status GenerationLog::open_file() {
-  UniqueFd fd(::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600));
-  if (!fd) return fail(last_error(path_));
-  struct stat info {};
-  if (::fstat(fd.get(), &info) != 0) return fail(last_error(path_));
-  if (!S_ISREG(info.st_mode)) return fail(path_ + ": not a regular file");
-  size_ = static_cast<std::uint64_t>(info.st_size);
-  file_ = std::make_shared<UniqueFd>(std::move(fd));
-  return {};
 }
 
 void GenerationLog::load(const std::string& text) {
@@ -144,78 +128,40 @@ void GenerationLog::take_receipt(const Json& receipt) {
   if (receipts_.size() > kReceipts) receipts_.pop_back();
 }
 
-Status GenerationLog::spawned(std::uint64_t generation, const std::string& program_hash, std::string_view cause) {
+GenerationLog::Line GenerationLog::spawned(std::uint64_t generation, const std::string& program_hash,
+                                           std::string_view cause) {
   return append({{"event", "spawned"}, {"generation", generation}, {"program_hash", program_hash}, {"cause", cause}});
 }
 
-Status GenerationLog::live(const LiveGeneration& live) {
+GenerationLog::Line GenerationLog::live(const LiveGeneration& live) {
   return append(live_line(live));
 }
 
-Status GenerationLog::released() {
+GenerationLog::Line GenerationLog::released() {
   return append({{"event", "released"}});
 }
 
-Status GenerationLog::receipt(const Json& receipt) {
+GenerationLog::Line GenerationLog::receipt(const Json& receipt) {
   return append({{"event", "receipt"}, {"receipt", receipt}});
 }
 
-Status GenerationLog::append(const Json& line) {
+GenerationLog::Line GenerationLog::append(const Json& line) {
   take(line);
-  std::string text = dump(line) + "\n";
-  const bool lost = is_unlinked();
-  if (lost) {
-    if (Status made = make_folders(folder_of(path_)); !made) return made;
-  }
-  if (lost || (size_ + text.size() > kMaxFile && size_ > 0)) {
-    if (Status rotated = rotate(); !rotated) return fail(std::move(rotated.error()).in("rotating " + path_));
-  }
-  return write_line(std::move(text));
+  return [file = file_, text = dump(line) + "\n", carried = carried()] { return file->append(text, carried); };
 }
 
-Status GenerationLog::write_line(std::string text) {
-  if (torn_) text.insert(0, 1, '\n');
-  ssize_t written = 0;
-  do {
-    written = ::write(file_->get(), text.data(), text.size());
-  } while (written < 0 && errno == EINTR);
-  if (written < 0) return fail(last_error(path_));
-  size_ += static_cast<std::uint64_t>(written);
-  // The rest of a short write is not retried: other bytes cannot be between, but the disk is full now.
-  torn_ = static_cast<std::size_t>(written) != text.size();
-  if (torn_) return fail(system_error(path_, ENOSPC));
-  return {};
+GenerationLog::Line GenerationLog::remake() const {
+  return [file = file_, carried = carried()] { return file->remake(carried); };
 }
 
-Status GenerationLog::remake() {
-  if (!is_unlinked()) return {};
-  if (Status made = make_folders(folder_of(path_)); !made) return made;
-  return rotate();
-}
-
-// Our file has no name any more, or there is none of that name: the folder was removed or moved away under us.
-bool GenerationLog::is_unlinked() const {
-  struct stat info {};
-  if (::fstat(file_->get(), &info) == 0 && info.st_nlink == 0) return true;
-  return ::lstat(path_.c_str(), &info) != 0 && errno == ENOENT;
-}
-
-// Numbers and the live line are carried over, so that the older file may go next time.
-Status GenerationLog::rotate() {
-  if (std::rename(path_.c_str(), (path_ + ".1").c_str()) != 0 && errno != ENOENT) return fail(last_error("rename"));
-  if (Status opened = open_file(); !opened) return opened;
-  torn_ = false;
-  Status carried =
-      write_line(dump(Json{{"event", "rotated"}, {"generation", generation_}, {"sequence", sequence_}}) + "\n");
-  if (!carried || !live_) return carried;
-  return write_line(dump(live_line(*live_)) + "\n");
+// Numbers and the live line begin a new file, so that the older one may go next time.
+std::string GenerationLog::carried() const {
+  const Json numbers{{"event", "rotated"}, {"generation", generation_}, {"sequence", sequence_}};
+  return dump(numbers) + "\n" + (live_ ? dump(live_line(*live_)) + "\n" : "");
 }
 
 std::function<Status()> GenerationLog::sync_job() const {
-  return [file = file_, path = path_]() -> Status {
-    if (::fdatasync(file->get()) != 0) return fail(last_error("fsync " + path));
-    return sync_folder(folder_of(path));
-  };
+  return [file = file_] { return file->sync(); };
 }
 
 }  // namespace zeroth

@@ -10,7 +10,8 @@
 //   {"event":"receipt","receipt":{…}}
 //   {"event":"rotated","generation":7,"sequence":12}     first line of a new file, so that it can stand alone
 //
-// A line is one write(2) with O_APPEND: it survives the death of this process, and a power cut once `sync_job` ran.
+// What is told counts in memory at once; its line is a piece of work for LogWriter. A line is one write(2) with
+// O_APPEND: it survives the death of this process once it ran, and a power cut once `sync_job` ran after it.
 
 #include <cstddef>
 #include <cstdint>
@@ -24,7 +25,7 @@
 
 #include "common/json.h"
 #include "common/result.h"
-#include "common/unique_fd.h"
+#include "supervisor/snapshot/line_file.h"
 #include "supervisor/snapshot/snapshot_search.h"
 
 namespace zeroth {
@@ -44,6 +45,10 @@ struct LiveGeneration {
 
 class GenerationLog {
  public:
+  // Writes one line, or what stands for it. Blocks as the disk does. Run each once, in the order they were given, one
+  // at a time; it may outlive the log.
+  using Line = std::function<Status()>;
+
   // Reads what is there (up to 20 MB) and opens it for appending; lines that cannot be read are passed over and
   // counted. The log may be lost or damaged: numbers are also learnt from the newest snapshots and from the names of
   // the files that generations leave behind. Blocks: call it before the loop runs, or on the pool.
@@ -52,20 +57,19 @@ class GenerationLog {
   // Takes the next number. It is used up, whether or not its line can be written.
   std::uint64_t next_generation() { return ++generation_; }
 
-  // Each appends one line; an error leaves the log as it was, but for what counts in memory. A log that was removed is
-  // made again.
-  Status spawned(std::uint64_t generation, const std::string& program_hash, std::string_view cause);
-  Status live(const LiveGeneration& live);
+  // An error of the line leaves the file as it was. A file that was removed is made again.
+  [[nodiscard]] Line spawned(std::uint64_t generation, const std::string& program_hash, std::string_view cause);
+  [[nodiscard]] Line live(const LiveGeneration& live);
   // What is on disk may be started again: held_back of the last live one no longer counts.
-  Status released();
+  [[nodiscard]] Line released();
   // A receipt with the same whole number in "to" as an earlier one amends it: it takes its place in receipts(). Those
   // of mode in-place stand for themselves.
-  Status receipt(const Json& receipt);
+  [[nodiscard]] Line receipt(const Json& receipt);
 
   // A log that was removed is made again with what counts.
-  Status remake();
+  [[nodiscard]] Line remake() const;
 
-  // Makes everything appended so far durable; run it on the pool.
+  // Makes everything that was written before it began durable; may run beside the lines.
   std::function<Status()> sync_job() const;
 
   // Whole lines that were no JSON object when the log was opened.
@@ -81,22 +85,18 @@ class GenerationLog {
   const std::deque<Json>& receipts() const { return receipts_; }
 
  private:
-  explicit GenerationLog(std::string path) : path_(std::move(path)) {}
-  Status open_file();
+  explicit GenerationLog(std::string path) : path_(std::move(path)), file_(std::make_shared<LineFile>(path_)) {}
   void load(const std::string& text);
   void take(const Json& line);
   void note_generation(std::uint64_t generation);
   void take_live(const Json& line);
   void take_receipt(const Json& receipt);
-  Status append(const Json& line);
-  Status write_line(std::string text);
-  Status rotate();
-  bool is_unlinked() const;
+  Line append(const Json& line);
+  std::string carried() const;
 
   std::string path_;
-  std::shared_ptr<UniqueFd> file_;
-  std::uint64_t size_ = 0;
-  bool torn_ = false;  // the last line lacks its end
+  std::shared_ptr<LineFile> file_;
+  bool torn_ = false;  // the last line that was read lacks its end
   std::size_t unreadable_ = 0;
   std::uint64_t generation_ = 0;
   std::uint64_t sequence_ = 0;

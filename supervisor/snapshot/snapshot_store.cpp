@@ -35,6 +35,14 @@ RetentionEntry entry_of(const SnapshotEnvelope& envelope, bool valid) {
   return entry;
 }
 
+// The last one to drop it is the loop, which must not wait for its removal.
+std::shared_ptr<DraftFile> dropped_on_pool(Loop& loop, std::shared_ptr<DraftFile> file) {
+  DraftFile* raw = file.get();
+  return {raw, [&loop, file = std::move(file)](DraftFile*) mutable {
+            loop.in_pool([file = std::move(file)]() mutable { file.reset(); }, [] {});
+          }};
+}
+
 // As its header says; a file that has none is known by its name only.
 RetentionEntry read_entry(SnapshotFolder& folder, std::uint64_t sequence) {
   if (const auto fd = folder.open_file(snapshot_name(sequence), O_RDONLY)) {
@@ -127,13 +135,14 @@ void SnapshotStore::begin(SnapshotEnvelope head, Done<Result<Draft>> done) {
   if (!unused && next_ <= kMaxSequence) ++next_;
   run_in_time<Draft>(
       writes_, 0,
-      [head = std::move(head), folder = folder_, unused](SnapshotFolder&) -> Result<Draft> {
+      [loop = &loop_, head = std::move(head), folder = folder_, unused](SnapshotFolder&) -> Result<Draft> {
         if (head.sequence > kMaxSequence) return fail("sequence numbers are used up");
         if (unused && unused->begin_again(head)) return Draft{head.sequence, unused->offer(), unused};
         if (unused) unused->give_up();
         auto file = DraftFile::create(folder, head);
         if (!file) return fail(std::move(file.error()));
-        return Draft{head.sequence, (*file)->offer(), std::move(*file)};
+        const StateFile offer = (*file)->offer();
+        return Draft{head.sequence, offer, dropped_on_pool(*loop, std::move(*file))};
       },
       std::move(done));
 }

@@ -36,7 +36,7 @@ class SnapshotStore {
   template <class T>
   using Done = std::function<void(T)>;
 
-  // A snapshot under way. Dropping the last copy abandons it.
+  // A snapshot under way. Dropping the last copy, on the loop, abandons it: its file is removed on the pool.
   struct Draft {
     std::uint64_t sequence = 0;
     StateFile file;  // offered to the worker; length 0

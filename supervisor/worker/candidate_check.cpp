@@ -57,7 +57,9 @@ void CandidateCheck::try_out(RestoreSource source) {
     loaded_ ? end("failed", reason) : reject(reason);
   };
   candidate_->set_hooks(std::move(hooks));
-  if (Status spawned = candidate_->spawn(); !spawned) reject(spawned.error().message);
+  candidate_->spawn([this, alive = std::weak_ptr<void>(alive_), of = candidate_.get()](const Error& unable) {
+    if (!alive.expired() && candidate_.get() == of) reject(unable.message);
+  });
 }
 
 void CandidateCheck::restore(const RestoreSource& source) {

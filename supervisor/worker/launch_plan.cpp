@@ -69,6 +69,7 @@ GenerationPlan launch_plan(const Worker::Setup& setup, std::uint64_t number, con
   plan.program_hash = content.hash;
   plan.program_copy = content.copy;
   plan.start_timeout = options.start_timeout;
+  plan.disk = setup.starts;
   const bool speaks = options.protocol || !options.state_file.empty();
   if (!plan.built_in && !speaks && !known_to_speak.value_or(false)) {
     plan.mute_after = kSettled;

@@ -1,6 +1,7 @@
 #include "supervisor/worker/worker.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <random>
 #include <ranges>
 #include <utility>
@@ -64,10 +65,10 @@ Worker::Worker(Loop& loop, Setup setup, GenerationLog log, Hooks hooks)
       setup_(std::move(setup)),
       hooks_(std::move(hooks)),
       log_(std::move(log)),
-      log_sync_(loop, log_,
-                [this](const std::string& note) {
-                  emit("log", {{"level", "warning"}, {"message", note}});
-                }),
+      log_writer_(loop, log_.sync_job(),
+                  [this](const std::string& note) {
+                    emit("log", {{"level", "warning"}, {"message", note}});
+                  }),
       store_(loop, setup_.folder, setup_.identity, rules_of(*setup_.options)),
       content_(loop, setup_.options->program, setup_.cwd.empty() ? "." : setup_.cwd, setup_.scope, setup_.folder,
                [this](const std::string& note) {
@@ -102,6 +103,7 @@ Worker::Worker(Loop& loop, Setup setup, GenerationLog log, Hooks hooks)
       rejection_timer_(loop),
       reread_timer_(loop),
       starts_fresh_(setup_.options->fresh) {
+  setup_.starts = std::make_shared<DiskWork>(loop_);
   output_.set_on_terminal(setup_.terminal != nullptr && setup_.terminal->has_value());
   store_.accept(setup_.former);
   for (const Json& receipt : log_.receipts() | std::views::reverse) store_.keep_before_loss(losses_.note(receipt));
@@ -144,13 +146,13 @@ Handover::Hooks Worker::handover_hooks() {
   };
   // What a rollback or a fresh start leaves behind, and code that is held back, is forgotten neither in a power cut.
   const bool forgets = log_.last_live() && (begins_anew() || aim_.code);
-  if (forgets) {
-    hooks.before_go = [this](const std::shared_ptr<Generation>& generation, std::function<void(const Status&)> done) {
-      write_live_line(*generation);
-      line_before_go_ = true;
-      log_sync_.soon(std::move(done));
-    };
-  }
+  hooks.before_go = [this, forgets](const std::shared_ptr<Generation>& generation, const LogWriter::Done& done) {
+    write_live_line(*generation, [this, forgets, done](const Status& written) {
+      if (forgets && written) return log_writer_.sync(done);
+      const bool late = !written && written.error().code == ETIMEDOUT;
+      done(forgets || late ? written : Status());  // a full disk, say, is told of and no reason not to go
+    });
+  };
   hooks.on_go = [this](const std::shared_ptr<Generation>& generation, const Receipt& receipt) {
     on_go(generation, receipt);
   };
@@ -179,7 +181,7 @@ std::shared_ptr<Generation> Worker::make_candidate() {
   const bool uncut = handover_ && handover_->context().mode == HandoverMode::Recreate && !handover_->context().old_cuts;
   if (uncut) search_source();  // what the old one saved by itself has to do
   const std::uint64_t number = log_.next_generation();
-  note_logged(log_.spawned(number, target_->hash, cause));
+  log_writer_.write(log_.spawned(number, target_->hash, cause));
   const auto& before = log_.last_live();
   const std::optional<bool> speaks = before ? std::optional(before->speaks) : std::nullopt;
   env_.spawned = env_to_start_with();
@@ -222,28 +224,25 @@ void Worker::on_cut() {
   set_state(WorkerState::Reloading);
 }
 
-void Worker::note_logged(const Status& logged) const {
-  if (!logged) emit("log", {{"level", "warning"}, {"message", logged.error().message}});
-}
-
-void Worker::write_live_line(const Generation& generation) {
-  live_before_go_ = log_.last_live();
-  note_logged(
+void Worker::write_live_line(const Generation& generation, const LogWriter::Done& done) {
+  if (!std::exchange(line_before_go_, true)) live_before_go_ = log_.last_live();
+  log_writer_.write(
       log_.live({generation.number(), generation.pid(), generation.loaded().schema, setup_.identity,
-                 generation.plan().program_hash, !generation.mute(), put_aside_now(), begins_anew(), hold_back_now()}));
+                 generation.plan().program_hash, !generation.mute(), put_aside_now(), begins_anew(), hold_back_now()}),
+      done);
 }
 
 // It went in vain, or never: whose state and code counted before, counts again.
 void Worker::unwrite_live_line() {
   line_before_go_ = false;
-  if (live_before_go_) note_logged(log_.live(*live_before_go_));
-  log_sync_.soon();
+  if (live_before_go_) log_writer_.write(log_.live(*live_before_go_));
+  log_writer_.sync();
   keep_begun_from();
 }
 
 void Worker::on_go(const std::shared_ptr<Generation>& generation, const Receipt& receipt) {
   hooks_.on_generation();
-  if (!std::exchange(line_before_go_, false)) write_live_line(*generation);
+  line_before_go_ = false;
   keep_begun_from();
   if (live_ && live_->gone()) {
     bury(live_);

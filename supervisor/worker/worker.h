@@ -32,7 +32,7 @@
 #include "supervisor/worker/final_stop.h"
 #include "supervisor/worker/health_watch.h"
 #include "supervisor/worker/heartbeat.h"
-#include "supervisor/worker/log_sync.h"
+#include "supervisor/worker/log_writer.h"
 #include "supervisor/worker/memory_watch.h"
 #include "supervisor/worker/port_check.h"
 #include "supervisor/worker/recovery.h"
@@ -72,6 +72,7 @@ class Worker {
     std::string hello_socket;  // path for processes that cannot use the inherited channel; "" for none
     bool one_of_many = false;  // the supervisor goes on whatever becomes of it
     std::string start_cause = "start";
+    std::shared_ptr<DiskWork> starts = nullptr;  // made by the worker
   };
 
   struct Hooks {
@@ -255,9 +256,8 @@ class Worker {
   std::shared_ptr<Checkpoint> make_checkpoint(const std::shared_ptr<Generation>& generation, const std::string& cause);
   void bury(std::shared_ptr<Generation> generation);
   void on_cut();
-  void write_live_line(const Generation& generation);
+  void write_live_line(const Generation& generation, const LogWriter::Done& done);
   void unwrite_live_line();
-  void note_logged(const Status& logged) const;
   void on_go(const std::shared_ptr<Generation>& generation, const Receipt& receipt);
   void on_go_answered();
   void on_resumed();
@@ -300,7 +300,7 @@ class Worker {
   Setup setup_;
   Hooks hooks_;
   GenerationLog log_;
-  LogSync log_sync_;
+  LogWriter log_writer_;
   Losses losses_;
   SnapshotStore store_;
   ContentReader content_;
@@ -356,7 +356,7 @@ class Worker {
   std::string own_port_;                          // "python3 opens port 3000 itself"; "" if none is known
   std::string failed_hash_;  // content that did not make it: not tried again until it changes or somebody asks
   std::optional<LiveGeneration> live_before_go_;
-  bool line_before_go_ = false;       // the `live` line of a candidate that was not sent go yet
+  bool line_before_go_ = false;       // the last `live` line is of a candidate that was not sent go yet
   std::optional<Content> before_go_;  // current_ and previous_ as they were before the last go
   std::optional<Content> previous_before_go_;
   std::shared_ptr<Generation> lost_old_;  // ended during the hand-over under way

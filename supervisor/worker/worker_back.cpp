@@ -381,8 +381,8 @@ void Worker::keep_begun_from() {
 void Worker::release_if_changed() {
   const std::string held = held_hash();
   if (held.empty() || !newest_ || newest_->hash == held) return;
-  note_logged(log_.released());
-  log_sync_.soon();
+  log_writer_.write(log_.released());
+  log_writer_.sync();
   emit("log", {{"level", "info"}, {"message", "the code on disk is another: it is no longer held back"}});
 }
 

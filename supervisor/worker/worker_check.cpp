@@ -71,7 +71,7 @@ void Worker::list_for_check(const Content& content, const std::string& file, std
 std::shared_ptr<Generation> Worker::make_checked(const Content& content, const std::string& file) {
   hooks_.on_generation();
   const std::uint64_t number = log_.next_generation();
-  note_logged(log_.spawned(number, content.hash, "check"));
+  log_writer_.write(log_.spawned(number, content.hash, "check"));
   const auto& before = log_.last_live();
   GenerationPlan plan = launch_plan(setup_, number, "check", content, {},
                                     before ? std::optional(before->speaks) : std::nullopt, own_env());

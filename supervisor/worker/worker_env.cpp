@@ -179,8 +179,8 @@ void Worker::on_env_answer(Receipt receipt, const EnvChange& change, const EnvMa
   env_.refused = receipt.verdict == "ok" ? std::nullopt : std::optional<EnvMap>(wanted);
   if (env_.refused) receipt.hint = "it goes on; zerothctl env --reload tells it again, and so does the next change";
   const Json json = to_json(receipt);
-  note_logged(log_.receipt(json));
-  log_sync_.soon();
+  log_writer_.write(log_.receipt(json));
+  log_writer_.sync();
   last_reload_ = json;
   tell_env(json, "env");
   if (own_env() == wanted) answer_env(json);

@@ -216,9 +216,9 @@ void Worker::on_verdict(const Receipt& original) {
   count_verdict(receipt);
   Json json = to_json(receipt);
   if (ok) json["mode_reason"] = mode_reason_;
-  note_logged(log_.receipt(json));
+  log_writer_.write(log_.receipt(json));
   store_.keep_before_loss(losses_.note(json));
-  log_sync_.soon();
+  log_writer_.sync();
   last_reload_ = json;
   if (ok) {
     last_failure_ = nullptr;

@@ -78,7 +78,7 @@ void Worker::start_held_back(const Content& disk) {
     emit("log",
          {{"level", "error"},
           {"message", "the code that was rolled back to is gone, the code on disk runs: " + kept.error().message}});
-    note_logged(log_.released());
+    log_writer_.write(log_.released());
     launch("start", setup_.start_cause, disk, false);
   });
 }
@@ -123,8 +123,8 @@ void Worker::launch_kept(const std::string& operation, const std::string& cause,
 }
 
 void Worker::restore_files() {
-  note_logged(log_.remake());
-  log_sync_.soon();
+  log_writer_.write(log_.remake());
+  log_writer_.sync();
   if (current_ && !current_->copy.empty()) {
     content_.ensure_kept(*current_, [this](const Status& kept) {
       if (!kept)

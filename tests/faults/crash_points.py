@@ -259,7 +259,7 @@ def run_all(laboratory, told, seconds, at_once=AT_ONCE):
 
 
 def main():
-    lab.need("strace")
+    lab.need_strace()
     injection.alone()
     told = lab.arguments(__doc__)
     return run_all(Laboratory, told, SHORT)

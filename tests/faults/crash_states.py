@@ -198,7 +198,7 @@ def try_mutants(records, told):
 
 def main():
     told = lab.arguments(__doc__)
-    lab.need("strace")
+    lab.need_strace()
     figures, started = lab.Figures("post-crash states"), lab.Figures("starts on post-crash states")
     records = {}
     try:

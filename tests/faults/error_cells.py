@@ -20,6 +20,7 @@ from operations import Violated
 
 ERRORS = "ENOSPC EIO EDQUOT EROFS EMFILE EINTR ENOMEM EAGAIN".split()
 READ_ERRORS = "EIO EMFILE EINTR ENOMEM EAGAIN".split()  # opening to read needs no room
+JOURNAL = "generations.jsonl"
 PATIENCE = 5.0  # seconds a ping may take
 SHORT = 28.0  # seconds after which the short form begins no further cell
 EXITS = {1, 65, 66, 69, 75, 77, 78}  # exit_codes.h
@@ -40,9 +41,8 @@ class Cell(typing.NamedTuple):
         if not self.onwards:
             return self.call.inject(place, f"error={self.error}")
         if self.call.name == "write":  # the others of that name wake the loop, which cannot fail but by injection
-            logs = [place.worker_folder + "/generations.jsonl", place.state + "/supervisor.log"]
             first = self.call._replace(ordinal=1)
-            return [*first.inject(place, f"error={self.error}", self.more(1)), *(w for log in logs for w in ("-P", log))]
+            return [*first.inject(place, f"error={self.error}", self.more(1)), "-P", place.worker_folder + "/" + JOURNAL]
         return self.call.inject(place, f"error={self.error}", self.more(self.call.ordinal))
 
     def more(self, ordinal):
@@ -239,7 +239,7 @@ class Cells(crash_points.Laboratory):
             for error in errors if self.operation.kind == "zero" else [self.random.choice(errors)]:
                 yield Cell(call, error, False)
                 once_for_all = (call.name, error) if call.name == "write" else (call, error)
-                if once_for_all not in persistent and (call.name != "write" or call.thread == injection.MAIN):
+                if once_for_all not in persistent and (call.name != "write" or JOURNAL in (call.path or "")):
                     persistent.add(once_for_all)
                     yield Cell(call, error, True)
 
@@ -263,7 +263,7 @@ class Cells(crash_points.Laboratory):
 
 
 def main():
-    lab.need("strace")
+    lab.need_strace()
     injection.alone()
     told = lab.arguments(__doc__)
     return crash_points.run_all(Cells, told, SHORT)

@@ -9,6 +9,7 @@ machine lacks what it needs.
 import argparse
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import random
@@ -87,6 +88,25 @@ def need(*programs):
     missing = [name for name in programs if not shutil.which(name)]
     if missing:
         skip(f"needs {', '.join(missing)}")
+
+
+@functools.cache
+def no_strace():
+    """Why strace cannot be used on a process that runs, "" if it can: ptrace may be forbidden (Yama, seccomp, a container)."""
+    if not shutil.which("strace"):
+        return "needs strace"
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, start_new_session=True) as target:
+        words = ["strace", "-o", os.devnull, "-p", str(target.pid)]
+        with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as strace:
+            said = strace.stderr.readline().strip()
+            strace.terminate()
+    return "" if "attached" in said else f"strace may not attach: {said}"
+
+
+def need_strace():
+    """Skips, aloud, where it cannot be used."""
+    if why := no_strace():
+        skip(why)
 
 
 class Figures:

@@ -2,8 +2,9 @@
 """The laboratory itself: its reader agrees with the supervisor, refuses what is damaged, and its eyes see what is left."""
 
 import os
-import shutil
+import subprocess
 import sys
+import tempfile
 import unittest
 from unittest import mock
 
@@ -12,6 +13,9 @@ import frames
 import injection
 import lab
 import operations
+
+
+needs_strace = unittest.skipIf(lab.no_strace(), lab.no_strace())
 
 
 class Laboratory(unittest.TestCase):
@@ -49,7 +53,18 @@ class Laboratory(unittest.TestCase):
             with open(place.snapshots + "/.snapshot-9.1.tmp", "w"):
                 self.assertTrue(any(line.endswith("snapshot-9.1.tmp") for line in place.leftovers()))
 
-    @unittest.skipUnless(shutil.which("strace"), "needs strace")
+    def test_where_strace_may_not_attach_it_is_skipped_aloud(self):
+        with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, PATH=f"{folder}:{os.environ['PATH']}"):
+            with open(folder + "/strace", "w") as file:
+                file.write("#!/bin/sh\necho 'strace: attach: ptrace(PTRACE_SEIZE, 1): Operation not permitted' >&2\nexit 1\n")
+            os.chmod(folder + "/strace", 0o755)
+            for laboratory in ("crash_points", "crash_states", "error_cells"):
+                words = [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), laboratory + ".py")]
+                ran = subprocess.run(words, capture_output=True, text=True, timeout=lab.PATIENCE, check=False)
+                self.assertEqual(ran.returncode, lab.SKIPPED, ran.stdout + ran.stderr)
+                self.assertRegex(ran.stdout, "(?m)^SKIPPED: strace may not attach: .*Operation not permitted")
+
+    @needs_strace
     def test_crash_points_find_a_lost_state_and_a_life_too_many(self):
         def lose(place):
             for _, path in frames.snapshots(place.snapshots):
@@ -71,7 +86,7 @@ class Laboratory(unittest.TestCase):
                 with self.assertRaisesRegex(operations.Violated, told):
                     crash_points.kill_supervisor(place, operation, fsync)
 
-    @unittest.skipUnless(shutil.which("strace"), "needs strace")
+    @needs_strace
     def test_error_cells_find_a_rename_that_only_says_so(self):
         operation = operations.operation("checkpoint", "python")
         rename = injection.Call(injection.POOL, "renameat2", 1, 1, None, "")

@@ -37,9 +37,9 @@ struct NotifyFixture {
       return believed;
     };
     hooks.on_message = [this](const Notification& message) { told.push_back(message); };
-    auto made = NotifySocket::open(loop, dir.path(file), std::move(hooks));
-    REQUIRE(made);
-    socket = std::move(*made);
+    auto bound = NotifySocket::bind(dir.path(file));
+    REQUIRE(bound);
+    socket = std::make_unique<NotifySocket>(loop, std::move(*bound), std::move(hooks));
   }
 
   UniqueFd connect() const {
@@ -85,7 +85,7 @@ TEST_CASE("notify: the socket is ours alone, tells who sent, and goes with its o
   CHECK(at.asked == std::vector<pid_t>{::getpid()});
   const std::string path = at.socket->address();
   at.socket.reset();
-  CHECK(::access(path.c_str(), F_OK) != 0);
+  CHECK(run_until(at.loop, [&] { return ::access(path.c_str(), F_OK) != 0; }));
 }
 
 TEST_CASE("notify: a process that is not the worker's is not believed") {
@@ -112,6 +112,7 @@ TEST_CASE("notify: the next one takes the place of the file and the old one does
   std::unique_ptr<NotifySocket> old = std::move(at.socket);
   at.open("notify");
   old.reset();
+  REQUIRE(at.loop.wait_for_pool(Milliseconds(20'000)));
   at.send("READY=1");
   CHECK(run_until(at.loop, [&] { return at.ready(); }));
 }

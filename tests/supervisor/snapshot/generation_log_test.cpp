@@ -32,11 +32,11 @@ TEST_CASE("generation log: numbers, the live line and sequences survive the proc
     CHECK(log.highest_generation() == 0);
     CHECK_FALSE(log.last_live());
     CHECK(log.next_generation() == 1);
-    REQUIRE(log.spawned(1, "abc", "start"));
-    REQUIRE(log.live({1, 4711, "zeroth-vm/1", "/srv/a.zero", "abc"}));
+    REQUIRE(log.spawned(1, "abc", "start")());
+    REQUIRE(log.live({1, 4711, "zeroth-vm/1", "/srv/a.zero", "abc"})());
     CHECK(log.next_generation() == 2);
-    REQUIRE(log.spawned(2, "def", "edit"));
-    REQUIRE(log.receipt({{"operation", "reload"}, {"to", 2}, {"verdict", "rejected"}, {"sequence", 31}}));
+    REQUIRE(log.spawned(2, "def", "edit")());
+    REQUIRE(log.receipt({{"operation", "reload"}, {"to", 2}, {"verdict", "rejected"}, {"sequence", 31}})());
     REQUIRE(log.sync_job()());
   }
   GenerationLog log = open_log(folder);
@@ -56,9 +56,9 @@ TEST_CASE("generation log: what a rollback put aside and holds back survives, un
   const Json held = {{"hash", "new"}, {"since", "2026-01-31T10:02:11.123Z"}, {"generation", 1}};
   {
     GenerationLog log = open_log(folder);
-    REQUIRE(log.live({1, 4711, "zeroth-vm/1", "/srv/a.zero", "old"}));
-    REQUIRE(log.live({2, 4712, "zeroth-vm/1", "/srv/a.zero", "new"}));
-    REQUIRE(log.live({3, 4713, "zeroth-vm/1", "/srv/a.zero", "old", true, {5, 20}, true, held}));
+    REQUIRE(log.live({1, 4711, "zeroth-vm/1", "/srv/a.zero", "old"})());
+    REQUIRE(log.live({2, 4712, "zeroth-vm/1", "/srv/a.zero", "new"})());
+    REQUIRE(log.live({3, 4713, "zeroth-vm/1", "/srv/a.zero", "old", true, {5, 20}, true, held})());
   }
   {
     GenerationLog log = open_log(folder);
@@ -70,7 +70,7 @@ TEST_CASE("generation log: what a rollback put aside and holds back survives, un
     CHECK_FALSE(log.last_live()->put_aside.contains(5));
     CHECK_FALSE(log.last_live()->put_aside.contains(21));
     CHECK((log.programs() == std::map<std::uint64_t, std::string>{{1, "old"}, {2, "new"}, {3, "old"}}));
-    REQUIRE(log.released());
+    REQUIRE(log.released()());
     CHECK(log.last_live()->held_back.is_null());
   }
   CHECK(open_log(folder).last_live()->held_back.is_null());
@@ -80,13 +80,13 @@ TEST_CASE("generation log: what a rollback put aside and holds back survives, un
 
 TEST_CASE("generation log: a torn last line is passed over and does not swallow the next") {
   const TempDir folder;
-  REQUIRE(open_log(folder).spawned(7, "abc", "start"));
+  REQUIRE(open_log(folder).spawned(7, "abc", "start")());
   append_raw(folder, R"({"event":"spawned","generation":8)");
   {
     GenerationLog log = open_log(folder);
     CHECK(log.highest_generation() == 7);
-    REQUIRE(log.spawned(log.next_generation(), "abc", "crash"));
-    REQUIRE(log.spawned(log.next_generation(), "abc", "crash"));
+    REQUIRE(log.spawned(log.next_generation(), "abc", "crash")());
+    REQUIRE(log.spawned(log.next_generation(), "abc", "crash")());
   }
   CHECK(open_log(folder).highest_generation() == 9);
 }
@@ -151,12 +151,12 @@ TEST_CASE("generation log: remade when it was removed, it holds what counts, and
   const std::string worker = folder.path("worker");
   auto log = GenerationLog::open(worker);
   REQUIRE(log);
-  REQUIRE(log->live({3, 4711, "zeroth-vm/1", "/srv/a.zero", "abc", true, {5, 20}, true, nullptr}));
+  REQUIRE(log->live({3, 4711, "zeroth-vm/1", "/srv/a.zero", "abc", true, {5, 20}, true, nullptr})());
   const std::string before = read_file(worker + "/generations.jsonl").value_or("");
-  REQUIRE(log->remake());
+  REQUIRE(log->remake()());
   CHECK(read_file(worker + "/generations.jsonl").value_or("") == before);
   std::filesystem::remove_all(worker);
-  REQUIRE(log->remake());
+  REQUIRE(log->remake()());
   auto next = GenerationLog::open(worker);
   REQUIRE(next);
   REQUIRE(next->last_live());
@@ -169,9 +169,9 @@ TEST_CASE("generation log: removed while it is used, it is made again with what 
   const std::string worker = folder.path("worker");
   auto log = GenerationLog::open(worker);
   REQUIRE(log);
-  REQUIRE(log->live({6, 1, "s", "i", "abc"}));
+  REQUIRE(log->live({6, 1, "s", "i", "abc"})());
   std::filesystem::remove_all(worker);
-  REQUIRE(log->spawned(7, "abc", "edit"));
+  REQUIRE(log->spawned(7, "abc", "edit")());
   const auto again = GenerationLog::open(worker);
   REQUIRE(again);
   CHECK(again->highest_generation() == 7);
@@ -183,10 +183,10 @@ TEST_CASE("generation log: receipts come newest first, at most 1,000, and can be
   const TempDir folder;
   {
     GenerationLog log = open_log(folder);
-    for (int to = 1; to <= 1'100; ++to) REQUIRE(log.receipt({{"to", to}, {"verdict", "ok"}}));
-    REQUIRE(log.receipt({{"to", 1'099}, {"verdict", "rolled_back"}}));
-    REQUIRE(log.receipt({{"to", nullptr}, {"operation", "stop"}}));
-    REQUIRE(log.receipt({{"to", nullptr}, {"operation", "stop"}}));
+    for (int to = 1; to <= 1'100; ++to) REQUIRE(log.receipt({{"to", to}, {"verdict", "ok"}})());
+    REQUIRE(log.receipt({{"to", 1'099}, {"verdict", "rolled_back"}})());
+    REQUIRE(log.receipt({{"to", nullptr}, {"operation", "stop"}})());
+    REQUIRE(log.receipt({{"to", nullptr}, {"operation", "stop"}})());
   }
   const GenerationLog log = open_log(folder);
   REQUIRE(log.receipts().size() == 1'000);
@@ -201,11 +201,11 @@ TEST_CASE("generation log: two files of 10 MB at most, and what counts is carrie
   const TempDir folder;
   {
     GenerationLog log = open_log(folder);
-    REQUIRE(log.spawned(5, "abc", "start"));
-    REQUIRE(log.live({5, 1, "s", "i", "abc"}));
-    REQUIRE(log.receipt({{"to", 5}, {"sequence", 99}}));
+    REQUIRE(log.spawned(5, "abc", "start")());
+    REQUIRE(log.live({5, 1, "s", "i", "abc"})());
+    REQUIRE(log.receipt({{"to", 5}, {"sequence", 99}})());
     const std::string diagnostics(900'000, 'd');
-    for (int i = 0; i < 30; ++i) REQUIRE(log.receipt({{"verdict", "rejected"}, {"reason", diagnostics}}));
+    for (int i = 0; i < 30; ++i) REQUIRE(log.receipt({{"verdict", "rejected"}, {"reason", diagnostics}})());
   }
   struct stat newer {
   }, older{};

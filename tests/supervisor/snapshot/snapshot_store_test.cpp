@@ -342,6 +342,7 @@ TEST_CASE("store: destroyed with drafts under way, no temporary file stays") {
   at.store.reset();
   at.loop.run();
   draft = fail("");
+  at.loop.run();
   CHECK(at.names().empty());
 }
 
