@@ -14,7 +14,8 @@ constexpr Milliseconds kAskAgain{200};
 }  // namespace
 
 Result<std::unique_ptr<Readiness>> Readiness::prepare(Loop& loop, std::optional<HealthCheck> check,
-                                                      const std::string& folder, Hooks hooks) {
+                                                      const std::string& folder, Hooks hooks,
+                                                      std::optional<uid_t> user) {
   const bool needs_socket = check && check->kind == HealthCheck::Kind::Notify;
   std::unique_ptr<Readiness> made(new Readiness(loop, std::move(check), std::move(hooks)));
   NotifySocket::Hooks heard;
@@ -24,7 +25,7 @@ Result<std::unique_ptr<Readiness>> Readiness::prepare(Loop& loop, std::optional<
     if (told.status && call.on_status) call.on_status(*told.status);
     if (told.ready) of->ready();
   };
-  auto notify = NotifySocket::open(loop, folder + "/notify", std::move(heard));
+  auto notify = NotifySocket::open(loop, folder + "/notify", std::move(heard), user);
   if (notify) {
     made->notify_ = std::move(*notify);
   } else if (needs_socket) {

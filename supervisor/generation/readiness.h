@@ -25,9 +25,11 @@ class Readiness {
     std::function<void(const std::string&)> on_status;  // STATUS=, as long as the process lives
   };
 
-  // `folder`: where the socket for READY=1 is made. One that cannot be made is an error only if it is the check.
+  // `folder`: where the socket for READY=1 is made, to be used by `user` as well. One that cannot be made is an error
+  // only if it is the check.
   static Result<std::unique_ptr<Readiness>> prepare(Loop& loop, std::optional<HealthCheck> check,
-                                                    const std::string& folder, Hooks hooks);
+                                                    const std::string& folder, Hooks hooks,
+                                                    std::optional<uid_t> user = {});
 
   // For $NOTIFY_SOCKET, "" if there is none.
   std::string notify_address() const { return notify_ ? notify_->address() : ""; }

@@ -107,7 +107,8 @@ Notification parse_notification(std::string_view text) {
   return told;
 }
 
-Result<std::unique_ptr<NotifySocket>> NotifySocket::open(Loop& loop, const std::string& path, Hooks hooks) {
+Result<std::unique_ptr<NotifySocket>> NotifySocket::open(Loop& loop, const std::string& path, Hooks hooks,
+                                                         std::optional<uid_t> user) {
   UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const int on = 1;
   if (!socket || ::setsockopt(socket.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof on) != 0)
@@ -119,14 +120,18 @@ Result<std::unique_ptr<NotifySocket>> NotifySocket::open(Loop& loop, const std::
     if (!bind_to(socket.get(), address)) return fail(last_error("notify socket"));
   }
   if (address == path) (void)::chmod(path.c_str(), 0600);
-  return std::unique_ptr<NotifySocket>(new NotifySocket(loop, std::move(socket), std::move(address), std::move(hooks)));
+  if (address == path && user && ::chown(path.c_str(), *user, static_cast<gid_t>(-1)) != 0)
+    return fail(last_error("chown " + path));
+  return std::unique_ptr<NotifySocket>(
+      new NotifySocket(loop, std::move(socket), std::move(address), std::move(hooks), user));
 }
 
-NotifySocket::NotifySocket(Loop& loop, UniqueFd socket, std::string address, Hooks hooks)
+NotifySocket::NotifySocket(Loop& loop, UniqueFd socket, std::string address, Hooks hooks, std::optional<uid_t> user)
     : socket_(std::move(socket)),
       address_(std::move(address)),
       inode_(inode_of(address_)),
       hooks_(std::move(hooks)),
+      user_(user),
       watch_(loop, socket_.get()),
       rest_(loop) {
   watch();
@@ -149,7 +154,7 @@ void NotifySocket::read_some() {
     const Notification told = parse_notification(datagram.text);
     if (told.empty() || !datagram.sender) continue;
     const ucred& sender = *datagram.sender;
-    const bool of_our_user = sender.uid == 0 || sender.uid == ::geteuid();
+    const bool of_our_user = sender.uid == 0 || sender.uid == ::geteuid() || sender.uid == user_;
     if (!of_our_user || sender.pid <= 0 || !hooks_.belongs(sender.pid)) continue;
     const auto call = hooks_.on_message;
     call(told);

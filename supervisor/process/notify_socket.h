@@ -34,8 +34,9 @@ class NotifySocket {
   };
 
   // Bound to `path`, replacing what is there; if that is not possible (longer than 107 bytes), to a random name without
-  // a file.
-  static Result<std::unique_ptr<NotifySocket>> open(Loop& loop, const std::string& path, Hooks hooks);
+  // a file. `user`: whose processes may write to it beside our own; then only we may write to the path's folder.
+  static Result<std::unique_ptr<NotifySocket>> open(Loop& loop, const std::string& path, Hooks hooks,
+                                                    std::optional<uid_t> user = {});
   ~NotifySocket();
   NotifySocket(const NotifySocket&) = delete;
   NotifySocket& operator=(const NotifySocket&) = delete;
@@ -44,7 +45,7 @@ class NotifySocket {
   const std::string& address() const { return address_; }
 
  private:
-  NotifySocket(Loop& loop, UniqueFd socket, std::string address, Hooks hooks);
+  NotifySocket(Loop& loop, UniqueFd socket, std::string address, Hooks hooks, std::optional<uid_t> user);
   void watch();
   void read_some();
 
@@ -52,6 +53,7 @@ class NotifySocket {
   std::string address_;
   ino_t inode_ = 0;  // of the file
   Hooks hooks_;
+  const std::optional<uid_t> user_;
   FdWatch watch_;
   Timer rest_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
