@@ -18,7 +18,7 @@ constexpr int kBacklog = 128;
 
 }  // namespace
 
-Result<UniqueFd> listen_privately(const std::string& path) {
+Result<UniqueFd> listen_privately(const std::string& path, std::optional<uid_t> user) {
   const std::string temporary = folder_of(path) + "/." + std::to_string(::getpid());
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -29,7 +29,8 @@ Result<UniqueFd> listen_privately(const std::string& path) {
   ::unlink(temporary.c_str());  // left behind by a dead process of the same number
   if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
     return fail(last_error("bind " + temporary));
-  if (::chmod(temporary.c_str(), 0600) != 0 || ::listen(socket.get(), kBacklog) != 0 ||
+  const bool given = !user || ::chown(temporary.c_str(), *user, static_cast<gid_t>(-1)) == 0;
+  if (!given || ::chmod(temporary.c_str(), 0600) != 0 || ::listen(socket.get(), kBacklog) != 0 ||
       ::rename(temporary.c_str(), path.c_str()) != 0) {
     const Error error = last_error(path);
     ::unlink(temporary.c_str());
@@ -38,11 +39,11 @@ Result<UniqueFd> listen_privately(const std::string& path) {
   return socket;
 }
 
-bool is_of_our_user(int connection) {
+bool is_of_our_user(int connection, std::optional<uid_t> other) {
   ucred peer{};
   socklen_t size = sizeof peer;
   if (::getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return false;
-  return peer.uid == 0 || peer.uid == ::geteuid();
+  return peer.uid == 0 || peer.uid == ::geteuid() || peer.uid == other;
 }
 
 }  // namespace zeroth

@@ -14,6 +14,7 @@
 #include "supervisor/option_checks.h"
 #include "supervisor/option_environment.h"
 #include "supervisor/option_names.h"
+#include "supervisor/process/user.h"
 #include "supervisor/resource_limits.h"
 
 namespace zeroth {
@@ -71,6 +72,15 @@ void add_what_runs(CLI::App& app, Options& o) {
                "the command after -- speaks the worker protocol; not starting to is a failure")
       ->group(group);
   app.add_option("--cwd", o.cwd, "working folder of the worker")->type_name("DIR")->group(group);
+  app.add_option_function<std::string>(
+         "--user",
+         [&o](const std::string& text) {
+           if (auto user = find_user(text); !user) throw CLI::ValidationError("--user", user.error().message);
+           o.user = text;
+         },
+         "run the worker as this user, by name or number, with its groups or with this one as the first; needs root")
+      ->type_name("NAME[:GROUP]")
+      ->group(group);
   app.add_option("--env", o.env, "set a variable for the worker; may be given several times")
       ->type_name("K=V")
       ->allow_extra_args(false)

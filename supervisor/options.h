@@ -28,6 +28,7 @@ struct Options {
   bool protocol = false;  // the command must speak
   std::string name;
   std::string cwd;
+  std::string user;                    // NAME[:GROUP], as find_user() reads it; "": who we are
   std::vector<std::string> env;        // K=V for the worker
   std::vector<std::string> env_files;  // the same in files, which count for less; the last for more than the first
   std::vector<std::string> listen;     // [NAME=]ADDR, lent to the worker

@@ -39,6 +39,7 @@ Json describe(const Options& o) {
                  {"name", o.name},
                  {"protocol", o.protocol},
                  {"cwd", o.cwd},
+                 {"user", o.user},
                  {"env-file", o.env_files},
                  {"listen", o.listen},
                  {"stdin", o.give_stdin},

@@ -53,6 +53,8 @@ void Fleet::change_one(FleetWorker worker) {
   const bool is_new = member == nullptr;
   if (auto usable = EnvFiles::check(worker.options.env_files); !is_new && !usable)
     return say("error", worker.name, "goes on as before the change of the fleet file: " + usable.error().message);
+  if (auto place = Member::open_place(around_, worker.options, worker.name, false); !is_new && !place)
+    return say("error", worker.name, "goes on as before the change of the fleet file: " + place.error().message);
   const auto begin = [this, is_new, plan = std::make_shared<Member::Plan>(plan_of(std::move(worker), "config"))] {
     const std::string name = plan->name;
     if (auto added = add(std::move(*plan)); !added) return say("error", "", added.error().message);

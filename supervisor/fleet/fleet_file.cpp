@@ -186,8 +186,6 @@ void FleetReader::read_worker(const std::string& name, const toml::key& key, con
       if (known == nullptr) {
         complain(name_of_key.source(), "unknown key " + in_quotes(name_of_key.str()),
                  help_for(name_of_key.str(), key_names(worker_keys())));
-      } else if (known->kind == KeyKind::NotYet) {
-        complain(name_of_key.source(), in_quotes(known->name) + " is not built yet", "remove this line");
       } else {
         read_key(worker, setter, *known, value);
       }

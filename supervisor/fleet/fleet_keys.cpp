@@ -10,6 +10,7 @@ constexpr FleetKey kWorkerKeys[] = {
     {"command", KeyKind::Command},
     {"protocol", KeyKind::Flag},
     {"cwd", KeyKind::Path},
+    {"user", KeyKind::Value},
     {"env", KeyKind::Variables},
     {"env_file", KeyKind::Paths},
     {"listen", KeyKind::Addresses},
@@ -44,7 +45,6 @@ constexpr FleetKey kWorkerKeys[] = {
     {"max_snapshot_age", KeyKind::Value},
     {"keep_bytes", KeyKind::Value},
     {"strict", KeyKind::Flag},
-    {"user", KeyKind::NotYet},
     {"replicas", KeyKind::Count},
     {"cron", KeyKind::Text},
 };

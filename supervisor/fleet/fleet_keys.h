@@ -20,7 +20,6 @@ enum class KeyKind {
   Command,    // a list of words
   Workers,    // names of others
   Count,      // a whole number above 0, of the fleet's own
-  NotYet,     // known, but not built
 };
 
 struct FleetKey {

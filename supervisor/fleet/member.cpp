@@ -15,14 +15,6 @@
 namespace zeroth {
 namespace {
 
-// $ZEROTH_SOCKET of its generations: beside the control socket, with a name of its own where there are several.
-std::string hello_socket_of(const Surroundings& around, const std::string& name, bool alone) {
-  if (alone) return folder_of(around.folders.socket) + "/worker.sock";
-  const std::string path = around.folders.runtime + "/worker-" + name + ".sock";
-  if (path.size() <= kMaxSocketPath) return path;
-  return folder_of(around.folders.socket) + "/" + xxh3_hex(path).substr(0, 16) + ".sock";
-}
-
 std::string fingerprint_of(const Options& options) {
   return xxh3_hex(dump(describe(options)));
 }
@@ -90,9 +82,11 @@ tl::expected<std::vector<Listener>, StartError> Member::open_listeners(const Opt
 
 tl::expected<void, StartError> Member::open(const Surroundings& around, Plan& plan, Hooks hooks) {
   const std::string& state = around.folders.state;
-  for (const std::string& made : {folder_, folder_ + "/own"}) {
-    if (Status done = make_folders(made); !done) return refuse_start(done.error(), state);
-  }
+  if (Status done = make_folders(folder_); !done) return refuse_start(done.error(), state);
+  auto place = open_place(around, options_, name_, plan.alone);
+  if (!place) return tl::unexpected(std::move(place.error()));
+  place_ = *place;
+  clear_place(place_);
   auto generations = GenerationLog::open(folder_);
   if (!generations) return refuse_start(generations.error(), state);
   const auto warn = [events = around.events, name = name_](const std::string& message) {
@@ -121,7 +115,8 @@ tl::expected<void, StartError> Member::open(const Surroundings& around, Plan& pl
   setup.listeners = &listeners_;
   setup.env_file = &env_files_->variables();
   setup.terminal = around.terminal;
-  if (!options_.command.empty()) setup.hello_socket = hello_socket_of(around, name_, plan.alone);
+  setup.place = place_;
+  if (place_.apart()) setup.exchange = std::make_shared<Exchange>(loop_, place_.open, place_.user->as);
   setup.orphans = around.orphans;
   setup.one_of_many = !plan.alone;
   setup.start_cause = plan.cause;
@@ -183,7 +178,8 @@ Json Member::status() const {
 }
 
 void Member::make_files_again() {
-  (void)make_folders(folder_ + "/own");
+  (void)make_folders(folder_);
+  (void)make_place(place_);
   worker_->restore_files();
 }
 

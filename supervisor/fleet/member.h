@@ -15,6 +15,7 @@
 #include "supervisor/options.h"
 #include "supervisor/process/listeners.h"
 #include "supervisor/process/orphans.h"
+#include "supervisor/process/worker_place.h"
 #include "supervisor/program_watch.h"
 #include "supervisor/start_error.h"
 #include "supervisor/worker/cron_timer.h"
@@ -59,6 +60,9 @@ class Member {
   // Its sockets are bound and its folders made; nothing runs yet.
   static tl::expected<std::unique_ptr<Member>, StartError> create(Loop& loop, const Surroundings& around, Plan plan,
                                                                   Hooks hooks);
+  // Whom a worker with these options runs as, and its folders, which are made. An error says why it cannot.
+  static tl::expected<WorkerPlace, StartError> open_place(const Surroundings& around, const Options& options,
+                                                          const std::string& name, bool alone);
   Member(const Member&) = delete;
   Member& operator=(const Member&) = delete;
 
@@ -113,6 +117,7 @@ class Member {
   Options options_;
   std::vector<std::string> depends_on_;
   std::string folder_;
+  WorkerPlace place_;
   std::vector<Listener> listeners_;
   std::function<const Listener*(const ListenAddress&)> shared_listener_;
   CronTimer cron_;

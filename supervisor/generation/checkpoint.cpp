@@ -43,14 +43,32 @@ void Checkpoint::take(const Ask& asked, std::function<void(Status)> done) {
     if (!me) return;
     if (!draft) return done(fail(std::move(draft.error())));
     me->draft_ = std::move(*draft);
+    me->offer(ask, done);
+  });
+}
+
+void Checkpoint::offer(const Ask& ask, std::function<void(Status)> done) {
+  const auto& exchange = worker_->plan().exchange;
+  if (!exchange) return send(ask, std::move(done));
+  exchange->offer([self = weak_from_this(), ask, done = std::move(done)](Result<Exchange::Handle> file) {
+    const auto me = self.lock();
+    if (!me) return;
+    if (!file) return done(fail(std::move(file.error())));
+    me->exchanged_ = std::move(*file);
     me->send(ask, done);
   });
 }
 
+// Where the worker may put its state.
+StateFile Checkpoint::offered() const {
+  return exchanged_ ? StateFile{exchanged_->path, 0, 0} : draft_->file;
+}
+
 void Checkpoint::send(const Ask& ask, std::function<void(Status)> done) {
+  const StateFile file = offered();
   Json params = {{"hold", ask.hold},
                  {"deadline_ms", ask.deadline.count()},
-                 {"state_file", {{"path", draft_->file.path}, {"offset", draft_->file.offset}}}};
+                 {"state_file", {{"path", file.path}, {"offset", file.offset}}}};
   if (ask.durable) params["durable"] = true;
   worker_->request("checkpoint", params, ask.deadline,
                    [self = weak_from_this(), done = std::move(done)](const auto& outcome, std::string_view text) {
@@ -62,7 +80,7 @@ Status Checkpoint::on_answer(const tl::expected<Json, Refusal>& outcome, std::st
   taken_at_ = monotonic_now();
   if (!outcome) {
     const bool busy = outcome.error().code == ErrorCode::Busy;
-    return fail("checkpoint: " + outcome.error().message, busy ? EBUSY : is_full_at(draft_->file.path) ? ENOSPC : 0);
+    return fail("checkpoint: " + outcome.error().message, busy ? EBUSY : is_full_at(offered().path) ? ENOSPC : 0);
   }
   auto reply = parse_checkpoint_reply(*outcome);
   if (!reply) return fail(std::move(reply.error()));
@@ -93,7 +111,7 @@ RestoreSource Checkpoint::given() const {
   if (const auto* text = std::get_if<std::string>(&state_)) {
     given.state = *text;
   } else {
-    given.file = draft_->file;
+    given.file = offered();
     given.file->length = bytes_;
   }
   return given;
@@ -112,7 +130,19 @@ void Checkpoint::write(bool for_restore, std::function<void(Status)> done) {
     }
     me->link(done);
   };
-  store_.write(*draft_, state_, go_on, source_.schema);
+  write_into(*draft_, go_on);
+}
+
+void Checkpoint::write_into(const SnapshotStore::Draft& draft, std::function<void(Status)> done) {
+  const auto* bytes = std::get_if<std::uint64_t>(&state_);
+  if (!exchanged_ || bytes == nullptr) return store_.write(draft, state_, std::move(done), source_.schema);
+  worker_->plan().exchange->take_in(exchanged_, *bytes, draft.file,
+                                    [self = weak_from_this(), done = std::move(done)](Status copied) {
+                                      const auto me = self.lock();
+                                      if (!me) return;
+                                      if (!copied) return done(std::move(copied));
+                                      me->store_.write(*me->draft_, me->state_, done, me->source_.schema);
+                                    });
 }
 
 // Nothing is written: the newest snapshot is the state.

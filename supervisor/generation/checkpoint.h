@@ -77,7 +77,10 @@ class Checkpoint : public std::enable_shared_from_this<Checkpoint> {
   void write_unchanged(std::function<void(Status)> done);
   void on_written(Status written, const std::function<void(Status)>& done);
   void on_committed(const Result<SnapshotStore::Committed>& committed, const Done& done);
+  void offer(const Ask& ask, std::function<void(Status)> done);
   void send(const Ask& ask, std::function<void(Status)> done);
+  StateFile offered() const;
+  void write_into(const SnapshotStore::Draft& draft, std::function<void(Status)> done);
   Status on_answer(const tl::expected<Json, Refusal>& outcome, std::string_view text);
   void link(std::function<void(Status)> done);
 
@@ -90,6 +93,7 @@ class Checkpoint : public std::enable_shared_from_this<Checkpoint> {
   SnapshotEnvelope head_;
   const SearchOptions living_;
   std::optional<SnapshotStore::Draft> draft_;
+  Exchange::Handle exchanged_;  // of a worker that cannot write into the draft itself
   DraftState state_;
   bool unchanged_ = false;
   MonotonicTime taken_at_{};

@@ -55,6 +55,10 @@ void Generation::left_env(const EnvChange& change) {
 
 std::vector<std::string> Generation::environment() const {
   EnvMap all = inherited_variables();
+  if (plan_.user) {
+    all["HOME"] = plan_.user->home;
+    all["USER"] = all["LOGNAME"] = plan_.user->name;
+  }
   if (plan_.unbuffered) all.emplace("PYTHONUNBUFFERED", "1");
   if (readiness_ && !readiness_->notify_address().empty()) all["NOTIFY_SOCKET"] = readiness_->notify_address();
   for (const auto& [name, value] : plan_.env) all[name] = value;
@@ -278,17 +282,6 @@ void Generation::on_exit(const ExitInfo& info) {
   }
   const auto call = hooks_.on_gone;
   if (call) call();
-}
-
-void Generation::restore(const RestoreHead& head, std::string_view state, Milliseconds deadline, Answer on_answer) {
-  if (mute_) {
-    answer_for_mute(std::move(on_answer));
-    const auto call = hooks_.on_ready;
-    if (call) call();
-    return;
-  }
-  const std::uint64_t id = channel_->next_id();
-  channel_->request_line(id, encode_restore(id, head, state), deadline, std::move(on_answer));
 }
 
 void Generation::go(Answer on_answer) {

@@ -16,9 +16,11 @@
 #include "common/loop/loop.h"
 #include "common/worker_protocol.h"
 #include "supervisor/env/variables.h"
+#include "supervisor/generation/exchange.h"
 #include "supervisor/generation/readiness.h"
 #include "supervisor/generation/worker_channel.h"
 #include "supervisor/process/child.h"
+#include "supervisor/process/user.h"
 #include "supervisor/snapshot/disk_work.h"
 
 namespace zeroth {
@@ -32,6 +34,7 @@ struct GenerationPlan {
   bool unbuffered = false;  // tell Python, unless somebody has said something about that
   std::string cwd;
   std::string worker_dir;      // $ZEROTH_WORKER_DIR
+  std::string notify_folder;   // of the socket for $NOTIFY_SOCKET
   std::string emergency_file;  // $ZEROTH_EMERGENCY_FILE
   std::string alive_file;      // locked for as long as the process lives
   std::vector<std::string> changed;
@@ -42,9 +45,11 @@ struct GenerationPlan {
   StdinMode stdin_mode = StdinMode::Null;
   bool die_with_us = false;
   std::vector<ResourceLimit> limits;
-  bool built_in = false;     // zeroth-worker: its diagnostics come as JSON on stderr
-  std::string program_hash;  // content that it runs
-  std::string program_copy;  // kept file that it runs, "" if it runs from disk
+  std::optional<WorkerUser> user;      // whom it runs as
+  std::shared_ptr<Exchange> exchange;  // of states with a user that is not ours, else null
+  bool built_in = false;               // zeroth-worker: its diagnostics come as JSON on stderr
+  std::string program_hash;            // content that it runs
+  std::string program_copy;            // kept file that it runs, "" if it runs from disk
   Milliseconds start_timeout{60'000};
   std::shared_ptr<DiskWork> disk;  // of the alive file and of $NOTIFY_SOCKET
   // Without a hello within this time it is taken as a program that does not speak: live, but without state. nullopt: it
@@ -93,7 +98,7 @@ class Generation {
     return !gone_ && (spawning_ || this->pid() == pid || (readiness_ && readiness_->owns(pid)));
   }
   // For a command that asks about it.
-  Probe::Place probe_place() const { return {environment(), plan_.cwd}; }
+  Probe::Place probe_place() const { return {environment(), plan_.cwd, run_as()}; }
   // What is still to happen before it counts as ready; "" if that is up to the program alone.
   std::string waits_for() const { return readiness_ ? readiness_->waits_for() : ""; }
   bool gone() const { return gone_; }
@@ -109,6 +114,8 @@ class Generation {
   const std::optional<ExitInfo>& exit() const { return exit_; }
   // What it was told to die of, or what it broke; "" if it ended by itself.
   const std::string& failure() const { return failure_; }
+  // It was never given its state, because that could not be handed to its user: the answer to restore is ours.
+  bool withheld() const { return withheld_; }
   // errno of a process that could not be started, 0: it was.
   int spawn_error() const { return spawn_error_; }
   // What it said before it was loaded: diagnostics of the built-in worker, else null.
@@ -149,6 +156,10 @@ class Generation {
   void on_spawn_late(bool begun, const Error& why, const std::function<void(const Error&)>& on_unable);
   void cannot_spawn(const Error& error);
   std::vector<std::string> environment() const;
+  std::optional<RunAs> run_as() const {
+    return plan_.user && plan_.user->change ? std::optional(plan_.user->as) : std::nullopt;
+  }
+  std::optional<uid_t> other_user() const { return plan_.user ? std::optional(plan_.user->as.user) : std::nullopt; }
   // As many of the changed files as one variable takes, a line each; and how many are left.
   std::pair<std::string, std::size_t> changed_files() const;
   void on_event(const Event& event);
@@ -163,6 +174,8 @@ class Generation {
   void settle();
   void await_loaded();
   void answer_for_mute(Answer on_answer);
+  void send_restore(const RestoreHead& head, std::string_view state, Milliseconds deadline, Answer on_answer);
+  void hand_out(const RestoreHead& head, Milliseconds deadline, Answer on_answer);
   void on_request(const Request& request);
   void on_channel_end(const std::string& reason);
   void on_output(OutputStream stream, std::string_view bytes);
@@ -197,6 +210,7 @@ class Generation {
   bool spawning_ = false;  // the pool is at it
   bool doomed_ = false;    // to be killed as soon as it is there
   std::optional<ExitInfo> exit_;
+  bool withheld_ = false;
   bool gone_ = false;
   bool replaced_ = false;
   bool reexeced_ = false;  // its process was another generation's

@@ -49,17 +49,19 @@ struct HelloSocket::Guest {
   std::unique_ptr<FdWatch> watch;
 };
 
-Result<std::unique_ptr<HelloSocket>> HelloSocket::listen(Loop& loop, const std::string& path, Take take) {
-  auto socket = listen_privately(path);
+Result<std::unique_ptr<HelloSocket>> HelloSocket::listen(Loop& loop, const std::string& path, Take take,
+                                                         std::optional<uid_t> user) {
+  auto socket = listen_privately(path, user);
   if (!socket) return fail(std::move(socket.error()));
-  return std::unique_ptr<HelloSocket>(new HelloSocket(loop, path, std::move(*socket), std::move(take)));
+  return std::unique_ptr<HelloSocket>(new HelloSocket(loop, path, std::move(*socket), std::move(take), user));
 }
 
-HelloSocket::HelloSocket(Loop& loop, std::string path, UniqueFd socket, Take take)
+HelloSocket::HelloSocket(Loop& loop, std::string path, UniqueFd socket, Take take, std::optional<uid_t> user)
     : loop_(loop),
       path_(std::move(path)),
       socket_(std::move(socket)),
       take_(std::move(take)),
+      user_(user),
       watch_(std::make_unique<FdWatch>(loop, socket_.get())),
       rest_(loop) {
   watch();
@@ -81,7 +83,7 @@ void HelloSocket::accept_all() {
       return rest_.start(kRestBetweenAccepts, [this] { watch(); });
     }
     if (!connection) return;
-    if (!is_of_our_user(connection.get()) || guests_.size() >= kMaxGuests) continue;
+    if (!is_of_our_user(connection.get(), user_) || guests_.size() >= kMaxGuests) continue;
     guests_.push_back(std::make_unique<Guest>(loop_, std::move(connection)));
     Guest& guest = *guests_.back();
     guest.patience.start(kPatience, [this, &guest] { leave(guest, "no hello came"); });

@@ -6,6 +6,7 @@
 #include <functional>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "common/loop/loop.h"
@@ -19,8 +20,10 @@ class HelloSocket {
   // up).
   using Take = std::function<bool(const std::string& key, UniqueFd& connection)>;
 
-  // Replaces a socket that is there already: the caller holds the instance's lock.
-  static Result<std::unique_ptr<HelloSocket>> listen(Loop& loop, const std::string& path, Take take);
+  // Replaces a socket that is there already: the caller holds the instance's lock. `user`: whose processes may connect
+  // beside our own.
+  static Result<std::unique_ptr<HelloSocket>> listen(Loop& loop, const std::string& path, Take take,
+                                                     std::optional<uid_t> user = {});
   ~HelloSocket();
 
   const std::string& path() const { return path_; }
@@ -28,7 +31,7 @@ class HelloSocket {
  private:
   struct Guest;
 
-  HelloSocket(Loop& loop, std::string path, UniqueFd socket, Take take);
+  HelloSocket(Loop& loop, std::string path, UniqueFd socket, Take take, std::optional<uid_t> user);
   void watch();
   void accept_all();
   void look(Guest& guest);
@@ -38,6 +41,7 @@ class HelloSocket {
   const std::string path_;
   UniqueFd socket_;
   Take take_;
+  const std::optional<uid_t> user_;
   std::list<std::unique_ptr<Guest>> guests_;
   std::unique_ptr<FdWatch> watch_;
   Timer rest_;  // without accepting, when there is no descriptor left

@@ -16,6 +16,7 @@ struct Generation::Spawning {
   UniqueFd ours, theirs;
   std::vector<UniqueFd> lent;  // the listeners may be closed meanwhile
   std::string notify_path;     // "": it must speak the protocol
+  std::optional<uid_t> notify_user;
   bool needs_notify = false;
   Result<NotifySocket::Bound> notify = zeroth::fail("");
   Result<Spawned> spawned = zeroth::fail("");
@@ -25,7 +26,7 @@ struct Generation::Spawning {
 
 Result<Spawned> Generation::Spawning::start() {
   if (!notify_path.empty()) {
-    notify = NotifySocket::bind(notify_path);
+    notify = NotifySocket::bind(notify_path, notify_user);
     if (!notify && needs_notify) return zeroth::fail(notify.error());
     if (notify) request.env.push_back("NOTIFY_SOCKET=" + notify->address);
   }
@@ -35,7 +36,8 @@ Result<Spawned> Generation::Spawning::start() {
 }
 
 Status Generation::prepare_spawn(Spawning& spawning) {
-  if (plan_.mute_after) spawning.notify_path = plan_.worker_dir + "/notify";
+  if (plan_.mute_after) spawning.notify_path = plan_.notify_folder + "/notify";
+  spawning.notify_user = other_user();
   spawning.needs_notify = plan_.health && plan_.health->kind == HealthCheck::Kind::Notify;
   int ends[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return zeroth::fail(last_error("socketpair"));
@@ -56,6 +58,7 @@ Status Generation::prepare_spawn(Spawning& spawning) {
   request.stdin_mode = plan_.stdin_mode;
   request.die_with_us = plan_.die_with_us;
   request.limits = plan_.limits;
+  request.run_as = run_as();
   return {};
 }
 

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <charconv>
 #include <filesystem>
@@ -24,13 +25,22 @@ constexpr Milliseconds kLinger(1000);    // after the process is gone, for a loc
 constexpr Milliseconds kStill(1000);     // an emergency file that has not grown for this long is not being written
 constexpr std::string_view kAlivePrefix = "alive-";
 
-std::optional<ProcessIdentity> read_record(const std::string& path) {
+// A user can write into a file of its own whatever it likes: that counts for its own processes only.
+bool may_name(const struct stat& file, pid_t pid) {
+  struct stat process {};
+  return file.st_uid == ::geteuid() ||
+         (::stat(("/proc/" + std::to_string(pid)).c_str(), &process) == 0 && process.st_uid == file.st_uid);
+}
+
+std::optional<ProcessIdentity> read_record(int fd, const std::string& path) {
+  struct stat info {};
+  if (::fstat(fd, &info) != 0) return std::nullopt;
   const auto text = read_file(path, 4096);
   if (!text) return std::nullopt;
   const auto parsed = parse_json(*text);
   if (!parsed) return std::nullopt;
   const auto identity = parse_identity(parsed->value);
-  return identity ? std::optional(*identity) : std::nullopt;
+  return identity && may_name(info, identity->pid) ? std::optional(*identity) : std::nullopt;
 }
 
 }  // namespace
@@ -39,19 +49,19 @@ std::string alive_file_of(const std::string& folder, std::uint64_t generation) {
   return folder + "/" + std::string(kAlivePrefix) + std::to_string(generation);
 }
 
-AliveSweep::AliveSweep(Loop& loop, std::string folder, Milliseconds patience, Hooks hooks)
-    : folder_(std::move(folder)), patience_(patience), hooks_(std::move(hooks)), timer_(loop) {
-  open_all();
+AliveSweep::AliveSweep(Loop& loop, const std::vector<WorkerPlace>& places, Milliseconds patience, Hooks hooks)
+    : patience_(patience), hooks_(std::move(hooks)), timer_(loop) {
+  for (const WorkerPlace& place : places) open_all(place);
   timer_.start(Milliseconds(0), [this] {
     timer_.start_repeating(kPoll, [this] { poll(); });
     poll();
   });
 }
 
-void AliveSweep::open_all() {
+void AliveSweep::open_all(const WorkerPlace& place) {
   std::error_code error;
   const MonotonicTime now = monotonic_now();
-  for (std::filesystem::directory_iterator it(folder_, error), end; !error && it != end; it.increment(error)) {
+  for (std::filesystem::directory_iterator it(place.open, error), end; !error && it != end; it.increment(error)) {
     const std::string name = it->path().filename().string();
     if (!name.starts_with(kAlivePrefix)) continue;
     Held held;
@@ -61,7 +71,8 @@ void AliveSweep::open_all() {
     held.path = it->path().string();
     held.fd.reset(::open(held.path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
     if (!held.fd) continue;
-    held.owner = read_record(held.path);
+    held.saved = place.saved;
+    held.owner = read_record(held.fd.get(), held.path);
     held.until = now + patience_;
     held.last_growth = now - kStill;
     held_.push_back(std::move(held));
@@ -121,7 +132,7 @@ void AliveSweep::give_up_on(const Held& held) const {
 }
 
 bool AliveSweep::being_written(Held& held) const {
-  const std::uint64_t written = emergency_bytes_under_way(folder_, held.generation);
+  const std::uint64_t written = emergency_bytes_under_way(held.saved, held.generation);
   const MonotonicTime now = monotonic_now();
   if (written > held.written) held.last_growth = now;
   held.written = written;

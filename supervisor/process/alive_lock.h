@@ -14,6 +14,7 @@
 #include "common/loop/loop.h"
 #include "common/unique_fd.h"
 #include "supervisor/process/process_identity.h"
+#include "supervisor/process/worker_place.h"
 
 namespace zeroth {
 
@@ -27,11 +28,12 @@ class AliveSweep {
     std::function<void()> on_done;                    // may destroy the sweep
   };
 
-  // Looks at every alive file in `folder` (a worker's). A lock that is free means nobody lives: the file is removed. A
+  // Looks at every alive file in the places of a worker. A lock that is free means nobody lives: the file is removed. A
   // held one is waited for: `patience` from now, and longer for as long as an emergency file is being written; then
-  // the recorded process is killed if it is exactly that one; a second after it is gone the holders are named and the
+  // the recorded process is killed if it is exactly that one, and of the user whose file says so; a second after it is
+  // gone the holders are named and the
   // sweep goes on without them. on_done comes later than the constructor in every case.
-  AliveSweep(Loop& loop, std::string folder, Milliseconds patience, Hooks hooks);
+  AliveSweep(Loop& loop, const std::vector<WorkerPlace>& places, Milliseconds patience, Hooks hooks);
 
  private:
   enum class State {
@@ -42,6 +44,7 @@ class AliveSweep {
   struct Held {
     std::uint64_t generation = 0;
     std::string path;
+    std::string saved;  // folder of its emergency file
     UniqueFd fd;
     std::optional<ProcessIdentity> owner;  // none if the record is torn
     State state = State::Waiting;
@@ -50,7 +53,7 @@ class AliveSweep {
     MonotonicTime last_growth;
   };
 
-  void open_all();
+  void open_all(const WorkerPlace& place);
   void poll();
   // True when the file needs no more attention.
   bool step(Held& held);
@@ -58,7 +61,6 @@ class AliveSweep {
   bool being_written(Held& held) const;
   void note(const Held& held, const std::string& text) const;
 
-  std::string folder_;
   Milliseconds patience_;
   Hooks hooks_;
   std::vector<Held> held_;

@@ -64,14 +64,20 @@ std::uint64_t emergency_bytes_under_way(const std::string& folder, std::uint64_t
   return bytes;
 }
 
-Result<EmergencyChoice> choose_emergency_file(const std::string& folder, std::uint64_t newest_snapshot,
-                                              const std::function<bool(const std::string& path)>& parses) {
+Result<EmergencyChoice> choose_emergency_file(const std::vector<std::string>& folders, std::uint64_t newest_snapshot,
+                                              const std::function<bool(const EmergencyFile&)>& parses) {
   EmergencyChoice choice;
-  for_each_name(folder, [&](const std::string& name) {
-    if (is_half_written(name)) std::remove((folder + "/" + name).c_str());
-  });
-  for (EmergencyFile& file : find_emergency_files(folder)) {
-    if (!choice.adopted && file.generation >= newest_snapshot && parses(file.path)) {
+  std::vector<EmergencyFile> files;
+  for (const std::string& folder : folders) {
+    for_each_name(folder, [&](const std::string& name) {
+      if (is_half_written(name)) std::remove((folder + "/" + name).c_str());
+    });
+    for (EmergencyFile& file : find_emergency_files(folder)) files.push_back(std::move(file));
+  }
+  std::stable_sort(files.begin(), files.end(),
+                   [](const auto& a, const auto& b) { return a.generation > b.generation; });
+  for (EmergencyFile& file : files) {
+    if (!choice.adopted && file.generation >= newest_snapshot && parses(file)) {
       choice.adopted = std::move(file);
       continue;
     }

@@ -31,10 +31,10 @@ struct EmergencyChoice {
   std::vector<std::string> stale;        // new paths of the others, "*.stale"
 };
 
-// Chooses the file of the highest generation that `parses` and is not older than `newest_snapshot` (the generation that
-// wrote the newest valid snapshot; 0 = there is none), renames all others, and removes what is half written: nobody
-// writes any more.
-Result<EmergencyChoice> choose_emergency_file(const std::string& folder, std::uint64_t newest_snapshot,
-                                              const std::function<bool(const std::string& path)>& parses);
+// Chooses the file of the highest generation in the folders that `parses` and is not older than `newest_snapshot` (the
+// generation that wrote the newest valid snapshot; 0 = there is none), renames all others, and removes what is half
+// written: nobody writes any more.
+Result<EmergencyChoice> choose_emergency_file(const std::vector<std::string>& folders, std::uint64_t newest_snapshot,
+                                              const std::function<bool(const EmergencyFile&)>& parses);
 
 }  // namespace zeroth

@@ -111,7 +111,7 @@ Notification parse_notification(std::string_view text) {
   return told;
 }
 
-Result<NotifySocket::Bound> NotifySocket::bind(const std::string& path) {
+Result<NotifySocket::Bound> NotifySocket::bind(const std::string& path, std::optional<uid_t> user) {
   UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const int on = 1;
   if (!socket || ::setsockopt(socket.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof on) != 0)
@@ -124,8 +124,10 @@ Result<NotifySocket::Bound> NotifySocket::bind(const std::string& path) {
     if (!bind_to(socket.get(), address)) return fail(last_error("notify socket"));
   }
   if (address == path) (void)::chmod(path.c_str(), 0600);
+  if (address == path && user && ::chown(path.c_str(), *user, static_cast<gid_t>(-1)) != 0)
+    return fail(last_error("chown " + path));
   const ino_t inode = inode_of(address);
-  return Bound{std::move(socket), std::move(address), inode};
+  return Bound{std::move(socket), std::move(address), inode, user};
 }
 
 void NotifySocket::remove(const Bound& bound) {
@@ -156,7 +158,7 @@ void NotifySocket::read_some() {
     const Notification told = parse_notification(datagram.text);
     if (told.empty() || !datagram.sender) continue;
     const ucred& sender = *datagram.sender;
-    const bool of_our_user = sender.uid == 0 || sender.uid == ::geteuid();
+    const bool of_our_user = sender.uid == 0 || sender.uid == ::geteuid() || sender.uid == bound_.user;
     if (!of_our_user || sender.pid <= 0 || !hooks_.belongs(sender.pid)) continue;
     const auto call = hooks_.on_message;
     call(told);

@@ -36,11 +36,12 @@ class NotifySocket {
   struct Bound {
     UniqueFd socket;
     std::string address;
-    ino_t inode = 0;  // of the file, 0: none
+    ino_t inode = 0;            // of the file, 0: none
+    std::optional<uid_t> user;  // whose processes may write to it beside our own
   };
   // To `path`, replacing what is there; if that is not possible (longer than 107 bytes), to a random name without a
-  // file. On any thread: it blocks as the disk does.
-  static Result<Bound> bind(const std::string& path);
+  // file. On any thread: it blocks as the disk does. With a `user` only we may write to the path's folder.
+  static Result<Bound> bind(const std::string& path, std::optional<uid_t> user = {});
   // Removes its file, likewise, unless the next one has taken its place.
   static void remove(const Bound& bound);
 

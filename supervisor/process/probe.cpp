@@ -118,6 +118,7 @@ void Probe::run(const Place& place) {
   request.argv = check_.argv;
   request.env = place.env;
   request.cwd = place.cwd;
+  request.run_as = place.run_as;
   request.die_with_us = true;
   Child::Hooks hooks;
   hooks.on_output = [this](OutputStream, std::string_view bytes) {

@@ -25,6 +25,7 @@ class Probe {
   struct Place {
     std::vector<std::string> env;
     std::string cwd;
+    std::optional<RunAs> run_as = {};
   };
 
   // `check` is one that asks(). `done` is called once, later, with why not in words; it may destroy the probe.

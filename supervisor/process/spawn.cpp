@@ -210,7 +210,8 @@ void fill_environment(Plan& plan) {
   plan.env.push_back(nullptr);
 }
 
-Result<UniqueFd> lock_alive_file(const std::string& path) {
+// A process whose wrapper closed the descriptor locks it by its name: then it has to be that user's.
+Result<UniqueFd> lock_alive_file(const std::string& path, const std::optional<RunAs>& user) {
   if (path.empty()) return UniqueFd();
   UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!fd) return fail(last_error(path));
@@ -219,6 +220,7 @@ Result<UniqueFd> lock_alive_file(const std::string& path) {
   if (::fstat(fd.get(), &info) != 0) return fail(last_error(path));
   // Only if needed: after a truncation ext4 writes the file out at close, which waits for the disk.
   if (info.st_size > 0 && ::ftruncate(fd.get(), 0) != 0) return fail(last_error("truncate " + path));
+  if (user && ::fchown(fd.get(), user->user, user->group) != 0) return fail(last_error("chown " + path));
   return fd;
 }
 
@@ -233,12 +235,14 @@ Status open_output(const SpawnRequest& request, UniqueFd& read, UniqueFd& write)
     if (!pty) return fail(std::move(pty.error()));
     read = std::move(pty->master);
     write = std::move(pty->slave);
-    return {};
+  } else {
+    int pipe[2];
+    if (::pipe2(pipe, O_CLOEXEC) != 0) return fail(last_error("pipe"));
+    read.reset(pipe[0]);
+    write.reset(pipe[1]);
   }
-  int pipe[2];
-  if (::pipe2(pipe, O_CLOEXEC) != 0) return fail(last_error("pipe"));
-  read.reset(pipe[0]);
-  write.reset(pipe[1]);
+  // So that it may open /dev/stdout.
+  if (request.run_as) (void)!::fchown(write.get(), request.run_as->user, request.run_as->group);
   return {};
 }
 
@@ -252,7 +256,7 @@ Result<Ends> open_ends(const SpawnRequest& request) {
       if (!ends.in) return fail(last_error("/dev/null"));
     }
   }
-  auto alive = lock_alive_file(request.alive_file);
+  auto alive = lock_alive_file(request.alive_file, request.run_as);
   if (!alive) return fail(std::move(alive.error()));
   ends.alive = std::move(*alive);
   return ends;

@@ -41,7 +41,8 @@ struct SpawnRequest {
   std::vector<int> lent;          // listening sockets, become 3, 4, … in this order
   StdinMode stdin_mode = StdinMode::Null;
   std::optional<WorkerTerminal> terminal;  // nullopt: stdout and stderr are pipes
-  std::string alive_file;  // locked shared for as long as the child or one of its children lives; "" = none
+  // Locked shared for as long as the child or one of its children lives; "" = none. With run_as it is that user's.
+  std::string alive_file;
   // A session of its own, not only a group: no terminal reaches it, and its orphans are known by it. Costs a start up
   // to tens of ms on a busy machine, because a new session is a new scheduling group (autogroup).
   bool new_session = false;

@@ -54,9 +54,11 @@ void Handover::restore() {
 
 void Handover::on_restored(const tl::expected<Json, Refusal>& outcome) {
   if (!outcome) {
-    state_refused_ = outcome.error().code != ErrorCode::Timeout && outcome.error().code != ErrorCode::Unavailable;
+    const bool given = !candidate_->withheld();
+    state_refused_ =
+        given && outcome.error().code != ErrorCode::Timeout && outcome.error().code != ErrorCode::Unavailable;
     if (outcome.error().code == ErrorCode::Unavailable) return;  // its end is reported with more
-    if (state_refused_) restoring_ = false;
+    if (state_refused_ || !given) restoring_ = false;
     return candidate_failed("restore: " + outcome.error().message);
   }
   restoring_ = false;

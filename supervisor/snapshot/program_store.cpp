@@ -1,5 +1,8 @@
 #include "supervisor/snapshot/program_store.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -30,7 +33,7 @@ Result<KeptProgram> ProgramStore::keep(std::string bytes, std::string_view suffi
   if (std::find(kSuffixes.begin(), kSuffixes.end(), suffix) == kSuffixes.end())
     return fail("no program ends in " + std::string(suffix), EINVAL);
   const std::string hash = xxh3_hex(bytes);
-  KeptProgram kept{folder_ + "/" + hash + std::string(suffix), hash, nullptr, false};
+  KeptProgram kept{path_of(hash, suffix), hash, nullptr, false};
   kept.bytes = std::make_shared<const std::string>(std::move(bytes));
   return ensure(std::move(kept));
 }
@@ -44,7 +47,11 @@ Result<KeptProgram> ProgramStore::ensure(KeptProgram kept) const {
 
 Status ProgramStore::put(const KeptProgram& kept) const {
   if (Status made = make_folders(folder_); !made) return made;
-  return put_file(kept.path, 0600, [&](int fd) { return write_all(fd, *kept.bytes); });
+  return put_file(kept.path, 0600, [&](int fd) -> Status {
+    const bool shown = !readers_ || (::fchown(fd, static_cast<uid_t>(-1), *readers_) == 0 && ::fchmod(fd, 0640) == 0);
+    if (!shown) return fail(last_error("chown " + kept.path));
+    return write_all(fd, *kept.bytes);
+  });
 }
 
 Status ProgramStore::sync(const KeptProgram& kept) const {
@@ -54,7 +61,7 @@ Status ProgramStore::sync(const KeptProgram& kept) const {
 Result<KeptProgram> ProgramStore::find(const std::string& hash) const {
   if (!is_hash(hash)) return fail(hash + ": not a program hash", EINVAL);
   for (const std::string_view suffix : kSuffixes) {
-    const std::string path = folder_ + "/" + hash + std::string(suffix);
+    const std::string path = path_of(hash, suffix);
     auto bytes = read_content(path, hash);
     if (bytes) return KeptProgram{path, hash, std::make_shared<const std::string>(std::move(*bytes)), false};
     if (bytes.error().code != ENOENT) return fail(bytes.error());

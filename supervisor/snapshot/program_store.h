@@ -2,7 +2,10 @@
 // `<state>/<worker>/programs`: the text of each program that ran, named by its hash, so that crash restarts and
 // rollbacks run what was live and not what the disk holds by now. Blocks (reads, fsyncs): call it on the pool.
 
+#include <sys/types.h>
+
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -21,6 +24,13 @@ class ProgramStore {
  public:
   // `worker_folder`: `<state>/<worker>`; `programs` is made in it when it is needed.
   explicit ProgramStore(const std::string& worker_folder) : folder_(worker_folder + "/programs") {}
+  // The same for copies that a group of others may read.
+  ProgramStore(const std::string& worker_folder, gid_t readers) : ProgramStore(worker_folder) { readers_ = readers; }
+
+  // Where `keep` puts a program.
+  std::string path_of(const std::string& hash, std::string_view suffix) const {
+    return folder_ + "/" + hash + std::string(suffix);
+  }
 
   // Keeps `bytes` as <hash><suffix>; the same bytes again cost one read. A copy that no longer has its content is
   // replaced. `suffix`: ".zero" or ".z". One call at a time.
@@ -38,7 +48,8 @@ class ProgramStore {
  private:
   Status put(const KeptProgram& kept) const;
 
-  const std::string folder_;
+  std::string folder_;
+  std::optional<gid_t> readers_;
 };
 
 }  // namespace zeroth

@@ -76,7 +76,7 @@ void CandidateCheck::restore(const RestoreSource& source) {
       [this, alive = std::weak_ptr<void>(alive_), of = candidate_.get()](const auto& outcome, std::string_view) {
         if (alive.expired() || candidate_.get() != of) return;
         if (!outcome && outcome.error().code == ErrorCode::Unavailable) return;  // its end is reported with more
-        if (!outcome) return end("refused", outcome.error().message);
+        if (!outcome) return end(candidate_->withheld() ? "failed" : "refused", outcome.error().message);
         auto summary = parse_restore_summary(*outcome);
         if (!summary) return end("failed", summary.error().message);
         entry_.update(to_json(*summary));

@@ -8,19 +8,29 @@
 #include <utility>
 
 #include "common/files.h"
+#include "common/hash.h"
 #include "supervisor/watch/git_commit.h"
 
 namespace zeroth {
 namespace {
 
-Content to_content(const KeptProgram& kept) {
-  return {kept.hash, kept.path, kept.bytes};
+std::string_view suffix_of(std::string_view program) {
+  return program.ends_with(".z") ? ".z" : ".zero";
+}
+
+Result<Content> to_content(const KeptProgram& kept, const std::optional<ProgramStore>& shown) {
+  Content content{kept.hash, kept.path, kept.bytes};
+  if (!shown || kept.path.empty()) return content;
+  auto copy = shown->keep(*kept.bytes, suffix_of(kept.path));
+  if (!copy) return fail(std::move(copy.error()).in("a copy for the worker's user"));
+  content.shown = copy->path;
+  return content;
 }
 
 Result<KeptProgram> keep_program(const std::string& program, const ProgramStore& store) {
   auto bytes = read_file(program, kMaxProgram);
   if (!bytes) return fail(std::move(bytes.error()));
-  auto kept = store.keep(std::move(*bytes), program.ends_with(".z") ? ".z" : ".zero");
+  auto kept = store.keep(std::move(*bytes), suffix_of(program));
   if (!kept) return fail(std::move(kept.error()).in("keeping a copy of " + program));
   return kept;
 }
@@ -34,12 +44,14 @@ bool all_gone(const std::vector<std::string>& paths) {
 }  // namespace
 
 ContentReader::ContentReader(Loop& loop, std::string program, std::string folder,
-                             std::shared_ptr<const WatchScope> scope, const std::string& worker_folder, Note on_note)
+                             std::shared_ptr<const WatchScope> scope, const std::string& worker_folder,
+                             std::optional<ProgramStore> shown, Note on_note)
     : loop_(loop),
       program_(std::move(program)),
       folder_(std::move(folder)),
       scope_(std::move(scope)),
       store_(worker_folder),
+      shown_(std::move(shown)),
       on_note_(std::move(on_note)) {}
 
 void ContentReader::read(Done done) {
@@ -49,17 +61,18 @@ void ContentReader::read(Done done) {
 
 void ContentReader::start() {
   reading_ = true;
-  const auto result = std::make_shared<Result<KeptProgram>>();
   const auto read = std::make_shared<Read>();
   loop_.in_pool(
-      [read, program = program_, folder = folder_, scope = scope_, store = store_, cache = cache_] {
+      [read, program = program_, folder = folder_, scope = scope_, store = store_, shown = shown_, cache = cache_] {
         if (!program.empty()) {
           read->kept = keep_program(program, store);
+          if (read->kept) read->content = to_content(*read->kept, shown);
           return;
         }
         ContentHash hashed = hash_targets(*scope, cache.get());
         read->changed = std::move(hashed.changed);
         read->kept = KeptProgram{"", std::move(hashed.hex), nullptr, false};
+        read->content = to_content(*read->kept, {});
         read->commit = git_commit_of(folder);
         read->gone = all_gone(scope->targets());
       },
@@ -70,7 +83,7 @@ void ContentReader::on_read(Read read, const std::vector<Done>& waiting) {
   const Result<KeptProgram>& kept = read.kept;
   reading_ = false;
   if (!waiting_.empty()) start();  // they asked after this read had begun
-  Result<Content> content = kept ? Result<Content>(to_content(*kept)) : fail(kept.error());
+  Result<Content> content = kept ? std::move(read.content) : fail(kept.error());
   const bool was_there = std::exchange(been_there_, been_there_ || !read.gone);
   if (read.gone && was_there)
     content =
@@ -100,9 +113,22 @@ void ContentReader::sync(const KeptProgram& kept) {
 void ContentReader::find_kept(const std::string& hash, Done done) {
   const auto result = std::make_shared<Result<Content>>();
   loop_.in_pool(
-      [result, store = store_, hash] {
+      [result, store = store_, shown = shown_, hash] {
         auto kept = store.find(hash);
-        *result = kept ? Result<Content>(to_content(*kept)) : fail(kept.error());
+        *result = kept ? to_content(*kept, shown) : fail(kept.error());
+      },
+      alive_, [result, done = std::move(done)] { done(*result); });
+}
+
+void ContentReader::read_other(const std::string& file, Done done) {
+  const auto result = std::make_shared<Result<Content>>(fail(""));
+  loop_.in_pool(
+      [result, shown = shown_, file] {
+        auto bytes = read_file(file, kMaxProgram);
+        const std::string hash = bytes ? xxh3_hex(*bytes) : "";
+        if (bytes) *result = to_content({file, hash, std::make_shared<const std::string>(std::move(*bytes))}, shown);
+        if (!bytes) *result = fail(bytes.error());
+        if (*result) (*result)->bytes.reset();
       },
       alive_, [result, done = std::move(done)] { done(*result); });
 }
@@ -110,8 +136,10 @@ void ContentReader::find_kept(const std::string& hash, Done done) {
 void ContentReader::ensure_kept(const Content& content, std::function<void(const Status&)> done) {
   const auto result = std::make_shared<Result<KeptProgram>>();
   loop_.in_pool(
-      [result, store = store_, kept = KeptProgram{content.copy, content.hash, content.bytes, false}] {
+      [result, store = store_, shown = shown_, kept = KeptProgram{content.copy, content.hash, content.bytes, false}] {
         *result = store.ensure(kept);
+        auto given = *result ? to_content(kept, shown) : fail(result->error());
+        if (!given) *result = fail(std::move(given.error()));
       },
       alive_,
       [this, result, done = std::move(done)] {

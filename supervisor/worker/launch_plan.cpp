@@ -45,12 +45,13 @@ GenerationPlan launch_plan(const Worker::Setup& setup, std::uint64_t number, con
   plan.cause = cause;
   plan.built_in = options.command.empty();
   if (plan.built_in) {
-    plan.argv = {setup.worker_binary, "serve", content.copy, "--path", options.program, "--diagnostics", "json"};
+    const std::string& copy = content.shown.empty() ? content.copy : content.shown;
+    plan.argv = {setup.worker_binary, "serve", copy, "--path", options.program, "--diagnostics", "json"};
     if (options.rate) plan.argv.insert(plan.argv.end(), {"--rate", Json(*options.rate).dump()});
     if (options.halflife) plan.argv.insert(plan.argv.end(), {"--halflife", Json(*options.halflife).dump()});
   } else {
     plan.argv = argv_of(setup);
-    plan.socket = setup.hello_socket;
+    plan.socket = setup.place.socket;
     plan.key = make_key();
     plan.die_with_us = true;
   }
@@ -62,12 +63,16 @@ GenerationPlan launch_plan(const Worker::Setup& setup, std::uint64_t number, con
   for (const auto& [resource, most] : options.limits) plan.limits.push_back({resource, {most, most}});
   if (!plan.built_in) set_output(plan, setup);
   plan.cwd = setup.cwd;
-  plan.worker_dir = setup.folder + "/own";
-  plan.emergency_file = emergency_file_of(setup.folder, number);
-  plan.alive_file = alive_file_of(setup.folder, number);
+  const WorkerPlace& place = setup.place;
+  plan.user = place.user;
+  plan.exchange = setup.exchange;
+  plan.worker_dir = place.own;
+  plan.notify_folder = place.apart() ? place.open : place.own;
+  plan.emergency_file = emergency_file_of(place.saved, number);
+  plan.alive_file = alive_file_of(place.open, number);
   plan.changed = changed;
   plan.program_hash = content.hash;
-  plan.program_copy = content.copy;
+  plan.program_copy = content.shown.empty() ? content.copy : content.shown;
   plan.start_timeout = options.start_timeout;
   plan.disk = setup.starts;
   const bool speaks = options.protocol || !options.state_file.empty();
@@ -82,6 +87,11 @@ GenerationPlan launch_plan(const Worker::Setup& setup, std::uint64_t number, con
     }
   }
   return plan;
+}
+
+std::optional<ProgramStore> shown_programs(const Worker::Setup& setup) {
+  if (!setup.place.apart()) return std::nullopt;
+  return ProgramStore(setup.place.open, setup.place.user->as.group);
 }
 
 SnapshotEnvelope snapshot_head(const Worker::Setup& setup, std::uint64_t generation, const std::string& program_hash,

@@ -16,6 +16,9 @@ GenerationPlan launch_plan(const Worker::Setup& setup, std::uint64_t number, con
                            const Content& content, const std::vector<std::string>& changed,
                            std::optional<bool> known_to_speak, EnvMap env);
 
+// Copies of the programs that its processes may read, if they are of another user.
+std::optional<ProgramStore> shown_programs(const Worker::Setup& setup);
+
 // All but sequence, schema and length.
 SnapshotEnvelope snapshot_head(const Worker::Setup& setup, std::uint64_t generation, const std::string& program_hash,
                                const std::string& cause);

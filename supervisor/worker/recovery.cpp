@@ -29,47 +29,55 @@ std::uint64_t newest_snapshot_bytes(const std::string& folder) {
   return largest;
 }
 
-bool is_json_file(const std::string& path) {
-  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));  // not to wait at a FIFO
-  struct stat info {};
-  if (!fd || ::fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode)) return false;
-  return check_json(fd.get(), 0, static_cast<std::uint64_t>(info.st_size)).has_value();
+// A file that a worker wrote, to be read. Its folder may be another user's, who could lead us to what is not his: it
+// has no other name and belongs to whom the folder belongs.
+Result<UniqueFd> open_left(const std::string& path) {
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));  // not to wait at a FIFO
+  if (!fd) return fail(last_error(path));
+  struct stat info {
+  }, folder{};
+  if (::fstat(fd.get(), &info) != 0 || ::stat(folder_of(path).c_str(), &folder) != 0) return fail(last_error(path));
+  if (!S_ISREG(info.st_mode) || info.st_nlink != 1 || info.st_uid != folder.st_uid)
+    return fail(path + ": is no file of the worker's own", EPERM);
+  return fd;
 }
 
-// Bytes of `path` to `offset` of the draft's file.
+std::uint64_t size_of(int fd) {
+  struct stat info {};
+  return ::fstat(fd, &info) == 0 ? static_cast<std::uint64_t>(info.st_size) : 0;
+}
+
+bool is_json_file(const std::string& path) {
+  const auto fd = open_left(path);
+  return fd && check_json(fd->get(), 0, size_of(fd->get())).has_value();
+}
+
+// The bytes that `path` has now to `offset` of the draft's file.
 Result<std::uint64_t> copy_into(const std::string& path, const StateFile& target) {
-  const UniqueFd from(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  if (!from) return fail(last_error(path));
+  const auto from = open_left(path);
+  if (!from) return fail(from.error());
   const UniqueFd to(::open(target.path.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW));
   if (!to) return fail(last_error(target.path));
-  if (::lseek(to.get(), static_cast<off_t>(target.offset), SEEK_SET) < 0) return fail(last_error("lseek"));
-  std::string buffer(1 << 20, '\0');
-  std::uint64_t copied = 0;
-  for (;;) {
-    const ssize_t got = ::read(from.get(), buffer.data(), buffer.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fail(last_error(path));
-    if (got == 0) return copied;
-    if (Status written = write_all(to.get(), std::string_view(buffer.data(), static_cast<std::size_t>(got)));
-        !written) {
-      return fail(written.error());
-    }
-    copied += static_cast<std::uint64_t>(got);
-  }
+  const std::uint64_t bytes = size_of(from->get());
+  if (Status room = allocate_file(to.get(), target.offset + bytes); !room) return fail(std::move(room.error()));
+  if (Status copied = copy_bytes(from->get(), 0, to.get(), target.offset, bytes); !copied)
+    return fail(std::move(copied.error()).in(path));
+  return bytes;
 }
 
 }  // namespace
 
-Recovery::Recovery(Loop& loop, std::string worker_folder, SnapshotStore& store, const GenerationLog& log,
-                   SnapshotEnvelope head, Hooks hooks)
+Recovery::Recovery(Loop& loop, std::string worker_folder, std::vector<WorkerPlace> places, SnapshotStore& store,
+                   const GenerationLog& log, SnapshotEnvelope head, Hooks hooks)
     : loop_(loop),
       folder_(std::move(worker_folder)),
+      places_(std::move(places)),
       store_(store),
       log_(log),
       head_(std::move(head)),
       hooks_(std::move(hooks)) {
   const Milliseconds patience = kPatience + Milliseconds(newest_snapshot_bytes(folder_) / 10'000);
-  sweep_ = std::make_unique<AliveSweep>(loop_, folder_, patience,
+  sweep_ = std::make_unique<AliveSweep>(loop_, places_, patience,
                                         AliveSweep::Hooks{hooks_.on_note, [this] { open_store(); }});
 }
 
@@ -105,8 +113,13 @@ void Recovery::find_newest() {
 
 void Recovery::choose(std::uint64_t newest_generation) {
   const auto choice = std::make_shared<Result<EmergencyChoice>>();
-  loop_.in_pool([choice, folder = folder_,
-                 newest_generation] { *choice = choose_emergency_file(folder, newest_generation, is_json_file); },
+  std::vector<std::string> folders;
+  for (const WorkerPlace& place : places_) folders.push_back(place.saved);
+  const auto usable = [highest = log_.highest_generation()](const EmergencyFile& file) {
+    return file.generation <= highest && is_json_file(file.path);
+  };
+  loop_.in_pool([choice, folders, usable,
+                 newest_generation] { *choice = choose_emergency_file(folders, newest_generation, usable); },
                 alive_,
                 [this, choice] {
                   if (!*choice) return finish(fail(choice->error()));
@@ -122,7 +135,7 @@ void Recovery::adopt(const EmergencyFile& file) {
   head.generation = file.generation;
   head.cause = "emergency";
   struct stat info {};
-  const bool known = ::stat(file.path.c_str(), &info) == 0;
+  const bool known = ::lstat(file.path.c_str(), &info) == 0;
   head.created_at = known ? std::chrono::system_clock::from_time_t(info.st_mtime) : wall_now();
   if (const auto& live = log_.last_live(); live && live->generation == file.generation) {
     head.schema = live->schema;

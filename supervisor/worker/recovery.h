@@ -6,10 +6,12 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "common/loop/loop.h"
 #include "supervisor/process/alive_lock.h"
 #include "supervisor/process/emergency_files.h"
+#include "supervisor/process/worker_place.h"
 #include "supervisor/snapshot/generation_log.h"
 #include "supervisor/snapshot/snapshot_store.h"
 
@@ -23,9 +25,10 @@ class Recovery {
     std::function<void(Status)> on_done;               // an error: the state folder cannot be used
   };
 
-  // `head`: what the adopted snapshot is to say of itself, but for generation, schema, program hash and cause.
-  Recovery(Loop& loop, std::string worker_folder, SnapshotStore& store, const GenerationLog& log, SnapshotEnvelope head,
-           Hooks hooks);
+  // `places`: where its processes may have left files. `head`: what the adopted snapshot is to say of itself, but for
+  // generation, schema, program hash and cause.
+  Recovery(Loop& loop, std::string worker_folder, std::vector<WorkerPlace> places, SnapshotStore& store,
+           const GenerationLog& log, SnapshotEnvelope head, Hooks hooks);
 
  private:
   void open_store();
@@ -37,6 +40,7 @@ class Recovery {
 
   Loop& loop_;
   const std::string folder_;
+  const std::vector<WorkerPlace> places_;
   SnapshotStore& store_;
   const GenerationLog& log_;
   SnapshotEnvelope head_;

@@ -71,6 +71,7 @@ Worker::Worker(Loop& loop, Setup setup, GenerationLog log, Hooks hooks)
                   }),
       store_(loop, setup_.folder, setup_.identity, rules_of(*setup_.options)),
       content_(loop, setup_.options->program, setup_.cwd.empty() ? "." : setup_.cwd, setup_.scope, setup_.folder,
+               shown_programs(setup_),
                [this](const std::string& note) {
                  emit("log", {{"level", "warning"}, {"message", note}});
                }),
@@ -94,7 +95,7 @@ Worker::Worker(Loop& loop, Setup setup, GenerationLog log, Hooks hooks)
             emit("log", {{"level", "info"}, {"message", "health: " + told}});
           }),
       memory_(loop, [this](std::uint64_t bytes) { on_too_large(bytes); }),
-      sidecar_(loop, setup_.worker_binary, setup_.options->program, !setup_.options->no_sidecar,
+      sidecar_(loop, setup_.worker_binary, setup_.options->program, !setup_.options->no_sidecar && !setup_.exchange,
                [this](const std::string& note) {
                  emit("log", {{"level", "warning"}, {"message", note}});
                }),

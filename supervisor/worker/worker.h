@@ -57,8 +57,7 @@ class Worker {
  public:
   struct Setup {
     const Options* options = nullptr;  // outlives the worker
-    std::string name;
-    std::string identity;
+    std::string name, identity;
     std::vector<std::string> former;  // identities whose states are taken as well
     std::string folder;               // <state>/<worker>
     std::string fingerprint;          // of the configuration
@@ -69,8 +68,9 @@ class Worker {
     const EnvMap* env_file = nullptr;                  // what its env files say; outlives the worker, null: none
     Orphans* orphans = nullptr;
     const std::optional<WorkerTerminal>* terminal = nullptr;  // of generations to come; null or none: pipes
-    std::string hello_socket;  // path for processes that cannot use the inherited channel; "" for none
-    bool one_of_many = false;  // the supervisor goes on whatever becomes of it
+    WorkerPlace place;                   // of its processes; with the socket of those that cannot use their channel
+    std::shared_ptr<Exchange> exchange;  // if they are of another user, else null
+    bool one_of_many = false;            // the supervisor goes on whatever becomes of it
     std::string start_cause = "start";
     std::shared_ptr<DiskWork> starts = nullptr;  // made by the worker
   };

@@ -2,8 +2,6 @@
 
 #include <utility>
 
-#include "common/files.h"
-#include "common/hash.h"
 #include "supervisor/worker/launch_plan.h"
 #include "supervisor/worker/worker.h"
 
@@ -30,13 +28,7 @@ void Worker::check(CheckRequest request) {
     list_for_check(*content, file, last);
   };
   if (request.file.empty()) return content_.read(read);
-  const auto content = std::make_shared<Result<Content>>(fail(""));
-  loop_.in_pool(
-      [content, file = request.file] {
-        auto bytes = read_file(file, kMaxProgram);
-        *content = bytes ? Result<Content>(Content{xxh3_hex(*bytes), file, nullptr}) : fail(bytes.error());
-      },
-      alive_, [content, read] { read(*content); });
+  content_.read_other(request.file, read);
 }
 
 void Worker::list_for_check(const Content& content, const std::string& file, std::size_t last) {

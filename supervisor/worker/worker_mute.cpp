@@ -46,7 +46,9 @@ void Worker::open_hello_socket() {
     }
     return false;
   };
-  auto opened = HelloSocket::listen(loop_, setup_.hello_socket, take);
+  const WorkerPlace& place = setup_.place;
+  auto opened =
+      HelloSocket::listen(loop_, place.socket, take, place.apart() ? std::optional(place.user->as.user) : std::nullopt);
   if (opened) {
     hello_socket_ = std::move(*opened);
   } else {
@@ -55,7 +57,11 @@ void Worker::open_hello_socket() {
 }
 
 void Worker::restore_hello_socket() {
-  if (setup_.hello_socket.empty() || ::access(setup_.hello_socket.c_str(), F_OK) == 0) return;
+  const WorkerPlace& place = setup_.place;
+  if (place.apart() && ::access(place.own.c_str(), F_OK) != 0) {
+    if (Status made = make_place(place); !made) emit("log", {{"level", "error"}, {"message", made.error().message}});
+  }
+  if (place.socket.empty() || ::access(place.socket.c_str(), F_OK) == 0) return;
   hello_socket_.reset();
   open_hello_socket();
 }

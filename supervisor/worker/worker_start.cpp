@@ -11,15 +11,15 @@ namespace zeroth {
 
 void Worker::start() {
   set_state(WorkerState::Starting);
-  if (!setup_.hello_socket.empty() && !hello_socket_) open_hello_socket();
+  if (!setup_.place.socket.empty() && !hello_socket_) open_hello_socket();
   SnapshotEnvelope head = snapshot_head(setup_, 0, "", "emergency");
-  recovery_ =
-      std::make_unique<Recovery>(loop_, setup_.folder, store_, log_, std::move(head),
-                                 Recovery::Hooks{[this](const std::string& note) {
-                                                   emit("log", {{"level", "info"}, {"message", note}});
-                                                 },
-                                                 [this](const Skipped& snapshot) { tell_skipped(snapshot); },
-                                                 [this](Status recovered) { on_recovered(std::move(recovered)); }});
+  recovery_ = std::make_unique<Recovery>(
+      loop_, setup_.folder, places_left(setup_.folder, setup_.place, setup_.name), store_, log_, std::move(head),
+      Recovery::Hooks{[this](const std::string& note) {
+                        emit("log", {{"level", "info"}, {"message", note}});
+                      },
+                      [this](const Skipped& snapshot) { tell_skipped(snapshot); },
+                      [this](Status recovered) { on_recovered(std::move(recovered)); }});
 }
 
 void Worker::on_recovered(Status recovered) {

@@ -99,7 +99,10 @@ bool wait_reaped(pid_t pid, Milliseconds deadline) {
 Daemon::Daemon(std::string_view program, std::vector<std::string> options, std::string file)
     : name_(std::filesystem::path(file).stem().string()), options_(std::move(options)) {
   adopt_orphans();
-  for (const char* folder : {"state", "run", "code"}) REQUIRE(::mkdir(dir_.path(folder).c_str(), 0700) == 0);
+  for (const char* folder : {"state", "run", "run/zeroth", "code"})
+    REQUIRE(::mkdir(dir_.path(folder).c_str(), 0700) == 0);
+  // A worker of another user comes to its program and to what it is handed.
+  for (const char* folder : {"", "run", "run/zeroth", "code"}) REQUIRE(::chmod(dir_.path(folder).c_str(), 0711) == 0);
   program_ = dir_.write("code/" + file, program);
   state_ = dir_.path("state/zeroth/" + name_);
   socket_ = control_socket_path(runtime_dir());

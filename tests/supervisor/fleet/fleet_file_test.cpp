@@ -137,6 +137,10 @@ TEST_CASE("fleet file: every kind of mistake has its place") {
   CHECK(wrong(worker + "max_failures = -1\n").find("fleet.toml:3:16: error: max_failures: ") == 0);
   CHECK(wrong(worker + "limits = { nofil = 1 }\n").find("did you mean 'nofile'?") != std::string::npos);
   CHECK(wrong(worker + "limits = { nofile = \"many\" }\n").find("fleet.toml:3:21: error: a limit is") == 0);
+  CHECK(wrong(worker + "user = \"no such user\"\n").find("fleet.toml:3:8: error: user: there is no user") == 0);
+  CHECK(wrong(worker + "user = \"root\"\n").empty());
+  CHECK(wrong(worker + "user = 0\n").empty());
+  CHECK(wrong(worker + "user = [\"root\"]\n").find("fleet.toml:3:8: error: 'user' is text or a number") == 0);
   CHECK(wrong(worker + "env = { A = [] }\n").find("fleet.toml:3:13: error: expected text or a number") == 0);
   CHECK(wrong(worker + "listen = \"nowhere\"\n").find("fleet.toml:1:") == 0);
   CHECK(

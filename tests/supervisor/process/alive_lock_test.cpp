@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <optional>
@@ -42,7 +43,7 @@ struct AliveLockFixture {
   }
   void start_sweep(Milliseconds patience) {
     sweep.emplace(
-        loop, folder.path(), patience,
+        loop, std::vector<WorkerPlace>{{folder.path(), folder.path(), "", ""}}, patience,
         AliveSweep::Hooks{[this](const std::string& text) { notes.push_back(text); }, [this] { done = true; }});
   }
   bool noted(std::string_view part) const {
@@ -131,6 +132,26 @@ TEST_CASE_FIXTURE(AliveLockFixture, "alive sweep: a reused pid is never signalle
   CHECK((*stranger)->running());
 }
 
+TEST_CASE_FIXTURE(AliveLockFixture, "alive sweep: a user's file names no process of anybody else's") {
+  if (::geteuid() != 0) {
+    MESSAGE("skipped: only root has files of another user");
+    return;
+  }
+  SpawnRequest request;
+  request.argv = {"sleep", "1000"};
+  const auto stranger = Child::start(loop, request, {});
+  REQUIRE(stranger);
+  REQUIRE(write("alive-5", dump(to_json(*identity_of((*stranger)->pid())))));
+  const std::string path = alive_file_of(folder.path(), 5);
+  REQUIRE(::chown(path.c_str(), 65534, 65534) == 0);
+  const UniqueFd held(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  REQUIRE(::flock(held.get(), LOCK_SH) == 0);
+  start_sweep(Milliseconds(0));
+  REQUIRE(run_until(loop, [&] { return done; }));
+  CHECK((*stranger)->running());
+  CHECK(noted("going on although alive-5"));
+}
+
 TEST_CASE_FIXTURE(AliveLockFixture,
                   "alive sweep: a held lock with a torn record ends with names, after the whole patience") {
   REQUIRE(write("alive-5", "{\"pid\":"));
@@ -166,8 +187,8 @@ TEST_CASE_FIXTURE(AliveLockFixture,
   for (const char* name : {"emergency-9.json", "emergency-12.json", "emergency-11.json", "emergency-10.json",
                            "emergency-8.json.stale", ".emergency-12.json.77.tmp", "emergency-x.json"})
     REQUIRE(write(name, name[10] == '1' && name[11] == '2' ? "torn" : "good"));
-  const auto parses = [](const std::string& path) { return *read_file(path) == "good"; };
-  const auto choice = choose_emergency_file(folder.path(), 10, parses);
+  const auto parses = [](const EmergencyFile& file) { return *read_file(file.path) == "good"; };
+  const auto choice = choose_emergency_file({folder.path()}, 10, parses);
   REQUIRE(choice);
   CHECK(choice->adopted->generation == 11);
   CHECK(choice->adopted->path == emergency_file_of(folder.path(), 11));
@@ -179,7 +200,7 @@ TEST_CASE_FIXTURE(AliveLockFixture,
   CHECK_FALSE(read_file(folder.path() + "/.emergency-12.json.77.tmp"));  // half written: nobody goes on with it
   CHECK(read_file(folder.path() + "/emergency-8.json.stale"));
   CHECK(read_file(folder.path() + "/emergency-x.json"));
-  const auto too_old = choose_emergency_file(folder.path(), 12, parses);
+  const auto too_old = choose_emergency_file({folder.path()}, 12, parses);
   REQUIRE(too_old);
   CHECK_FALSE(too_old->adopted);
   CHECK(too_old->stale.size() == 1);
