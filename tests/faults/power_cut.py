@@ -82,6 +82,7 @@ class Disk:
                 storm.finish()
         for storm in self.storms:
             storm.power_off.set()
+            storm.cuts += 1
         self.image.cut()
         for storm in self.storms:
             kill_all(storm.place)

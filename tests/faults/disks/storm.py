@@ -31,11 +31,11 @@ class Storm:
         self.generation = 0
         self.unsure = None  # what was asked last and is not answered
         self.wrong = []  # what failed before the power did
-        self.asked = self.cuts = 0
+        self.asked = 0
+        self.cuts = 0  # of the power, also while it was starting
         self.power_off, self.enough, self.thread = threading.Event(), threading.Event(), None
 
     def begin(self):
-        self.cuts += 1
         self.power_off.clear()
         self.enough.clear()
         self.thread = threading.Thread(target=self._run)
@@ -150,7 +150,8 @@ class Storm:
             return
         torn = [number for number, line in enumerate(lines, 1) if line and not parse(line)]
         if len(torn) > self.cuts:  # each may tear the line that is the last one then
-            violated(f"generations.jsonl: lines {torn} cannot be read after {self.cuts} cuts")
+            ends = [(line[:30], line[-30:], len(line)) for line in map(lambda number: lines[number - 1], torn)]
+            violated(f"generations.jsonl: lines {torn} cannot be read after {self.cuts} cuts: {ends}")
 
     def check_started(self, violated):
         """What the supervisor made of it, once it is ready."""
@@ -192,7 +193,9 @@ class CountingStorm(Storm):
 
     def edit_and_reload(self):
         self.edit()
-        self.take_receipt(self.ask("reload"))
+        receipt = self.ask("reload")
+        if receipt["verdict"] != "unchanged":  # else the watch was quicker
+            self.take_receipt(receipt)
 
     def rollback(self):
         found = frames.snapshots(self.place.snapshots)
