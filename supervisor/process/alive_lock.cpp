@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <charconv>
 #include <filesystem>
 #include <string_view>
@@ -50,15 +51,28 @@ std::string alive_file_of(const std::string& folder, std::uint64_t generation) {
 }
 
 AliveSweep::AliveSweep(Loop& loop, const std::vector<WorkerPlace>& places, Milliseconds patience, Hooks hooks)
-    : patience_(patience), hooks_(std::move(hooks)), timer_(loop) {
-  for (const WorkerPlace& place : places) open_all(place);
+    : patience_(patience), hooks_(std::move(hooks)), unread_(places), timer_(loop) {
   timer_.start(Milliseconds(0), [this] {
     timer_.start_repeating(kPoll, [this] { poll(); });
     poll();
   });
 }
 
-void AliveSweep::open_all(const WorkerPlace& place) {
+// Given up on after the patience, as a lock is that nobody lets go of.
+bool AliveSweep::has_opened(const WorkerPlace& place) {
+  const std::size_t before = held_.size();
+  const Status opened = open_all(place);
+  if (opened) return true;
+  if (monotonic_now() - began_ < patience_) {
+    held_.resize(before);
+    return false;
+  }
+  if (hooks_.on_note)
+    hooks_.on_note("whether a worker still lives cannot be seen, going on: " + opened.error().message);
+  return true;
+}
+
+Status AliveSweep::open_all(const WorkerPlace& place) {
   std::error_code error;
   const MonotonicTime now = monotonic_now();
   for (std::filesystem::directory_iterator it(place.open, error), end; !error && it != end; it.increment(error)) {
@@ -70,6 +84,7 @@ void AliveSweep::open_all(const WorkerPlace& place) {
     if (parsed.ec != std::errc() || parsed.ptr != name.data() + name.size()) continue;
     held.path = it->path().string();
     held.fd.reset(::open(held.path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    if (!held.fd && errno != ENOENT && errno != ELOOP && errno != EACCES) return fail(last_error(held.path));
     if (!held.fd) continue;
     held.saved = place.saved;
     held.owner = read_record(held.fd.get(), held.path);
@@ -77,11 +92,14 @@ void AliveSweep::open_all(const WorkerPlace& place) {
     held.last_growth = now - kStill;
     held_.push_back(std::move(held));
   }
+  if (error && error.value() != ENOENT) return fail(system_error("reading the folder " + place.open, error.value()));
+  return {};
 }
 
 void AliveSweep::poll() {
+  std::erase_if(unread_, [this](const WorkerPlace& place) { return has_opened(place); });
   std::erase_if(held_, [this](Held& held) { return step(held); });
-  if (!held_.empty()) return;
+  if (!held_.empty() || !unread_.empty()) return;
   timer_.stop();
   const auto call = hooks_.on_done;
   call();

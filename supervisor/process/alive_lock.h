@@ -31,8 +31,8 @@ class AliveSweep {
   // Looks at every alive file in the places of a worker. A lock that is free means nobody lives: the file is removed. A
   // held one is waited for: `patience` from now, and longer for as long as an emergency file is being written; then
   // the recorded process is killed if it is exactly that one, and of the user whose file says so; a second after it is
-  // gone the holders are named and the
-  // sweep goes on without them. on_done comes later than the constructor in every case.
+  // gone the holders are named and the sweep goes on without them. A place that cannot be read is tried again for as
+  // long. on_done comes later than the constructor in every case.
   AliveSweep(Loop& loop, const std::vector<WorkerPlace>& places, Milliseconds patience, Hooks hooks);
 
  private:
@@ -53,7 +53,8 @@ class AliveSweep {
     MonotonicTime last_growth;
   };
 
-  void open_all(const WorkerPlace& place);
+  Status open_all(const WorkerPlace& place);
+  bool has_opened(const WorkerPlace& place);
   void poll();
   // True when the file needs no more attention.
   bool step(Held& held);
@@ -64,6 +65,8 @@ class AliveSweep {
   Milliseconds patience_;
   Hooks hooks_;
   std::vector<Held> held_;
+  std::vector<WorkerPlace> unread_;
+  const MonotonicTime began_ = monotonic_now();
   Timer timer_;
 };
 

@@ -1,6 +1,7 @@
 #include "supervisor/process/emergency_files.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cstdio>
 #include <filesystem>
@@ -31,10 +32,13 @@ bool is_half_written(std::string_view name) {
   return name.find(kPrefix) != std::string_view::npos && name.ends_with(kTemporary);
 }
 
-void for_each_name(const std::string& folder, const std::function<void(const std::string&)>& call) {
+// A folder that is not there has none.
+Status for_each_name(const std::string& folder, const std::function<void(const std::string&)>& call) {
   std::error_code error;
   for (std::filesystem::directory_iterator it(folder, error), end; !error && it != end; it.increment(error))
     call(it->path().filename().string());
+  if (error && error.value() != ENOENT) return fail(system_error("reading the folder " + folder, error.value()));
+  return {};
 }
 
 }  // namespace
@@ -43,11 +47,12 @@ std::string emergency_file_of(const std::string& folder, std::uint64_t generatio
   return folder + "/" + file_name(generation);
 }
 
-std::vector<EmergencyFile> find_emergency_files(const std::string& folder) {
+Result<std::vector<EmergencyFile>> find_emergency_files(const std::string& folder) {
   std::vector<EmergencyFile> files;
-  for_each_name(folder, [&](const std::string& name) {
+  Status listed = for_each_name(folder, [&](const std::string& name) {
     if (const auto generation = generation_of(name)) files.push_back({*generation, folder + "/" + name});
   });
+  if (!listed) return fail(std::move(listed.error()));
   std::sort(files.begin(), files.end(), [](const auto& a, const auto& b) { return a.generation > b.generation; });
   return files;
 }
@@ -55,7 +60,7 @@ std::vector<EmergencyFile> find_emergency_files(const std::string& folder) {
 std::uint64_t emergency_bytes_under_way(const std::string& folder, std::uint64_t generation) {
   const std::string final_name = file_name(generation);
   std::uint64_t bytes = 0;
-  for_each_name(folder, [&](const std::string& name) {
+  (void)for_each_name(folder, [&](const std::string& name) {
     if (name == final_name || name.ends_with(kStale) || name.find(final_name) == std::string::npos) return;
     std::error_code gone;
     const auto size = std::filesystem::file_size(folder + "/" + name, gone);
@@ -65,19 +70,24 @@ std::uint64_t emergency_bytes_under_way(const std::string& folder, std::uint64_t
 }
 
 Result<EmergencyChoice> choose_emergency_file(const std::vector<std::string>& folders, std::uint64_t newest_snapshot,
-                                              const std::function<bool(const EmergencyFile&)>& parses) {
+                                              const std::function<Result<bool>(const EmergencyFile&)>& parses) {
   EmergencyChoice choice;
   std::vector<EmergencyFile> files;
   for (const std::string& folder : folders) {
-    for_each_name(folder, [&](const std::string& name) {
+    (void)for_each_name(folder, [&](const std::string& name) {
       if (is_half_written(name)) std::remove((folder + "/" + name).c_str());
     });
-    for (EmergencyFile& file : find_emergency_files(folder)) files.push_back(std::move(file));
+    auto found = find_emergency_files(folder);
+    if (!found) return fail(std::move(found.error()));
+    for (EmergencyFile& file : *found) files.push_back(std::move(file));
   }
   std::stable_sort(files.begin(), files.end(),
                    [](const auto& a, const auto& b) { return a.generation > b.generation; });
   for (EmergencyFile& file : files) {
-    if (!choice.adopted && file.generation >= newest_snapshot && parses(file)) {
+    const bool wanted = !choice.adopted && file.generation >= newest_snapshot;
+    const Result<bool> whole = wanted ? parses(file) : Result<bool>(false);
+    if (!whole) return fail(whole.error());
+    if (*whole) {
       choice.adopted = std::move(file);
       continue;
     }

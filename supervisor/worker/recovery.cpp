@@ -47,9 +47,16 @@ std::uint64_t size_of(int fd) {
   return ::fstat(fd, &info) == 0 ? static_cast<std::uint64_t>(info.st_size) : 0;
 }
 
-bool is_json_file(const std::string& path) {
+// An error: nobody can tell now. It may be all there is of what was last known.
+Result<bool> is_json_file(const std::string& path) {
   const auto fd = open_left(path);
-  return fd && check_json(fd->get(), 0, size_of(fd->get())).has_value();
+  const Status checked = fd ? check_json(fd->get(), 0, size_of(fd->get())) : Status(fail(fd.error()));
+  if (checked) return true;
+  const int code = checked.error().code;
+  if (code == 0 || code == ENOENT || code == EPERM || code == ELOOP) return false;
+  return fail(Error(checked.error())
+                  .in("a state saved at its supervisor's death cannot be read; start again, or go on "
+                      "without it by renaming the file"));
 }
 
 // The bytes that `path` has now to `offset` of the draft's file.
@@ -116,7 +123,7 @@ void Recovery::choose(std::uint64_t newest_generation) {
   std::vector<std::string> folders;
   for (const WorkerPlace& place : places_) folders.push_back(place.saved);
   const auto usable = [highest = log_.highest_generation()](const EmergencyFile& file) {
-    return file.generation <= highest && is_json_file(file.path);
+    return file.generation <= highest ? is_json_file(file.path) : Result<bool>(false);
   };
   loop_.in_pool([choice, folders, usable,
                  newest_generation] { *choice = choose_emergency_file(folders, newest_generation, usable); },

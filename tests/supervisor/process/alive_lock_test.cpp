@@ -187,7 +187,7 @@ TEST_CASE_FIXTURE(AliveLockFixture,
   for (const char* name : {"emergency-9.json", "emergency-12.json", "emergency-11.json", "emergency-10.json",
                            "emergency-8.json.stale", ".emergency-12.json.77.tmp", "emergency-x.json"})
     REQUIRE(write(name, name[10] == '1' && name[11] == '2' ? "torn" : "good"));
-  const auto parses = [](const EmergencyFile& file) { return *read_file(file.path) == "good"; };
+  const auto parses = [](const EmergencyFile& file) -> Result<bool> { return *read_file(file.path) == "good"; };
   const auto choice = choose_emergency_file({folder.path()}, 10, parses);
   REQUIRE(choice);
   CHECK(choice->adopted->generation == 11);
@@ -196,7 +196,7 @@ TEST_CASE_FIXTURE(AliveLockFixture,
   for (const std::string& path : choice->stale) stale.push_back(name_of(path));
   CHECK(stale ==
         std::vector<std::string>{"emergency-12.json.stale", "emergency-10.json.stale", "emergency-9.json.stale"});
-  CHECK(find_emergency_files(folder.path()).size() == 1);
+  CHECK(find_emergency_files(folder.path())->size() == 1);
   CHECK_FALSE(read_file(folder.path() + "/.emergency-12.json.77.tmp"));  // half written: nobody goes on with it
   CHECK(read_file(folder.path() + "/emergency-8.json.stale"));
   CHECK(read_file(folder.path() + "/emergency-x.json"));
@@ -204,6 +204,33 @@ TEST_CASE_FIXTURE(AliveLockFixture,
   REQUIRE(too_old);
   CHECK_FALSE(too_old->adopted);
   CHECK(too_old->stale.size() == 1);
+}
+
+TEST_CASE_FIXTURE(AliveLockFixture, "alive sweep: a place that cannot be read is tried again, then given up and told") {
+  REQUIRE(write("file", ""));
+  const WorkerPlace place{folder.path("file"), folder.path("file"), "", ""};
+  sweep.emplace(loop, std::vector{place}, Milliseconds(50),
+                AliveSweep::Hooks{[&](const std::string& note) { notes.push_back(note); }, [&] { done = true; }});
+  REQUIRE(run_until(loop, [&] { return done; }));
+  REQUIRE(notes.size() == 1);
+  CHECK(notes[0].find("Not a directory") != std::string::npos);
+}
+
+TEST_CASE_FIXTURE(AliveLockFixture, "emergency files: one that cannot be read now stays for the next start") {
+  REQUIRE(write("emergency-3.json", "good"));
+  const auto choice = choose_emergency_file(
+      {folder.path()}, 0, [](const auto&) -> Result<bool> { return fail("no descriptor left", EMFILE); });
+  REQUIRE_FALSE(choice);
+  CHECK(choice.error().code == EMFILE);
+  CHECK(find_emergency_files(folder.path())->size() == 1);
+}
+
+TEST_CASE_FIXTURE(AliveLockFixture,
+                  "emergency files: a folder that is away has none, one that is no folder is an error") {
+  REQUIRE(find_emergency_files(folder.path("away")));
+  CHECK(find_emergency_files(folder.path("away"))->empty());
+  REQUIRE(write("file", ""));
+  CHECK_FALSE(find_emergency_files(folder.path("file")));
 }
 
 }  // namespace zeroth
