@@ -276,6 +276,7 @@ def main():
             finally:
                 case.stop()
             rows.append(row(case, seen))
+            print(*rows[-1], sep="  ", flush=True)  # the whole may take an hour
             if seen["reasons"]:
                 print(f"{case.name}: {seen['reasons']}", flush=True)
             if isinstance(case, Ours) and (seen["refused"] or seen["failed"] or seen["lost"] or seen["answered"] < wanted.requests):
