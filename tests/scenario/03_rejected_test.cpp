@@ -36,7 +36,7 @@ TEST_CASE("rejected: the old generation goes on, and the reason stands everywher
   CHECK(terminal.find("generation 2 rejected, 1 goes on") != std::string::npos);
   CHECK(terminal.find("greeting.zero:2:12: error: unknown state 'WORLD'") != std::string::npos);
   CHECK(terminal.find("\n               ^~~~~\n") != std::string::npos);
-  CHECK(daemon.log().find("unknown state 'WORLD'") != std::string::npos);
+  CHECK(daemon.logs("unknown state 'WORLD'"));
 }
 
 TEST_CASE("rejected: repaired to what runs, it says so and starts nothing") {

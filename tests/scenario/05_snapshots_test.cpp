@@ -73,7 +73,7 @@ TEST_CASE("snapshots: a damaged newest one is set aside, named, and the next old
   CHECK(!rejected[0]["reason"].get<std::string>().empty());
   CHECK(!fs::exists(newest));
   CHECK(fs::exists(newest + ".corrupt"));
-  CHECK(stopped.daemon.log().find("snapshot-rejected") != std::string::npos);
+  CHECK(stopped.daemon.logs("snapshot-rejected"));
   // What comes next is numbered above it.
   stopped.daemon.ask("state", {{"name", "LEFT"}, {"inject", 1}});
   CHECK(stopped.daemon.ask("checkpoint")["sequence"] > stopped.files.size());
@@ -110,8 +110,8 @@ TEST_CASE("snapshots: another program's newest one is refused, named, and the ne
   stopped.daemon.restart();
   CHECK(stopped.injected() == 2);
   CHECK(fs::exists(foreign));
-  CHECK(stopped.daemon.log().find("snapshot-rejected") != std::string::npos);
-  CHECK(stopped.daemon.log().find(fs::path(foreign).filename().string()) != std::string::npos);
+  CHECK(stopped.daemon.logs("snapshot-rejected"));
+  CHECK(stopped.daemon.logs(fs::path(foreign).filename().string()));
 }
 
 TEST_CASE("instances: the same program a second time is refused, naming the first, which goes on") {

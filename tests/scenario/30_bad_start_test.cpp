@@ -24,7 +24,7 @@ void check_told(FakeDaemon& daemon, const Json& receipt, const std::string& reas
   CHECK(newest["to"] == receipt["to"]);
   INFO(daemon.err());
   CHECK(contains(daemon.err(), reason));
-  CHECK(contains(daemon.log(), reason));
+  CHECK(daemon.logs(reason));
 }
 
 void check_goes_on(const BadStart& bad, std::vector<std::string> options = {}) {

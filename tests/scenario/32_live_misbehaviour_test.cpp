@@ -23,7 +23,7 @@ void check_restarted(const char* action, const char* reason) {
   CHECK(!daemon.call("get"));
   const Json worker = daemon.wait_generation(3);
   CHECK(worker["restarts"] == 1);
-  CHECK(contains(daemon.log(), reason));
+  CHECK(daemon.logs(reason));
   CHECK(contains(worker["last_exit"]["meaning"], reason));
   CHECK(daemon.count() == 3);
   CHECK(daemon.pid() == supervisor);

@@ -166,7 +166,7 @@ TEST_CASE("pins: a file of pins that is garbage is set aside, told, and costs no
   REQUIRE(write_file_atomically(pins, "{\"pins\":["));
   daemon.restart();
   CHECK(fs::exists(pins + ".corrupt"));
-  CHECK(says(daemon.log(), "nobody knows which snapshots were pinned"));
+  CHECK(daemon.logs("nobody knows which snapshots were pinned"));
   CHECK(daemon.worker()["snapshot"]["rejected"][0]["file"] == "pins.json");
   for (int i = 0; i < 3; ++i) change_and_save(daemon);
   CHECK(kept_in(daemon).back() == first);

@@ -153,7 +153,7 @@ TEST_CASE("everyday: a mistake that is mended at once is in the log and the even
   CHECK(rejected["verdict"] == "rejected");
   CHECK(rejected["at"].is_string());
   daemon.wait_until([](const Json& worker) { return worker["rejected"].is_null() && worker["state"] == "ready"; });
-  CHECK(says(daemon.log(), "rejected"));
+  CHECK(daemon.logs("rejected"));
   // Every event has a time.
   daemon.increment(1);
   daemon.ask("checkpoint");

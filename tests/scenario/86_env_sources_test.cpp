@@ -66,7 +66,7 @@ TEST_CASE("env: an option counts for more than a file, a later file for more, a 
   CHECK(variable_of(daemon, "PATH") == "/of/file");
   CHECK(variable_of(daemon, "ZEROTH_GENERATION") == "1");
   CHECK(variable_of(daemon, "ZEROTH_STATE_DIR").is_null());
-  CHECK(says(daemon.log(), "ZEROTH_STATE_DIR in an env file is passed over"));
+  CHECK(daemon.logs("ZEROTH_STATE_DIR in an env file is passed over"));
   const Json all = daemon.ask("env");
   CHECK(listed(all, "A") == Json{{"name", "A"}, {"value", "***"}, {"origin", one + ":1"}});
   CHECK(listed(all, "B")["origin"] == two + ":1");

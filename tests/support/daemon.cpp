@@ -338,6 +338,15 @@ std::string Daemon::log() const {
   return read_file(state_ + "/supervisor.log").value_or("");
 }
 
+bool Daemon::logs(const std::string& text, Milliseconds deadline) const {
+  const MonotonicTime until = monotonic_now() + deadline;
+  while (log().find(text) == std::string::npos) {
+    if (monotonic_now() > until) return false;
+    pause_briefly();
+  }
+  return true;
+}
+
 std::string Daemon::told() const {
   return "--- stderr\n" + read_file(dir_.path("stderr")).value_or("") + "--- log\n" + log();
 }

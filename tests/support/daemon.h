@@ -82,7 +82,8 @@ class Daemon {
   const std::string& socket() const { return socket_; }
   std::string out() const { return dir_.read("stdout"); }  // of all starts so far
   std::string err() const { return dir_.read("stderr"); }
-  std::string log() const;  // <state>/supervisor.log
+  std::string log() const;  // <state>/supervisor.log, which is written a moment later than what it tells
+  bool logs(const std::string& text, Milliseconds deadline = kPatience) const;  // as soon as it has that
   const TempDir& dir() const { return dir_; }
   std::string runtime_dir() const { return dir_.path("run/zeroth/" + name_); }
   // For the next start: "" removes the variable.
