@@ -153,15 +153,19 @@ class Outcome:
 
 def inject(place, operation, cell):
     """Runs the prepared operation with the cell's fault; whether it was reached."""
-    pings = Pings(place)
+    pings, violated = Pings(place), None
     try:
-        log = injection.execute(place, Outcome(operation, cell), cell.call.thread, cell.words)
+        injection.execute(place, Outcome(operation, cell), cell.call.thread, cell.words)
+    except Violated as error:
+        violated = error
     finally:
         pings.end()
-    with open(log, errors="replace") as file:
+    with open(injection.log_of(place), errors="replace") as file:
         hit = [line for line in file if line.endswith("(INJECTED)\n")]
     if any(line.startswith("write(") and not re.match(r"write\(\d+</", line) for line in hit):
         raise injection.Missed  # a write that wakes the loop, which can fail by injection only
+    if violated:
+        raise violated
     return bool(hit)
 
 

@@ -156,9 +156,13 @@ def _launch_for_pool(place, log, words):
     return strace
 
 
+def log_of(place):
+    return f"{place.traces}/log"
+
+
 def execute(place, operation, thread, words):
     """Runs a prepared operation with strace on one thread; the supervisor's end may cut it short. Returns the log's path."""
-    log, strace = f"{place.traces}/log", None
+    log, strace = log_of(place), None
     if not operation.launch:
         strace = Strace(threads(place)[thread], log, *words(place))
     elif thread == POOL:
