@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "common/files.h"
+#include "common/json_check.h"
 
 namespace zeroth {
 namespace {
@@ -41,9 +42,10 @@ Status copy_in(const Exchange::File& from, std::uint64_t bytes, const StateFile&
   const auto written = static_cast<std::uint64_t>(info.st_size);
   if (written < bytes)
     return fail("the worker announced " + std::to_string(bytes) + " bytes and wrote " + std::to_string(written));
+  // A file of holes takes no room where it is, and is no JSON: the disk is not to be filled before that shows.
+  if (Status whole = check_json(from.fd.get(), 0, bytes); !whole) return whole;
   const UniqueFd draft(::open(to.path.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW));
   if (!draft) return fail(last_error(to.path));
-  // A file of holes takes no room where it is; the disk is not to be filled before that shows.
   if (Status room = allocate_file(draft.get(), to.offset + bytes); !room) return room;
   return copy_bytes(from.fd.get(), 0, draft.get(), to.offset, bytes);
 }

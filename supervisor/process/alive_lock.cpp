@@ -24,6 +24,8 @@ constexpr Milliseconds kPoll(20);
 constexpr Milliseconds kKillTime(5000);  // a process that KILL does not end in this time hangs in the kernel
 constexpr Milliseconds kLinger(1000);    // after the process is gone, for a lock that passes through a dying group
 constexpr Milliseconds kStill(1000);     // an emergency file that has not grown for this long is not being written
+constexpr Milliseconds kLook(250);       // between two looks at how far it is
+constexpr std::chrono::minutes kLongestGrowth(10);
 constexpr std::string_view kAlivePrefix = "alive-";
 
 // A user can write into a file of its own whatever it likes: that counts for its own processes only.
@@ -150,11 +152,14 @@ void AliveSweep::give_up_on(const Held& held) const {
 }
 
 bool AliveSweep::being_written(Held& held) const {
-  const std::uint64_t written = emergency_bytes_under_way(held.saved, held.generation);
   const MonotonicTime now = monotonic_now();
-  if (written > held.written) held.last_growth = now;
-  held.written = written;
-  return now - held.last_growth < kStill;
+  if (now - held.looked >= kLook) {
+    const std::uint64_t written = emergency_bytes_under_way(held.saved, held.generation);
+    if (written > held.written) held.last_growth = now;
+    held.written = written;
+    held.looked = now;
+  }
+  return now - held.last_growth < kStill && now - began_ < kLongestGrowth;
 }
 
 void AliveSweep::note(const Held& held, const std::string& text) const {

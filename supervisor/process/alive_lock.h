@@ -50,7 +50,7 @@ class AliveSweep {
     State state = State::Waiting;
     MonotonicTime until;
     std::uint64_t written = 0;  // bytes of its emergency file under way, when last looked at
-    MonotonicTime last_growth;
+    MonotonicTime last_growth, looked{};
   };
 
   Status open_all(const WorkerPlace& place);

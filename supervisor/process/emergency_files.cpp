@@ -1,5 +1,7 @@
 #include "supervisor/process/emergency_files.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
@@ -11,6 +13,7 @@
 namespace zeroth {
 namespace {
 
+constexpr std::size_t kMostNames = 1'000;  // looked at for growth: the folder may be another user's, who fills it
 constexpr std::string_view kPrefix = "emergency-", kSuffix = ".json", kStale = ".stale", kTemporary = ".tmp";
 
 std::optional<std::uint64_t> generation_of(std::string_view name) {
@@ -60,12 +63,16 @@ Result<std::vector<EmergencyFile>> find_emergency_files(const std::string& folde
 std::uint64_t emergency_bytes_under_way(const std::string& folder, std::uint64_t generation) {
   const std::string final_name = file_name(generation);
   std::uint64_t bytes = 0;
-  (void)for_each_name(folder, [&](const std::string& name) {
-    if (name == final_name || name.ends_with(kStale) || name.find(final_name) == std::string::npos) return;
-    std::error_code gone;
-    const auto size = std::filesystem::file_size(folder + "/" + name, gone);
-    if (!gone) bytes += size;
-  });
+  std::size_t names = 0;
+  std::error_code error;
+  for (std::filesystem::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+    if (++names > kMostNames) break;
+    const std::string name = it->path().filename().string();
+    if (name == final_name || name.ends_with(kStale) || name.find(final_name) == std::string::npos) continue;
+    struct stat info {};
+    if (::lstat(it->path().c_str(), &info) == 0 && S_ISREG(info.st_mode))
+      bytes += static_cast<std::uint64_t>(info.st_size);
+  }
   return bytes;
 }
 
@@ -92,8 +99,8 @@ Result<EmergencyChoice> choose_emergency_file(const std::vector<std::string>& fo
       continue;
     }
     const std::string stale = file.path + std::string(kStale);
-    if (std::rename(file.path.c_str(), stale.c_str()) != 0) return fail(last_error("rename " + file.path));
-    choice.stale.push_back(stale);
+    // One that cannot be renamed is passed over the next time as well.
+    if (std::rename(file.path.c_str(), stale.c_str()) == 0) choice.stale.push_back(stale);
   }
   return choice;
 }

@@ -23,7 +23,8 @@ std::string emergency_file_of(const std::string& folder, std::uint64_t generatio
 // Those in the folder, highest generation first; none in one that is not there.
 Result<std::vector<EmergencyFile>> find_emergency_files(const std::string& folder);
 
-// Size of the temporary files that become the emergency file of this generation (their names contain its name).
+// Size of the temporary files that become the emergency file of this generation (their names contain its name), among
+// the first 1,000 names.
 std::uint64_t emergency_bytes_under_way(const std::string& folder, std::uint64_t generation);
 
 struct EmergencyChoice {

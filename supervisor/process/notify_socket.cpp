@@ -124,8 +124,11 @@ Result<NotifySocket::Bound> NotifySocket::bind(const std::string& path, std::opt
     if (!bind_to(socket.get(), address)) return fail(last_error("notify socket"));
   }
   if (address == path) (void)::chmod(path.c_str(), 0600);
-  if (address == path && user && ::chown(path.c_str(), *user, static_cast<gid_t>(-1)) != 0)
-    return fail(last_error("chown " + path));
+  if (address == path && user && ::chown(path.c_str(), *user, static_cast<gid_t>(-1)) != 0) {
+    const Error error = last_error("chown " + path);
+    ::unlink(path.c_str());
+    return fail(error);
+  }
   const ino_t inode = inode_of(address);
   return Bound{std::move(socket), std::move(address), inode, user};
 }

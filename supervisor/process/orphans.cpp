@@ -138,6 +138,8 @@ void Orphans::hunt(std::shared_ptr<Hunt> hunt) {
 
 void Orphans::run_hunts() {
   reap();
+  // No process has this number: it is somebody's only while one is being started, and nobody knows whose any is.
+  const bool starting = is_child_(-1);
   const std::vector<pid_t> candidates = find();
   std::vector<std::pair<std::shared_ptr<Hunt>, std::vector<pid_t>>> over;
   std::erase_if(hunts_, [&](const std::shared_ptr<Hunt>& hunt) {
@@ -149,7 +151,7 @@ void Orphans::run_hunts() {
       left.push_back(pid);
       ::syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);
     }
-    const bool ended = left.empty() || monotonic_now() >= hunt->until;
+    const bool ended = (left.empty() && !starting) || monotonic_now() >= hunt->until;
     if (ended) over.emplace_back(hunt, std::move(left));
     return ended;
   });

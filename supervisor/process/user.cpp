@@ -150,7 +150,10 @@ Result<WorkerUser> find_user(const std::string& text) {
 }
 
 Status check_may_become(const WorkerUser& user) {
-  if (!user.change || (has_capabilities({CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_KILL, CAP_SETGID, CAP_SETUID}))) return {};
+  // Only who leaves root for another user leaves the capabilities behind.
+  const bool root =
+      ::geteuid() == 0 && has_capabilities({CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_KILL, CAP_SETGID, CAP_SETUID});
+  if (!user.change || root) return {};
   return fail("only root may start processes as user '" + user.name + "'; we are " + describe_user(::geteuid()), EPERM);
 }
 

@@ -90,6 +90,7 @@ std::vector<WorkerPlace> places_left(const std::string& folder, const WorkerPlac
   std::error_code error;
   for (std::filesystem::directory_iterator it(now.users, error), end; !error && it != end; it.increment(error)) {
     WorkerPlace place = place_apart(now.users, it->path().filename().string(), worker);
+    if (place.open != now.open) place.saved.clear();  // of a former user, who could write there since
     if (::access(place.open.c_str(), F_OK) == 0) places.push_back(std::move(place));
   }
   return places;

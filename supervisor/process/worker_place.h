@@ -15,7 +15,7 @@ namespace zeroth {
 
 struct WorkerPlace {
   std::string open;                     // alive files, sockets, programs and states handed over: written by us alone
-  std::string saved;                    // emergency files, of its own writing
+  std::string saved;                    // emergency files, of its own writing; "": none is believed
   std::string own;                      // $ZEROTH_WORKER_DIR, likewise
   std::string users;                    // <runtime>/users, which has the places of all of another user
   std::optional<WorkerUser> user = {};  // whom its processes run as; none: as who we are
@@ -35,7 +35,8 @@ Status make_place(const WorkerPlace& place);
 // Removes what a dead supervisor had handed over. The instance lock is held, nothing of the worker is spawned yet.
 void clear_place(const WorkerPlace& place);
 
-// The places of this worker that are there: its folder, and those as any other user.
+// The places of this worker that are there: its folder, and those as any other user. What a former user has saved is
+// not believed, only waited for to end.
 std::vector<WorkerPlace> places_left(const std::string& folder, const WorkerPlace& now, const std::string& worker);
 
 }  // namespace zeroth

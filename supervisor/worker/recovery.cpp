@@ -121,7 +121,9 @@ void Recovery::find_newest() {
 void Recovery::choose(std::uint64_t newest_generation) {
   const auto choice = std::make_shared<Result<EmergencyChoice>>();
   std::vector<std::string> folders;
-  for (const WorkerPlace& place : places_) folders.push_back(place.saved);
+  for (const WorkerPlace& place : places_) {
+    if (!place.saved.empty()) folders.push_back(place.saved);
+  }
   const auto usable = [highest = log_.highest_generation()](const EmergencyFile& file) {
     return file.generation <= highest ? is_json_file(file.path) : Result<bool>(false);
   };

@@ -176,11 +176,15 @@ TEST_CASE("user: reloads by recreate and exec keep a large state, and so does th
   }
 }
 
-TEST_CASE("user: what was saved as that user is found when the worker runs as root again") {
+TEST_CASE("user: root goes on from what was a snapshot, and believes nothing that the former user left behind") {
   if (!is_root()) return;
   App app({"--checkpoint-interval", "0"});
   app.ask("inc", {{"by", 7}});
+  app.ask("checkpoint");
+  app.ask("inc", {{"by", 5}});
   app.kill_supervisor();
+  REQUIRE(app.wait_no_workers());
+  REQUIRE(owner_of(app.place() + "/saved/emergency-1.json") == kNobody);
   app.restart(std::vector<std::string>{"--env", "ROOTS=/root", "--env", "PYTHONPATH=" ZEROTH_SOURCE_DIR "/worker/sdk",
                                        Daemon::kCommand, "python3"});
   const Json now = app.told();

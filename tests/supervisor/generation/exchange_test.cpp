@@ -59,14 +59,23 @@ TEST_CASE_FIXTURE(ExchangeFixture, "exchange: what the worker wrote comes to its
 
 TEST_CASE_FIXTURE(ExchangeFixture, "exchange: less than was announced is an error, and another file is never read") {
   const Exchange::Handle file = offered();
-  write_at(file->path, "abc");
+  write_at(file->path, "123");
   const StateFile to{ours.write("draft", ""), 0, 0};
   CHECK(taken(file, 4, to).error().message.find("announced 4 bytes and wrote 3") != std::string::npos);
   std::filesystem::remove(file->path);
   std::filesystem::create_symlink(ours.write("secret", "a secret"), file->path);
   CHECK_FALSE(taken(file, 8, to));
   REQUIRE(taken(file, 3, to));
-  CHECK(ours.read("draft") == "abc");
+  CHECK(ours.read("draft") == "123");
+}
+
+TEST_CASE_FIXTURE(ExchangeFixture, "exchange: a file of holes takes no room of ours") {
+  const Exchange::Handle file = offered();
+  constexpr std::uint64_t kHoles = std::uint64_t(1) << 40;
+  REQUIRE(::truncate(file->path.c_str(), kHoles) == 0);
+  const StateFile to{ours.write("draft", ""), 0, 0};
+  CHECK(taken(file, kHoles, to).error().message.find("not JSON") != std::string::npos);
+  CHECK(ours.read("draft").empty());
 }
 
 TEST_CASE_FIXTURE(ExchangeFixture, "exchange: a state is handed out as a copy of its own; a link is not followed") {
