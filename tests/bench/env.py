@@ -63,7 +63,6 @@ class Row:
         words = ["--state-dir", self.folder + "/state", "--runtime-dir", self.folder + "/run", "--env-file", self.folder + "/.env"]
         self.process = subprocess.Popen([BIN + "/zeroth-supervise", *words, "--watch", file, "--", *command, file], env=dict(env, MARK=self.folder + "/mark"),
                                         cwd=self.folder + "/code", stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.output)  # fmt: skip
-        self.wait(0)
 
     def edit(self, value):
         """The moment at which the file has the value."""
@@ -111,6 +110,8 @@ def main():
             else:
                 print("SKIPPED: Node, which is not there")
             rows.append(Row("Python, by a reload", folder, "worker.py", PYTHON.replace("LISTEN", ""), [sys.executable]))
+            for row in rows:
+                row.wait(0)
             for value in range(1, options.rounds + 1):
                 for row in rows:
                     row.round(value)
