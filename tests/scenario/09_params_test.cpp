@@ -25,7 +25,7 @@ TEST_CASE("params: start, restart and reload refuse wrong types and what contrad
       CHECK(bad_params_of(daemon, command, {{flag, 1}}) == std::string(flag) + ": expected true or false");
     CHECK(bad_params_of(daemon, command, {{"fresh_key", 1}}) == "fresh_key: expected text, or a list of texts");
     CHECK(says(bad_params_of(daemon, command, {{"fresh_key", "speed"}, {"fresh", true}}), "give one of them"));
-    CHECK(daemon.call(command, {{"fresh_key", "speed"}}).error().code == ErrorCode::Refused);
+    CHECK(daemon.refused(command, {{"fresh_key", "speed"}}).code == ErrorCode::Refused);
   }
   for (const char* command : {"stop", "shutdown"}) bad_params_of(daemon, command, {{"force", "yes"}});
   CHECK(daemon.generation() == 1);

@@ -71,7 +71,7 @@ TEST_CASE("commands: one that does not speak runs, is restarted by a save and by
   daemon.kill_worker();
   CHECK(daemon.wait_generation(3)["last_reload"]["operation"] == "crash-restart");
   CHECK(says(daemon.out(), "second"));
-  CHECK(daemon.call("observe").error().code == ErrorCode::UnknownCommand);
+  CHECK(daemon.refused("observe").code == ErrorCode::UnknownCommand);
   const auto refused = daemon.call("checkpoint");
   REQUIRE(!refused);
   CHECK(says(refused.error().message, "keeps no state"));

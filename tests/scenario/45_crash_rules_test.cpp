@@ -99,7 +99,7 @@ TEST_CASE("crash rules: zerothctl shows a failed worker, what to do, and restart
   CHECK(says(shown.out, "failed"));
   CHECK(says(shown.out, "3 failures in a row"));
   CHECK(says(shown.out, "edit the program, or zerothctl restart"));
-  CHECK(service.call("get").error().code == ErrorCode::Unavailable);
+  CHECK(service.refused("get").code == ErrorCode::Unavailable);
   CHECK(zerothctl(service, {"restart"}).exit_code == 1);  // the database is still away
   wait_state(service, "failed");
   service.bring_back();

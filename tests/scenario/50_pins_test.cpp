@@ -147,9 +147,9 @@ TEST_CASE("pins: a snapshot that is not there is not found, and it is said how t
       CHECK(bad.error().code == ErrorCode::BadParams);
     }
   }
-  CHECK(daemon.call("diff", {{"a", 1}, {"b", 999}}).error().code == ErrorCode::NotFound);
-  CHECK(daemon.call("diff", {{"a", 1}}).error().code == ErrorCode::BadParams);
-  CHECK(daemon.call("export", {{"sequence", 999}, {"path", daemon.dir().path("out")}}).error().code ==
+  CHECK(daemon.refused("diff", {{"a", 1}, {"b", 999}}).code == ErrorCode::NotFound);
+  CHECK(daemon.refused("diff", {{"a", 1}}).code == ErrorCode::BadParams);
+  CHECK(daemon.refused("export", {{"sequence", 999}, {"path", daemon.dir().path("out")}}).code ==
         ErrorCode::NotFound);
   const ProcessResult result = ctl(daemon, {"pin", "999"});
   CHECK(result.exit_code == kExitFailed);
@@ -226,7 +226,7 @@ TEST_CASE("export: a snapshot travels as a file, and nothing goes on from it una
   REQUIRE(!again);
   CHECK(again.error().code == ErrorCode::Refused);
   CHECK(says(again.error().message, "is not overwritten"));
-  CHECK(from.call("export", {{"sequence", sequence}, {"path", "moved.json"}}).error().code == ErrorCode::BadParams);
+  CHECK(from.refused("export", {{"sequence", sequence}, {"path", "moved.json"}}).code == ErrorCode::BadParams);
 
   const Json before = living_state(to);
   const ProcessResult imported = ctl(to, {"import", path});
@@ -269,8 +269,8 @@ TEST_CASE("import: what is damaged, no snapshot or not there is refused, naming 
     CHECK(says(refused.error().message, path));
   }
   CHECK(kept_in(daemon) == std::vector<std::uint64_t>{sequence});
-  CHECK(daemon.call("import", {{"path", "good"}}).error().code == ErrorCode::BadParams);
-  CHECK(daemon.call("import", Json::object()).error().code == ErrorCode::BadParams);
+  CHECK(daemon.refused("import", {{"path", "good"}}).code == ErrorCode::BadParams);
+  CHECK(daemon.refused("import", Json::object()).code == ErrorCode::BadParams);
 }
 
 TEST_CASE("diff: of states of 100 MB it delays nobody") {

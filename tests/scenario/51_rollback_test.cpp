@@ -199,7 +199,7 @@ TEST_CASE("rollback: code on disk is held back over restarts, and ends with anot
 TEST_CASE("rollback: asked for nonsense, it says what exists nearby and changes nothing") {
   TwoGenerations two;
   const pid_t pid = two.daemon.worker_pid();
-  const auto error = [&](const Json& params) { return two.daemon.call("rollback", params).error(); };
+  const auto error = [&](const Json& params) { return two.daemon.refused("rollback", params); };
   CHECK(error(Json::object()).code == ErrorCode::BadParams);
   CHECK(error({{"generation", 1}, {"sequence", 1}}).code == ErrorCode::BadParams);
   CHECK(error({{"generation", 1}, {"code_only", true}, {"state_only", true}}).code == ErrorCode::BadParams);
@@ -246,7 +246,7 @@ TEST_CASE("rollback: the code of a command does not return, its state does") {
   daemon.increment(5);
   daemon.edit({{"ignore_term", true}});
   daemon.wait_generation(2);  // its cut may still be on its way to the disk
-  const Refusal refused = daemon.call("rollback", {{"generation", 1}}).error();
+  const Refusal refused = daemon.refused("rollback", {{"generation", 1}});
   CHECK(refused.code == ErrorCode::Refused);
   CHECK(says(refused.hint, "--state-only"));
   CHECK(refused.data["program_hash"].is_string());

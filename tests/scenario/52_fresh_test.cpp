@@ -85,7 +85,7 @@ TEST_CASE("fresh: zerothctl asks before it, and in a pipe needs --yes") {
 TEST_CASE("fresh: one key takes the code's default, the others stay") {
   Daemon daemon(kPython, with_python(), "shop.py");
   daemon.ask("put", {{"speed", 9}, {"visits", {{"alice", 2}}}});
-  const Refusal unknown = daemon.call("restart", {{"fresh_key", "sped"}}).error();
+  const Refusal unknown = daemon.refused("restart", {{"fresh_key", "sped"}});
   CHECK(unknown.code == ErrorCode::NotFound);
   CHECK(says(unknown.hint, "'speed'"));
   const Json receipt = daemon.ask("restart", {{"fresh_key", "speed"}});
@@ -153,8 +153,8 @@ TEST_CASE("check: the code on disk, or of a file, meets kept snapshots and never
   const Json broken = daemon.ask("check", {{"file", daemon.dir().write("other.zero", kBroken)}});
   CHECK(broken["verdict"] == "rejected");
   CHECK(broken["diagnostics"][0]["line"] == 2);
-  CHECK(daemon.call("check", {{"file", "/nowhere.zero"}}).error().code == ErrorCode::NotFound);
-  CHECK(daemon.call("check", {{"last", 0}}).error().code == ErrorCode::BadParams);
+  CHECK(daemon.refused("check", {{"file", "/nowhere.zero"}}).code == ErrorCode::NotFound);
+  CHECK(daemon.refused("check", {{"last", 0}}).code == ErrorCode::BadParams);
   const Json after = daemon.worker();
   CHECK(after["pid"] == before["pid"]);
   CHECK(after["generation"] == before["generation"]);

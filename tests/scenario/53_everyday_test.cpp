@@ -101,7 +101,7 @@ TEST_CASE("everyday: a state that cannot be saved blocks nothing for ever, and w
   for (const std::string& way :
        {std::string("mend it through a command"), std::string("restart --fresh, or stop --force"), newest})
     CHECK(says(abandoned["hint"], way));
-  const Refusal refused = shop.call("stop").error();
+  const Refusal refused = shop.refused("stop");
   CHECK(says(refused.message, why));
   CHECK(says(refused.hint, "restart --fresh"));
   CHECK(says(shop.err(), "mend it through a command"));

@@ -25,6 +25,7 @@ class Script : public Daemon {
   void tell(const std::string& name, const std::string& content = "") const { scenario::tell(dir(), name, content); }
   void tick() const { scenario::tick(dir()); }
   void wait_gone(const std::string& name) const { scenario::wait_gone(dir(), name); }
+  void wait_done() const { scenario::wait_done(dir()); }
 
  private:
   static std::vector<std::string> with_command(std::vector<std::string> options, const std::string& run_options,
@@ -161,8 +162,8 @@ TEST_CASE("script: half a JSON file is no state, and the script goes on") {
   Script script(counter(1));
   script.tick();
   script.tell("do", "echo '{\"half\":' > \"$ZEROTH_STATE_FILE\"");
-  script.wait_gone("do");
-  const Refusal refused = script.call("checkpoint").error();
+  script.wait_done();
+  const Refusal refused = script.refused("checkpoint");
   CHECK(says(refused.message, "count.json: it is not whole JSON"));
   script.tick();
   CHECK(newest_state(script)["state"] == 2);
@@ -184,7 +185,7 @@ TEST_CASE("script: one that has no handler is not killed by the question") {
   Script script(counter(1), {"--checkpoint-interval", "0"}, "--state-signal USR2");
   const pid_t pid = script.worker_pid();
   script.tick();
-  const Refusal refused = script.call("checkpoint", Json::object(), kPatience).error();
+  const Refusal refused = script.refused("checkpoint", Json::object(), kPatience);
   CHECK(says(refused.message, "the program has no handler for USR2: it is not sent"));
   script.tick();
   CHECK(script.worker_pid() == pid);

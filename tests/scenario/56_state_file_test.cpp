@@ -124,7 +124,7 @@ TEST_CASE("state file: a command that does not save in time is degraded, and goe
   Kept kept(counter(1, kInVain), kBySignal);
   kept.tick();
   const pid_t pid = kept.daemon.worker_pid();
-  const Refusal refused = kept.daemon.call("checkpoint").error();
+  const Refusal refused = kept.daemon.refused("checkpoint");
   CHECK(says(refused.message, kept.file() + " was not saved within"));
   CHECK(says(refused.message, "of USR1"));
   CHECK(says(kept.daemon.worker()["snapshot"]["degraded"].get<std::string>(), "was not saved within"));
@@ -140,7 +140,7 @@ TEST_CASE("state file: a command has it saved; one that fails is told of") {
   kept.tick();
   CHECK(kept.checkpoint()["state"] == 1);
   kept.files.write("broken", "");
-  CHECK(says(kept.daemon.call("checkpoint").error().message, "ended with exit code 1"));
+  CHECK(says(kept.daemon.refused("checkpoint").message, "ended with exit code 1"));
   fs::remove(kept.files.path("broken"));
   kept.tick();
   CHECK(kept.checkpoint()["state"] == 2);

@@ -21,7 +21,7 @@ save() { echo "$count" > "$ZEROTH_STATE_FILE.new"; mv "$ZEROTH_STATE_FILE.new" "
 count=0
 [ ! -e "$ZEROTH_STATE_FILE" ] || read -r count < "$ZEROTH_STATE_FILE"
 while :; do
-  if [ -e "$dir/do" ]; then what=$(cat "$dir/do"); rm "$dir/do"; eval "$what"; fi
+  if [ -e "$dir/do" ]; then mv "$dir/do" "$dir/doing"; . "$dir/doing"; rm "$dir/doing"; fi
   if [ -e "$dir/save" ]; then save; rm "$dir/save"; fi
   if [ -e "$dir/tick" ]; then count=$((count + step)); [ -n "$rare" ] || save; rm "$dir/tick"; fi
   sleep 0.01
@@ -45,6 +45,12 @@ inline void wait_gone(const TempDir& dir, const std::string& name) {
     REQUIRE_MESSAGE(monotonic_now() < until, name, " was not taken");
     ::poll(nullptr, 0, 2);
   }
+}
+
+// Until what `do` contained is done.
+inline void wait_done(const TempDir& dir) {
+  wait_gone(dir, "do");
+  wait_gone(dir, "doing");
 }
 
 inline void tick(const TempDir& dir) {

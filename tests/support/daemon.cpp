@@ -230,6 +230,12 @@ Json Daemon::ask(std::string_view command, const Json& params, Milliseconds dead
   return std::move(*outcome);
 }
 
+Refusal Daemon::refused(std::string_view command, const Json& params, Milliseconds deadline) {
+  const auto outcome = call(command, params, deadline);
+  if (outcome) FAIL(command, " was not refused: ", outcome->dump(), "\n", told());
+  return outcome.error();
+}
+
 Json Daemon::status() {
   return ask("status");
 }

@@ -45,6 +45,8 @@ class Daemon {
                               Milliseconds deadline = kPatience);
   // The same, failing the test case if it is refused.
   Json ask(std::string_view command, const Json& params = Json::object(), Milliseconds deadline = kPatience);
+  // What it is refused with, failing the test case if it is not.
+  Refusal refused(std::string_view command, const Json& params = Json::object(), Milliseconds deadline = kPatience);
   Json status();
   Json worker();  // of the first one in `status`
   pid_t worker_pid();
