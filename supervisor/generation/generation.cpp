@@ -286,7 +286,7 @@ void Generation::on_exit(const ExitInfo& info) {
 
 void Generation::go(Answer on_answer) {
   live_since_ = mute_ && !told_ready_ ? spawned_at_ : monotonic_now();
-  if (reexeced_) child_->rename_alive_file(plan_.alive_file);  // before, it never writes an emergency file
+  if (reexeced_) child_->rename_alive_file(plan_.alive_file, plan_.noted);  // before, it never writes an emergency file
   if (mute_) {
     return answer_for_mute([this, on_answer = std::move(on_answer)](const auto& outcome, std::string_view text) {
       const std::weak_ptr<bool> alive = alive_;

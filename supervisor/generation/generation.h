@@ -37,6 +37,7 @@ struct GenerationPlan {
   std::string notify_folder;   // of the socket for $NOTIFY_SOCKET
   std::string emergency_file;  // $ZEROTH_EMERGENCY_FILE
   std::string alive_file;      // locked for as long as the process lives
+  std::shared_ptr<const std::atomic<bool>> noted;  // its number is, so the alive file may go with the process
   std::vector<std::string> changed;
   std::vector<int> lent;                   // listening sockets, not ours to close
   std::string socket, key;                 // $ZEROTH_SOCKET and $ZEROTH_KEY; "" for none

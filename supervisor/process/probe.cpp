@@ -35,8 +35,8 @@ std::string last_line(std::string_view text) {
 
 }  // namespace
 
-Probe::Probe(Loop& loop, const HealthCheck& check, const Place& place, std::function<void(Status)> done)
-    : loop_(loop), check_(check), done_(std::move(done)), timeout_(loop) {
+Probe::Probe(Loop& loop, Starter& starter, const HealthCheck& check, const Place& place, std::function<void(Status)> done)
+    : loop_(loop), starter_(&starter), check_(check), done_(std::move(done)), timeout_(loop) {
   switch (check.kind) {
     case HealthCheck::Kind::Tcp:
     case HealthCheck::Kind::Http:
@@ -126,13 +126,14 @@ void Probe::run(const Place& place) {
     if (said_.size() > kKeptOutput) said_.erase(0, said_.size() - kKeptOutput);
   };
   hooks.on_exit = [this](const ExitInfo& info) { on_exit(info); };
-  auto child = Child::start(loop_, request, std::move(hooks));
-  if (!child) {
-    return timeout_.start(Milliseconds(0), [this, error = child.error()] { finish(fail(error)); });
-  }
-  child_ = std::move(*child);
+  const Status begun = starter_->start(std::move(request), std::move(hooks), [this](auto child) {
+    if (!child) return finish(fail(child.error()));
+    child_ = std::move(*child);
+  });
+  if (!begun) return timeout_.start(Milliseconds(0), [this, error = begun.error()] { finish(fail(error)); });
   timeout_.start(check_.timeout, [this] {
     late_ = true;
+    if (!child_) return on_exit({});
     (void)child_->signal_group(SIGKILL);
   });
 }
@@ -144,9 +145,14 @@ void Probe::on_exit(const ExitInfo& info) {
   finish(fail(info.meaning + (said.empty() ? "" : ": " + said)));
 }
 
+Probe::~Probe() {
+  if (starter_ != nullptr) starter_->forget();
+}
+
 void Probe::finish(Status outcome) {
   timeout_.stop();
   watch_.reset();
+  if (Starter* starter = std::exchange(starter_, nullptr)) starter->forget();
   const auto done = std::exchange(done_, nullptr);
   if (done) done(std::move(outcome));
 }

@@ -16,6 +16,7 @@
 #include "common/unique_fd.h"
 #include "supervisor/process/child.h"
 #include "supervisor/process/health_check.h"
+#include "supervisor/process/starter.h"
 
 namespace zeroth {
 
@@ -29,8 +30,12 @@ class Probe {
   };
 
   // `check` is one that asks(). `done` is called once, later, with why not in words; it may destroy the probe.
-  // Destroying it earlier ends the attempt, and kills and reaps its process.
-  Probe(Loop& loop, const HealthCheck& check, const Place& place, std::function<void(Status)> done);
+  // Destroying it earlier ends the attempt, and kills and reaps its process. `starter` serves one attempt after the
+  // other and outlives them: a command whose disk hangs is not started once more.
+  Probe(Loop& loop, Starter& starter, const HealthCheck& check, const Place& place, std::function<void(Status)> done);
+  ~Probe();
+  Probe(const Probe&) = delete;
+  Probe& operator=(const Probe&) = delete;
 
   // Its process, 0 if it has none.
   pid_t pid() const { return child_ && child_->running() ? child_->pid() : 0; }
@@ -47,6 +52,7 @@ class Probe {
   void finish(Status outcome);
 
   Loop& loop_;
+  Starter* starter_;  // null once it is over
   const HealthCheck check_;
   std::function<void(Status)> done_;
   Timer timeout_;

@@ -7,6 +7,8 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
+#include <atomic>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -43,6 +45,8 @@ struct SpawnRequest {
   std::optional<WorkerTerminal> terminal;  // nullopt: stdout and stderr are pipes
   // Locked shared for as long as the child or one of its children lives; "" = none. With run_as it is that user's.
   std::string alive_file;
+  // Null or true: the file is removed at the child's end. Until then it is all that tells of its number.
+  std::shared_ptr<const std::atomic<bool>> alive_file_spent;
   // A session of its own, not only a group: no terminal reaches it, and its orphans are known by it. Costs a start up
   // to tens of ms on a busy machine, because a new session is a new scheduling group (autogroup).
   bool new_session = false;

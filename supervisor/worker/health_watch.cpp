@@ -21,7 +21,7 @@ void HealthWatch::pause() {
 
 void HealthWatch::attempt() {
   if (probe_) return;  // an interval shorter than the timeout
-  probe_ = std::make_unique<Probe>(loop_, rules_->check, place_, [this](const Status& outcome) {
+  probe_ = std::make_unique<Probe>(loop_, starter_, rules_->check, place_, [this](const Status& outcome) {
     loop_.post([finished = std::shared_ptr<Probe>(std::move(probe_))] {});  // it is still on the stack
     on_outcome(outcome);
   });

@@ -27,15 +27,15 @@ class HealthWatch {
   // success after one.
   HealthWatch(Loop& loop, std::function<void(const std::string& reason)> on_unhealthy,
               std::function<void(const std::string& told)> on_change)
-      : loop_(loop), on_unhealthy_(std::move(on_unhealthy)), on_change_(std::move(on_change)), timer_(loop) {}
+      : loop_(loop), starter_(loop), on_unhealthy_(std::move(on_unhealthy)), on_change_(std::move(on_change)), timer_(loop) {}
 
   // The first attempt is made after one interval. Failures of before are forgotten.
   void begin(Rules rules, Probe::Place place);
   // An attempt that is under way is given up.
   void pause();
 
-  // Is this the process of an attempt?
-  bool owns(pid_t pid) const { return probe_ && probe_->pid() == pid; }
+  // May this be the process of an attempt?
+  bool owns(pid_t pid) const { return starter_.busy() || (probe_ && probe_->pid() == pid); }
   // {check, failures, last_error} of the generation that is watched; null if none is.
   Json status() const;
 
@@ -44,6 +44,7 @@ class HealthWatch {
   void on_outcome(const Status& outcome);
 
   Loop& loop_;
+  Starter starter_;
   std::function<void(const std::string&)> on_unhealthy_;
   std::function<void(const std::string&)> on_change_;
   Timer timer_;

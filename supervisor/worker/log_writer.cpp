@@ -44,6 +44,16 @@ void LogWriter::write(Line line, Done done) {
   if (!writing_) begin_writing();
 }
 
+std::shared_ptr<const std::atomic<bool>> LogWriter::note(Line line) {
+  const auto noted = std::make_shared<std::atomic<bool>>(false);
+  write([line = std::move(line), noted] {
+    Status written = line();
+    *noted = written.has_value();
+    return written;
+  });
+  return noted;
+}
+
 void LogWriter::begin_writing() {
   writing_ = true;
   writes_.run<void>(

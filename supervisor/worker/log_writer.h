@@ -4,6 +4,7 @@
 // does; the line itself is kept and written when the disk is back. Owned by Worker; what was told before it goes is
 // still written.
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -33,7 +34,9 @@ class LogWriter {
   // `done`, if somebody waits: it is written, or why not; in time in any case (ETIMEDOUT: it is kept), and never from
   // inside the call.
   void write(Line line, Done done = {});
-  // The same for: all lines so far are durable.
+  // Writes it; what is returned becomes true once it is written.
+  std::shared_ptr<const std::atomic<bool>> note(Line line);
+  // As write() for: all lines so far are durable.
   void sync(Done done = {});
 
  private:

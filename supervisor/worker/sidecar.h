@@ -6,7 +6,7 @@
 #include <string>
 
 #include "common/loop/loop.h"
-#include "supervisor/process/child.h"
+#include "supervisor/process/starter.h"
 
 namespace zeroth {
 
@@ -21,10 +21,14 @@ class Sidecar {
   Sidecar& operator=(const Sidecar&) = delete;
 
   void write(const std::string& copy);
-  bool owns(pid_t pid) const { return child_ && child_->running() && child_->pid() == pid; }
+  // May this be the process that compiles?
+  bool owns(pid_t pid) const { return starter_.busy() || (child_ && child_->running() && child_->pid() == pid); }
 
  private:
+  void warn(const std::string& why);  // once
+
   Loop& loop_;
+  Starter starter_;
   const std::string worker_binary_;
   std::string output_;
   bool enabled_;

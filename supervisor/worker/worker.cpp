@@ -182,12 +182,13 @@ std::shared_ptr<Generation> Worker::make_candidate() {
   const bool uncut = handover_ && handover_->context().mode == HandoverMode::Recreate && !handover_->context().old_cuts;
   if (uncut) search_source();  // what the old one saved by itself has to do
   const std::uint64_t number = log_.next_generation();
-  log_writer_.write(log_.spawned(number, target_->hash, cause));
+  const auto noted = log_writer_.note(log_.spawned(number, target_->hash, cause));
   const auto& before = log_.last_live();
   const std::optional<bool> speaks = before ? std::optional(before->speaks) : std::nullopt;
   env_.spawned = env_to_start_with();
-  return std::make_shared<Generation>(loop_,
-                                      launch_plan(setup_, number, cause, *target_, changed, speaks, *env_.spawned));
+  GenerationPlan plan = launch_plan(setup_, number, cause, *target_, changed, speaks, *env_.spawned);
+  plan.noted = noted;
+  return std::make_shared<Generation>(loop_, std::move(plan));
 }
 
 std::shared_ptr<Checkpoint> Worker::make_checkpoint(const std::shared_ptr<Generation>& generation,

@@ -63,10 +63,11 @@ void Worker::list_for_check(const Content& content, const std::string& file, std
 std::shared_ptr<Generation> Worker::make_checked(const Content& content, const std::string& file) {
   hooks_.on_generation();
   const std::uint64_t number = log_.next_generation();
-  log_writer_.write(log_.spawned(number, content.hash, "check"));
+  const auto noted = log_writer_.note(log_.spawned(number, content.hash, "check"));
   const auto& before = log_.last_live();
   GenerationPlan plan = launch_plan(setup_, number, "check", content, {},
                                     before ? std::optional(before->speaks) : std::nullopt, own_env());
+  plan.noted = noted;
   for (std::size_t i = 0; !file.empty() && i + 1 < plan.argv.size(); ++i) {
     if (plan.argv[i] == "--path") plan.argv[i + 1] = file;  // shown in its diagnostics
   }

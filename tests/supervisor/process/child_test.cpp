@@ -78,6 +78,19 @@ TEST_CASE("child: output and exit code, output first") {
   CHECK(ran->exit->meaning == "exited with code 3");
 }
 
+TEST_CASE("child: its alive file goes with it, unless nothing else tells of its number") {
+  Loop loop;
+  const TempDir dir;
+  for (const bool noted : {false, true}) {
+    SpawnRequest request = shell("exit 0");
+    request.alive_file = dir.path("alive-1");
+    request.alive_file_spent = std::make_shared<std::atomic<bool>>(noted);
+    run(loop, request);
+    loop.run();
+    CHECK(std::filesystem::exists(request.alive_file) != noted);
+  }
+}
+
 TEST_CASE("child: a program that cannot be executed is no exit 127") {
   Loop loop;
   const auto failed = Child::start(loop, request_for({"/nonexistent/program"}), {});

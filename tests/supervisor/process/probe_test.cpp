@@ -3,7 +3,10 @@
 #include <doctest/doctest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
+#include <cerrno>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -25,7 +28,8 @@ HealthCheck check_of(const std::string& text) {
 // The outcome of one attempt: "" if it succeeded, else why not.
 std::string outcome_of(Loop& loop, const std::string& text, const std::string& cwd = "") {
   std::optional<Status> outcome;
-  const Probe probe(loop, check_of(text), {{"PATH=/usr/bin:/bin", "GREETING=hello"}, cwd},
+  Starter starter(loop);
+  const Probe probe(loop, starter, check_of(text), {{"PATH=/usr/bin:/bin", "GREETING=hello"}, cwd},
                     [&](Status told) { outcome = std::move(told); });
   CHECK(!outcome);  // not before the caller has the probe
   REQUIRE(run_until(loop, [&] { return outcome.has_value(); }));
@@ -185,16 +189,30 @@ TEST_CASE("probe: what prints without end neither fills memory nor lasts") {
 
 TEST_CASE("probe: destroying it ends its command") {
   Loop loop;
-  pid_t pid = 0;
-  {
-    bool told = false;
-    const Probe probe(loop, check_of("exec:sleep 1000"), {{"PATH=/usr/bin:/bin"}, ""},
-                      [&](const Status&) { told = true; });
-    pid = probe.pid();
-    CHECK(pid > 0);
-    CHECK_FALSE(told);
+  Starter starter(loop);
+  bool told = false;
+  const auto begin = [&](const std::string& command) {
+    return std::make_unique<Probe>(loop, starter, check_of("exec:" + command), Probe::Place{{"PATH=/usr/bin:/bin"}, ""},
+                                   [&](const Status&) { told = true; });
+  };
+  SUBCASE("that runs") {
+    auto probe = begin("sleep 1000");
+    REQUIRE(run_until(loop, [&] { return probe->pid() > 0; }));
+    const pid_t pid = probe->pid();
+    probe.reset();
+    CHECK_FALSE(read_proc_stat(pid));
   }
-  CHECK_FALSE(read_proc_stat(pid));
+  SUBCASE("that is being started, and another one waits until then") {
+    begin("sleep 1000").reset();
+    CHECK(starter.busy());
+    const auto status = starter.start({}, {}, [&](const auto&) { told = true; });
+    REQUIRE_FALSE(status);
+    CHECK(status.error().code == EBUSY);
+    REQUIRE(run_until(loop, [&] { return !starter.busy(); }));
+    CHECK(::waitpid(-1, nullptr, WNOHANG) == -1);
+    CHECK(errno == ECHILD);
+  }
+  CHECK_FALSE(told);
 }
 
 }  // namespace zeroth

@@ -86,6 +86,17 @@ TEST_CASE("log writer: an error is told once, until a line is written again") {
   CHECK(noted.disk == "c ");
 }
 
+TEST_CASE("log writer: a line is noted once it is written") {
+  Noted noted;
+  const auto writer = noted.writer();
+  const auto in_vain = writer->note(noted.line("a", false));
+  const auto written = writer->note(noted.line("b"));
+  CHECK_FALSE(*written);
+  noted.loop.run();
+  CHECK(*written);
+  CHECK_FALSE(*in_vain);
+}
+
 TEST_CASE(
     "log writer: who waits for a disk that hangs is answered, and the lines are written in order when it is back") {
   Noted noted;
