@@ -35,7 +35,8 @@ std::string last_line(std::string_view text) {
 
 }  // namespace
 
-Probe::Probe(Loop& loop, Starter& starter, const HealthCheck& check, const Place& place, std::function<void(Status)> done)
+Probe::Probe(Loop& loop, Starter& starter, const HealthCheck& check, const Place& place,
+             std::function<void(Status)> done)
     : loop_(loop), starter_(&starter), check_(check), done_(std::move(done)), timeout_(loop) {
   switch (check.kind) {
     case HealthCheck::Kind::Tcp:

@@ -27,7 +27,11 @@ class HealthWatch {
   // success after one.
   HealthWatch(Loop& loop, std::function<void(const std::string& reason)> on_unhealthy,
               std::function<void(const std::string& told)> on_change)
-      : loop_(loop), starter_(loop), on_unhealthy_(std::move(on_unhealthy)), on_change_(std::move(on_change)), timer_(loop) {}
+      : loop_(loop),
+        starter_(loop),
+        on_unhealthy_(std::move(on_unhealthy)),
+        on_change_(std::move(on_change)),
+        timer_(loop) {}
 
   // The first attempt is made after one interval. Failures of before are forgotten.
   void begin(Rules rules, Probe::Place place);

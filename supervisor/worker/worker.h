@@ -200,6 +200,7 @@ class Worker {
   void launch_reload(const ReloadRequest& request, const Content& content, bool kept_code);
   void answer_unchanged(const ReloadRequest& request);
   void decide_mode();
+  std::string lacks_memory() const;
   // Going back (worker_back.cpp).
   void resolve_rollback(const RollbackRequest& request, const std::vector<SnapshotEnvelope>& kept);
   void fetch_code(const RollbackRequest& request, const RollbackTarget& target, Aim aim);
@@ -324,6 +325,7 @@ class Worker {
   WorkerState state_ = WorkerState::Starting;
   ReloadMode mode_ = ReloadMode::Auto;
   std::string mode_reason_;
+  std::string no_room_;  // why the reload under way is recreate although mode_ is overlap
   std::shared_ptr<Generation> live_;
   std::vector<std::shared_ptr<Generation>> dying_;
   std::unique_ptr<Handover> handover_;

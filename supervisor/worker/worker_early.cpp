@@ -11,7 +11,7 @@ bool Worker::may_begin_early() {
   const bool free = !handover_ && !recovery_ && !replacing_ && !saving_cut_ && pending_.empty();
   if (!free || !current_ || !live_ || live_->mute() || state_ != WorkerState::Ready) return false;
   decide_mode();
-  return mode_ == ReloadMode::Overlap;
+  return mode_ == ReloadMode::Overlap && lacks_memory().empty();
 }
 
 // A change to it is no reload by itself.

@@ -5,13 +5,16 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/text.h"
 #include "supervisor/option_names.h"
+#include "supervisor/process/memory_room.h"
 #include "supervisor/worker/worker.h"
 
 namespace zeroth {
 namespace {
 
-constexpr std::size_t kLastLines = 20;  // of a failed candidate, in which a taken port is looked for
+constexpr std::size_t kLastLines = 20;          // of a failed candidate, in which a taken port is looked for
+constexpr std::uint64_t kNeverMuch = 16 << 20;  // bytes that always fit once more
 
 }  // namespace
 
@@ -93,6 +96,16 @@ bool Worker::lost_a_port(const Handover& attempt) const {
     return line.generation == candidate->number() && (line.text.find("EADDRINUSE") != std::string::npos ||
                                                       line.text.find("Address already in use") != std::string::npos);
   });
+}
+
+// "" if a second generation fits beside the live one, as far as that one's first process tells.
+std::string Worker::lacks_memory() const {
+  const std::uint64_t takes = memory_of_process(live_->pid());
+  if (takes < kNeverMuch) return "";
+  const auto room = memory_room();
+  if (!room || takes <= *room) return "";
+  return "it takes " + human_size(takes) + " of memory, a second one does not fit into the " + human_size(*room) +
+         " that are left";
 }
 
 // How the next reload is to be done: what was asked for as far as the live one can.

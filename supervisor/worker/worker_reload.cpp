@@ -141,8 +141,9 @@ void Worker::begin_reload(ReloadRequest request) {
   iteration_before_aim_ = last_iteration_;
   if (!runs) return launch_reload(request, content, kept_code);
   decide_mode();
-  const ReloadMode mode =
-      for_env && mode_ == ReloadMode::Exec ? ReloadMode::Overlap : mode_;  // execv keeps the old one
+  ReloadMode mode = for_env && mode_ == ReloadMode::Exec ? ReloadMode::Overlap : mode_;  // execv keeps the old one
+  no_room_ = mode == ReloadMode::Overlap ? lacks_memory() : "";
+  if (!no_room_.empty()) mode = ReloadMode::Recreate;
   Handover::Plan plan;
   plan.context.mode = handover_mode(mode);
   plan.context.old_drains = live_->loaded().capabilities.drain;
@@ -187,6 +188,7 @@ void Worker::launch_reload(const ReloadRequest& request, const Content& content,
 
 void Worker::on_verdict(const Receipt& original) {
   Receipt receipt = original;
+  const std::string no_room = std::exchange(no_room_, "");
   receipt.commit = target_->commit;
   if (const auto& candidate = handover_->last_candidate()) receipt.env = env_difference(*candidate);
   const bool automatic = rolls_back_by_itself();
@@ -215,7 +217,7 @@ void Worker::on_verdict(const Receipt& original) {
   }
   count_verdict(receipt);
   Json json = to_json(receipt);
-  if (ok) json["mode_reason"] = mode_reason_;
+  if (ok) json["mode_reason"] = no_room.empty() ? mode_reason_ : no_room;
   log_writer_.write(log_.receipt(json));
   store_.keep_before_loss(losses_.note(json));
   log_writer_.sync();

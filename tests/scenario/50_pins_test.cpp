@@ -149,8 +149,7 @@ TEST_CASE("pins: a snapshot that is not there is not found, and it is said how t
   }
   CHECK(daemon.refused("diff", {{"a", 1}, {"b", 999}}).code == ErrorCode::NotFound);
   CHECK(daemon.refused("diff", {{"a", 1}}).code == ErrorCode::BadParams);
-  CHECK(daemon.refused("export", {{"sequence", 999}, {"path", daemon.dir().path("out")}}).code ==
-        ErrorCode::NotFound);
+  CHECK(daemon.refused("export", {{"sequence", 999}, {"path", daemon.dir().path("out")}}).code == ErrorCode::NotFound);
   const ProcessResult result = ctl(daemon, {"pin", "999"});
   CHECK(result.exit_code == kExitFailed);
   CHECK(says(result.err, "there is no snapshot 999 (see zerothctl snapshots)"));
