@@ -11,6 +11,7 @@
 #include "common/hash.h"
 #include "common/json_fields.h"
 #include "supervisor/instance/claim.h"
+#include "supervisor/snapshot/generation_traces.h"
 
 namespace zeroth {
 namespace {
@@ -89,6 +90,8 @@ tl::expected<void, StartError> Member::open(const Surroundings& around, Plan& pl
   clear_place(place_);
   auto generations = GenerationLog::open(folder_);
   if (!generations) return refuse_start(generations.error(), state);
+  for (const WorkerPlace& left : places_left(folder_, place_, name_))
+    generations->note_used(highest_named_generation(left.open));
   const auto warn = [events = around.events, name = name_](const std::string& message) {
     events->publish("log", {{"worker", name}, {"level", "warning"}, {"message", message}});
   };

@@ -53,7 +53,7 @@ Result<GenerationLog> GenerationLog::open(const std::string& worker_folder) {
       return fail(std::move(text.error()));
     }
   }
-  log.note_generation(highest_traced_generation(worker_folder));
+  log.note_used(highest_traced_generation(worker_folder));
   if (Status opened = log.file_->open(log.torn_); !opened) return fail(std::move(opened.error()));
   if (Status synced = sync_folder(worker_folder); !synced) return fail(std::move(synced.error()));
   return log;
@@ -75,13 +75,13 @@ void GenerationLog::load(const std::string& text) {
 }
 
 // A number that no count can have come to is damage, and would leave none to give out.
-void GenerationLog::note_generation(std::uint64_t generation) {
+void GenerationLog::note_used(std::uint64_t generation) {
   if (generation <= kMaxSequence) generation_ = std::max(generation_, generation);
 }
 
 void GenerationLog::take(const Json& line) {
   const auto event = field_or<std::string>(line, "event", "");
-  note_generation(field_or<std::uint64_t>(line, "generation", 0));
+  note_used(field_or<std::uint64_t>(line, "generation", 0));
   sequence_ = std::max(sequence_, field_or<std::uint64_t>(line, "sequence", 0));
   if (event == "live") {
     take_live(line);
@@ -115,7 +115,7 @@ std::uint64_t GenerationLog::newest_with(const std::string& program_hash) const 
 void GenerationLog::take_receipt(const Json& receipt) {
   sequence_ = std::max(sequence_, field_or<std::uint64_t>(receipt, "sequence", 0));
   const auto to = to_generation(receipt);
-  note_generation(to.value_or(0));
+  note_used(to.value_or(0));
   const auto end = receipts_.begin() + static_cast<std::ptrdiff_t>(std::min(kAmendable, receipts_.size()));
   const auto earlier = std::find_if(receipts_.begin(), end, [&](const Json& other) {
     return to && to_generation(other) == to && !is_in_place(other);

@@ -54,6 +54,8 @@ class GenerationLog {
   // the files that generations leave behind. Blocks: call it before the loop runs, or on the pool.
   static Result<GenerationLog> open(const std::string& worker_folder);
 
+  // This number and all below it are used.
+  void note_used(std::uint64_t generation);
   // Takes the next number. It is used up, whether or not its line can be written.
   std::uint64_t next_generation() { return ++generation_; }
 
@@ -88,7 +90,6 @@ class GenerationLog {
   explicit GenerationLog(std::string path) : path_(std::move(path)), file_(std::make_shared<LineFile>(path_)) {}
   void load(const std::string& text);
   void take(const Json& line);
-  void note_generation(std::uint64_t generation);
   void take_live(const Json& line);
   void take_receipt(const Json& receipt);
   Line append(const Json& line);

@@ -48,10 +48,14 @@ std::uint64_t generation_of_snapshot(const std::string& path, std::uint64_t sequ
 
 }  // namespace
 
-std::uint64_t highest_traced_generation(const std::string& worker_folder) {
+std::uint64_t highest_named_generation(const std::string& folder) {
   std::uint64_t highest = 0;
-  for_each_file(worker_folder,
-                [&](const std::string& name) { highest = std::max(highest, generation_in(name).value_or(0)); });
+  for_each_file(folder, [&](const std::string& name) { highest = std::max(highest, generation_in(name).value_or(0)); });
+  return highest;
+}
+
+std::uint64_t highest_traced_generation(const std::string& worker_folder) {
+  std::uint64_t highest = highest_named_generation(worker_folder);
   const std::string snapshots = worker_folder + "/snapshots";
   std::vector<std::uint64_t> sequences;
   for_each_file(snapshots, [&](const std::string& name) {

@@ -11,4 +11,7 @@ namespace zeroth {
 // emergency-<N>.json, also of its temporary and stale ones; 0 if there is none. Changes nothing. Blocks.
 std::uint64_t highest_traced_generation(const std::string& worker_folder);
 
+// The same of file names alone, in a folder that nobody but us writes to.
+std::uint64_t highest_named_generation(const std::string& folder);
+
 }  // namespace zeroth

@@ -33,7 +33,7 @@ TEST_CASE("kill -9 of the worker: back from the newest snapshot, within the loss
   CHECK(after["restarts"] == 1);
   CHECK(after["last_exit"]["signal"] == SIGKILL);
   CHECK(wait_reaped(killed));
-  CHECK(daemon.workers_running().size() == 1);
+  CHECK(daemon.wait_workers(1));
 }
 
 TEST_CASE("kill -9 of the worker: what was checkpointed before is not lost") {
@@ -63,7 +63,7 @@ TEST_CASE("kill -9 of the supervisor: the worker saves itself, and the next star
   CHECK(daemon.ask("history")["total"] == 1);
   const Json newest = daemon.ask("snapshots")["snapshots"][0];
   CHECK(newest["cause"] == "emergency");
-  CHECK(daemon.workers_running().size() == 1);
+  CHECK(daemon.wait_workers(1));
 }
 
 TEST_CASE("kill -9 of the supervisor at any moment of a stream of reloads: the next start goes on") {

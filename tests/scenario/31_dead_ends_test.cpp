@@ -190,7 +190,7 @@ TEST_CASE("dead end: a start whose go is never answered is tried again, with the
     daemon.kill_worker();
     CHECK(daemon.wait_generation(3)["state"] == "ready");
     CHECK(daemon.count() == 4);
-    CHECK(daemon.workers_running().size() == 1);
+    CHECK(daemon.wait_workers(1));
   }
 }
 

@@ -48,7 +48,7 @@ TEST_CASE("supervisor death: in each step of a reload the next start goes on, wi
     daemon.restart();
     CHECK(daemon.count() == 4);
     CHECK(daemon.generation() > before);
-    CHECK(daemon.workers_running().size() == 1);
+    CHECK(daemon.wait_workers(1));
   }
 }
 

@@ -210,7 +210,7 @@ TEST_CASE("exec: new code that dies at go, or right after it, goes on from the c
     const Json worker = daemon.wait_generation(3);
     CHECK(worker["last_reload"]["operation"] == "crash-restart");
     CHECK(daemon.count() == 4);
-    CHECK(daemon.workers_running().size() == 1);
+    CHECK(daemon.wait_workers(1));
   }
 }
 
@@ -237,7 +237,7 @@ TEST_CASE("exec: an old generation that dies while held: what goes on has the cu
   if (worker["state"] == "failed") CHECK(daemon.ask("restart")["verdict"] == "ok");
   CHECK(daemon.count() == 4);
   CHECK(wait_reaped(pid));
-  CHECK(daemon.workers_running().size() == 1);
+  CHECK(daemon.wait_workers(1));
 }
 
 TEST_CASE("exec: whoever dies on the way to the new code is started again, with the state") {
@@ -318,7 +318,7 @@ TEST_CASE("exec: kill -9 of the supervisor in each step: the next start goes on,
     daemon.restart();
     CHECK(daemon.count() == 4);
     CHECK(daemon.generation() > 1);
-    CHECK(daemon.workers_running().size() == 1);
+    CHECK(daemon.wait_workers(1));
     CHECK(alive_files(daemon).size() == 1);
   }
 }

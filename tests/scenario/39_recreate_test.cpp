@@ -94,7 +94,7 @@ TEST_CASE("recreate: an old generation that dies at its cut restarts from the ne
   daemon.wait_until(
       [](const Json& status) { return status["state"] == "ready" && status["last_reload"]["operation"] == "reload"; });
   CHECK(daemon.count() == 4);
-  CHECK(daemon.workers_running().size() == 1);
+  CHECK(daemon.wait_workers(1));
 }
 
 TEST_CASE("recreate: an old generation that dies, or does nothing, when told to stop: the new one goes on") {
@@ -156,7 +156,7 @@ TEST_CASE("recreate: new code of a command that does not make it waits for a sav
     const Json failed = daemon.wait_until([](const Json& status) { return status["state"] == "failed"; });
     CHECK(contains(failed["last_failure"]["summary"], "the code before it is not kept"));
     CHECK(recreate_receipt(daemon, 2)["verdict"] == lost.verdict);
-    CHECK(daemon.workers_running().empty());
+    CHECK(daemon.wait_no_workers());
     daemon.edit({{"next", 1}});
     CHECK(daemon.wait_generation(3)["last_reload"]["verdict"] == "ok");
     CHECK(daemon.count() == 4);
@@ -185,7 +185,7 @@ TEST_CASE("recreate: new code that dies at go, or right after it, goes on from t
     daemon.edit(behaviour_at(point, "die", {2}));
     CHECK(daemon.wait_generation(3)["last_reload"]["operation"] == "crash-restart");
     CHECK(daemon.count() == 4);
-    CHECK(daemon.workers_running().size() == 1);
+    CHECK(daemon.wait_workers(1));
   }
 }
 
@@ -260,7 +260,7 @@ TEST_CASE("stop in each step of a reload: it ends with everything saved, in ever
       CHECK(daemon.wait_no_workers());
       daemon.restart();
       CHECK(daemon.count() == 4);
-      CHECK(daemon.workers_running().size() == 1);
+      CHECK(daemon.wait_workers(1));
     }
   }
 }

@@ -87,7 +87,7 @@ TEST_CASE(
   for (int i = 0; i < 2; ++i) CHECK(daemon.ask("restart", {{"wait", false}})["accepted"] == true);
   CHECK(daemon.ask("restart")["verdict"] == "ok");
   CHECK(daemon.ask("restart")["verdict"] == "ok");
-  CHECK(daemon.workers_running().size() == 1);
+  CHECK(daemon.wait_workers(1));
   CHECK(daemon.terminate() == kExitOk);
 }
 

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 
 #include "common/exit_codes.h"
 #include "common/files.h"
@@ -184,8 +185,18 @@ TEST_CASE("user: reloads by recreate and exec keep a large state, and so does th
     app.check_kept(3);
     CHECK(says(app.err(), "had saved itself when its supervisor died"));
     CHECK(none_begins(app.place() + "/saved", "emergency-"));
-    CHECK(app.workers_running().size() == 1);
+    CHECK(app.wait_workers(1));
   }
+}
+
+TEST_CASE("user: numbers are not used again, if only a file in that user's place tells of them") {
+  if (!can_run_as_nobody()) return;
+  App app({"--checkpoint-interval", "0"});
+  app.kill_supervisor();
+  REQUIRE(app.wait_no_workers());
+  std::ofstream(app.place() + "/alive-41").close();
+  app.restart();
+  CHECK(app.wait_generation(2)["generation"] == 42);
 }
 
 TEST_CASE("user: root goes on from what was a snapshot, and believes nothing that the former user left behind") {

@@ -325,8 +325,8 @@ std::vector<pid_t> Daemon::workers_running() const {
   return found;
 }
 
-bool Daemon::wait_no_workers(Milliseconds deadline) const {
-  return poll_until(deadline, [this] { return workers_running().empty(); });
+bool Daemon::wait_workers(std::size_t count, Milliseconds deadline) const {
+  return poll_until(deadline, [&] { return workers_running().size() == count; });
 }
 
 std::vector<std::string> Daemon::snapshot_files() const {

@@ -74,8 +74,9 @@ class Daemon {
   pid_t kill_worker();     // kill -9 of the live one; returns its pid
   // Worker processes of this state folder that run now.
   std::vector<pid_t> workers_running() const;
-  // Until none of them runs any more.
-  bool wait_no_workers(Milliseconds deadline = kPatience) const;
+  // Until so many run.
+  bool wait_workers(std::size_t count, Milliseconds deadline = kPatience) const;  // what was killed takes a moment
+  bool wait_no_workers(Milliseconds deadline = kPatience) const { return wait_workers(0, deadline); }
 
   // ---- Files and output
   const std::string& state_dir() const { return state_; }  // <state home>/zeroth/<stem>
