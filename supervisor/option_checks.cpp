@@ -54,8 +54,9 @@ Status check_state_file(Options& o) {
     return asks ? Status(fail("--state-signal and --state-command go with --state-file PATH")) : Status();
   if (o.command.empty()) return fail("--state-file is for commands; a Zero program gives its state itself");
   if (o.protocol) return fail("--state-file is for commands that do not speak the protocol; leave out one of the two");
-  if (!o.health.empty())
-    return fail("--health does not go with --state-file: such a command counts as ready when it is started");
+  const auto health = parse_health(o.health);
+  if (!o.health.empty() && health && !health->asks())
+    return fail("--health " + o.health + " does not go with --state-file; ask such a command by http:, tcp: or exec:");
   if (!o.state_signal.empty() && !o.state_command.empty())
     return fail("give --state-signal or --state-command, not both");
   if (!o.state_signal.empty()) {

@@ -16,6 +16,7 @@ void HealthWatch::pause() {
   probe_.reset();
   rules_.reset();
   failed_ = 0;
+  began_ = false;
   last_error_.clear();
 }
 
@@ -30,6 +31,7 @@ void HealthWatch::attempt() {
 void HealthWatch::on_outcome(const Status& outcome) {
   const std::string& asked = rules_->check.text;
   if (outcome) {
+    began_ = true;
     const int failed = std::exchange(failed_, 0);
     const bool was_told = !std::exchange(last_error_, "").empty();
     if (was_told)
@@ -38,6 +40,7 @@ void HealthWatch::on_outcome(const Status& outcome) {
   }
   const bool first = last_error_.empty();
   last_error_ = outcome.error().message;
+  if (!began_ && monotonic_now() < rules_->starts_until) return;
   if (++failed_ < rules_->failures) {
     if (first) on_change_(asked + " failed: " + last_error_);
     return;

@@ -20,6 +20,7 @@ class HealthWatch {
     HealthCheck check;  // one that asks()
     Milliseconds interval{10'000};
     int failures = 3;  // in a row, then it is unhealthy
+    MonotonicTime starts_until{};  // failures before the first success do not count until then
   };
 
   // `on_unhealthy` gets what was asked and what came of it, in words: "tcp:8080 failed 3 times in a row: …". It is
@@ -55,7 +56,8 @@ class HealthWatch {
   std::optional<Rules> rules_;  // none: it is paused
   Probe::Place place_;
   std::unique_ptr<Probe> probe_;
-  int failed_ = 0;  // in a row
+  int failed_ = 0;     // in a row
+  bool began_ = false;  // it was well once
   std::string last_error_;
 };
 

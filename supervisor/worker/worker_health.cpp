@@ -23,7 +23,9 @@ void Worker::watch_health() {
                         {"message", "--health heartbeat: this program does not speak, so no beat can be missed"}});
   }
   if (!check->asks()) return;
-  health_.begin({std::move(*check), options.health_interval, options.health_failures}, live_->probe_place());
+  HealthWatch::Rules rules{std::move(*check), options.health_interval, options.health_failures, {}};
+  if (!options.state_file.empty()) rules.starts_until = live_->spawned_at() + options.start_timeout;  // it begins after go
+  health_.begin(std::move(rules), live_->probe_place());
 }
 
 void Worker::pause_health() {

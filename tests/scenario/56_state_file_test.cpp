@@ -168,6 +168,21 @@ TEST_CASE("state file: how often it is asked for by itself") {
   CHECK(interval({"--state-signal", "USR1", "--checkpoint-interval", "5s"}) == 5'000);
 }
 
+TEST_CASE("state file: a command that is not well is replaced with its file, once it has been well") {
+  const TempDir place;
+  Kept kept(counter(1), {"--health", "exec:test -f " + place.path("well"), "--health-interval", "50ms",
+                         "--health-failures", "1", "--state-signal", "USR1", "--checkpoint-interval", "0"});
+  kept.daemon.wait_until([](const Json& worker) { return worker["health"]["last_error"].is_string(); });
+  kept.tick();
+  CHECK(kept.daemon.worker()["generation"] == 1);
+  const std::string marker = place.write("well", "");
+  kept.daemon.wait_until([](const Json& worker) { return worker["health"]["last_error"].is_null(); });
+  ::unlink(marker.c_str());
+  CHECK(kept.daemon.wait_generation(2)["last_reload"]["cause"] == "unhealthy");
+  kept.tick();
+  CHECK(kept.count() == "2\n");
+}
+
 TEST_CASE("state file: options that do not fit together are refused") {
   const auto refused = [](std::vector<std::string> options, const std::string& why) {
     const ProcessResult told = supervise(std::move(options));
@@ -177,7 +192,7 @@ TEST_CASE("state file: options that do not fit together are refused") {
   refused({"--state-signal", "USR1", "--", "true"}, "go with --state-file PATH");
   refused({"--state-file", "a", "a.zero"}, "--state-file is for commands");
   refused({"--state-file", "a", "--protocol", "--", "true"}, "do not speak the protocol");
-  refused({"--state-file", "a", "--health", "tcp:1", "--", "true"}, "--health does not go with --state-file");
+  refused({"--state-file", "a", "--health", "notify", "--", "true"}, "--health notify does not go with --state-file");
   refused({"--state-file", "a", "--state-signal", "KILL", "--", "true"}, "'KILL' is no signal to ask by");
   refused({"--state-file", "a", "--state-signal", "USR1", "--state-command", "true", "--", "true"}, "not both");
 }

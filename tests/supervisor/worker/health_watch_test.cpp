@@ -19,8 +19,9 @@ struct Patient {
   HealthWatch watch{loop, [this](const std::string& reason) { unhealthy.push_back(reason); },
                     [this](const std::string& told) { changes.push_back(told); }};
 
-  void begin(int failures) {
-    watch.begin({*parse_health("exec:test -f well"), Milliseconds(10), failures}, {{"PATH=/usr/bin:/bin"}, dir.path()});
+  void begin(int failures, Milliseconds starts_for = Milliseconds(0)) {
+    watch.begin({*parse_health("exec:test -f well"), Milliseconds(10), failures, monotonic_now() + starts_for},
+                {{"PATH=/usr/bin:/bin"}, dir.path()});
   }
 };
 
@@ -46,6 +47,24 @@ TEST_CASE("health watch: a success in between begins the count anew, and is told
   CHECK(patient.watch.status()["failures"] == 0);
   CHECK(patient.watch.status()["last_error"].is_null());
   CHECK(patient.unhealthy.empty());
+}
+
+TEST_CASE("health watch: what is starting is not well yet, and that does not count until it was well, or should be") {
+  Patient patient;
+  SUBCASE("it was well once") {
+    patient.begin(1, std::chrono::hours(1));
+    REQUIRE(run_until(patient.loop, [&] { return !patient.watch.status()["last_error"].is_null(); }));
+    CHECK(patient.watch.status()["failures"] == 0);
+    const std::string marker = patient.dir.write("well", "");
+    REQUIRE(run_until(patient.loop, [&] { return patient.watch.status()["last_error"].is_null(); }));
+    CHECK(patient.unhealthy.empty());
+    ::unlink(marker.c_str());
+    REQUIRE(run_until(patient.loop, [&] { return !patient.unhealthy.empty(); }));
+  }
+  SUBCASE("it should be by now") {
+    patient.begin(1, Milliseconds(50));
+    REQUIRE(run_until(patient.loop, [&] { return !patient.unhealthy.empty(); }));
+  }
 }
 
 TEST_CASE("health watch: paused it asks nobody, and forgets") {
