@@ -121,6 +121,7 @@ tl::expected<void, StartError> Member::open(const Surroundings& around, Plan& pl
   setup.place = place_;
   if (place_.apart()) setup.exchange = std::make_shared<Exchange>(loop_, place_.open, place_.user->as);
   setup.orphans = around.orphans;
+  setup.checks = std::make_shared<Starter>(loop_);
   setup.one_of_many = !plan.alone;
   setup.start_cause = plan.cause;
   Worker::Hooks of_worker;

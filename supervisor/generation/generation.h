@@ -37,7 +37,8 @@ struct GenerationPlan {
   std::string notify_folder;                       // of the socket for $NOTIFY_SOCKET
   std::string emergency_file;                      // $ZEROTH_EMERGENCY_FILE
   std::string alive_file;                          // locked for as long as the process lives
-  std::shared_ptr<const std::atomic<bool>> noted;  // its number is, so the alive file may go with the process
+  std::shared_ptr<NumberNote> noted;  // its number
+  std::shared_ptr<Starter> checks;    // starts its health checks
   std::vector<std::string> changed;
   std::vector<int> lent;                   // listening sockets, not ours to close
   std::string socket, key;                 // $ZEROTH_SOCKET and $ZEROTH_KEY; "" for none
@@ -99,7 +100,7 @@ class Generation {
     return !gone_ && (spawning_ || this->pid() == pid || (readiness_ && readiness_->owns(pid)));
   }
   // For a command that asks about it.
-  Probe::Place probe_place() const { return {environment(), plan_.cwd, run_as()}; }
+  Probe::Place probe_place() const { return {environment(), plan_.cwd, run_as(), plan_.checks}; }
   // What is still to happen before it counts as ready; "" if that is up to the program alone.
   std::string waits_for() const { return readiness_ ? readiness_->waits_for() : ""; }
   bool gone() const { return gone_; }

@@ -14,7 +14,7 @@ constexpr Milliseconds kAskAgain{200};
 }  // namespace
 
 Readiness::Readiness(Loop& loop, std::optional<HealthCheck> check, Result<NotifySocket::Bound> notify, Hooks hooks)
-    : loop_(loop), starter_(loop), check_(std::move(check)), hooks_(std::move(hooks)), again_(loop) {
+    : loop_(loop), check_(std::move(check)), hooks_(std::move(hooks)), again_(loop) {
   if (!notify) return;
   NotifySocket::Hooks heard;
   heard.belongs = [this](pid_t pid) { return belongs(pid); };
@@ -39,7 +39,7 @@ void Readiness::ask(Probe::Place place) {
 }
 
 void Readiness::attempt() {
-  probe_ = std::make_unique<Probe>(loop_, starter_, *check_, place_, [this](Status outcome) {
+  probe_ = std::make_unique<Probe>(loop_, *check_, place_, [this](Status outcome) {
     loop_.post([finished = std::shared_ptr<Probe>(std::move(probe_))] {});  // it is still on the stack
     if (outcome) return ready();
     why_not_ = outcome.error().message;

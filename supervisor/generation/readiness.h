@@ -40,7 +40,7 @@ class Readiness {
   // "tcp:8080 (Connection refused)" while it is asked; else "".
   std::string waits_for() const;
   // May this be the process of a check?
-  bool owns(pid_t pid) const { return starter_.busy() || (probe_ && probe_->pid() == pid); }
+  bool owns(pid_t pid) const { return probe_ && probe_->owns(pid); }
 
  private:
   bool belongs(pid_t pid) const;
@@ -48,7 +48,6 @@ class Readiness {
   void ready();
 
   Loop& loop_;
-  Starter starter_;
   std::optional<HealthCheck> check_;
   Hooks hooks_;
   RetiredGeneration whose_;

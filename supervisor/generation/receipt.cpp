@@ -38,6 +38,7 @@ Json to_json(const Receipt& receipt) {
                {"reason", receipt.reason},
                {"hint", receipt.hint},
                {"diagnostics", receipt.diagnostics}};
+  if (!receipt.mode_reason.empty()) json["mode_reason"] = receipt.mode_reason;
   json.update(to_json(receipt.restored));
   json["migrated"] =
       receipt.migrated_from.empty() ? Json() : Json{{"from", receipt.migrated_from}, {"to", receipt.migrated_to}};

@@ -26,6 +26,7 @@ struct Receipt {
   std::uint64_t to = 0;
   std::optional<std::uint64_t> restored_generation;
   std::string mode;
+  std::string mode_reason = "";  // "": it needs none
   std::string cause;
   std::vector<std::string> changed;
   std::string verdict;  // ok unchanged rejected abandoned rolled_back failed

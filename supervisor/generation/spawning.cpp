@@ -54,7 +54,7 @@ Status Generation::prepare_spawn(Spawning& spawning) {
   request.cwd = plan_.cwd;
   request.channel = spawning.theirs.get();
   request.alive_file = plan_.alive_file;
-  request.alive_file_spent = plan_.noted;
+  request.number = plan_.noted;
   request.terminal = plan_.terminal;
   request.stdin_mode = plan_.stdin_mode;
   request.die_with_us = plan_.die_with_us;

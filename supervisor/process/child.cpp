@@ -67,17 +67,17 @@ std::string exit_meaning(std::optional<int> code, int signal, bool core, bool oo
 struct Child::AliveFile {
   std::mutex mutex;
   std::string path;  // "": there is none, or none any more
-  std::shared_ptr<const std::atomic<bool>> spent;
+  std::shared_ptr<NumberNote> number;
 
-  void rename(const std::string& to, std::shared_ptr<const std::atomic<bool>> of_that) {
+  void rename(const std::string& to, std::shared_ptr<NumberNote> of_that) {
     const std::lock_guard lock(mutex);
     if (path.empty() || ::rename(path.c_str(), to.c_str()) != 0) return;
     path = to;
-    spent = std::move(of_that);
+    number = std::move(of_that);
   }
   void remove() {
     const std::lock_guard lock(mutex);
-    if (!path.empty() && (!spent || *spent)) ::unlink(std::exchange(path, "").c_str());
+    remove_alive_file(std::exchange(path, ""), number);
   }
 };
 
@@ -102,7 +102,7 @@ Child::Child(Loop& loop, Spawned spawned, Hooks hooks, const SpawnRequest& reque
       alive_file_(std::make_shared<AliveFile>()),
       oom_kills_(oom_kills()) {
   alive_file_->path = request.alive_file;
-  alive_file_->spent = request.alive_file_spent;
+  alive_file_->number = request.number;
   watch_.start(FdWatch::kReadable, [this](int) { on_dead(); });
   const auto open = [&](std::unique_ptr<Stream>& stream, UniqueFd fd, OutputStream which) {
     if (!fd) return;
@@ -146,9 +146,9 @@ Status Child::signal_group(int number) {
   return {};
 }
 
-void Child::rename_alive_file(const std::string& path, std::shared_ptr<const std::atomic<bool>> spent) {
+void Child::rename_alive_file(const std::string& path, std::shared_ptr<NumberNote> number) {
   if (reaped_ || !has_alive_file_) return;
-  loop_.in_pool([file = alive_file_, path, spent = std::move(spent)] { file->rename(path, spent); }, [] {});
+  loop_.in_pool([file = alive_file_, path, number = std::move(number)] { file->rename(path, number); }, [] {});
 }
 
 void Child::resize(TerminalSize size) {

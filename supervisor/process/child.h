@@ -4,7 +4,6 @@
 
 #include <sys/types.h>
 
-#include <atomic>
 #include <bitset>
 #include <chrono>
 #include <cstdint>
@@ -52,8 +51,8 @@ class Child {
 
   // From now on; of the next owner.
   void set_hooks(Hooks hooks) { hooks_ = std::move(hooks); }
-  // Its file in SpawnRequest::alive_file is given another name, if that can be; `spent` as there.
-  void rename_alive_file(const std::string& path, std::shared_ptr<const std::atomic<bool>> spent);
+  // Its file in SpawnRequest::alive_file is given another name, if that can be, as that of another generation.
+  void rename_alive_file(const std::string& path, std::shared_ptr<NumberNote> number);
 
   pid_t pid() const { return pid_; }
   // Not reaped yet: the pid is certainly its.

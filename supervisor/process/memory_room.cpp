@@ -1,30 +1,32 @@
 #include "supervisor/process/memory_room.h"
 
-#include <unistd.h>
-
 #include <algorithm>
+#include <array>
 #include <charconv>
+#include <sstream>
 #include <string_view>
+#include <vector>
 
 #include "common/files.h"
-#include "supervisor/process/memory_use.h"
 
 namespace zeroth {
 namespace {
 
 constexpr std::size_t kMostRead = 64 * 1024;
+constexpr std::size_t kMostProcesses = 64;
 
 struct GroupFiles {
   const char* controllers;  // as /proc/self/cgroup names them
   const char* mount;
   const char* limit;
   const char* used;
-  const char* reclaimable;  // in memory.stat
+  std::array<const char*, 3> reclaimable;  // in memory.stat
 };
 
 constexpr GroupFiles kVersions[] = {
-    {"", "/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"},
-    {"memory", "/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"},
+    {"", "/sys/fs/cgroup", "memory.max", "memory.current", {"inactive_file ", "active_file ", "slab_reclaimable "}},
+    {"memory", "/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
+     {"total_inactive_file ", "total_active_file ", "total_slab_reclaimable "}},
 };
 
 std::optional<std::uint64_t> leading_number(std::string_view text) {
@@ -64,7 +66,8 @@ std::optional<std::uint64_t> room_of_group(const std::string& folder, const Grou
   const auto used = number_in(folder + "/" + files.used);
   if (!limit || !used) return std::nullopt;
   const auto stat = read_file(folder + "/memory.stat", kMostRead);
-  const std::uint64_t cached = stat ? number_after(*stat, std::string(files.reclaimable) + " ").value_or(0) : 0;
+  std::uint64_t cached = 0;
+  for (const char* name : files.reclaimable) cached += stat ? number_after(*stat, name).value_or(0) : 0;
   const std::uint64_t needed = *used - std::min(*used, cached);
   return *limit - std::min(*limit, needed);
 }
@@ -93,10 +96,18 @@ std::optional<std::uint64_t> memory_room(const std::string& root) {
   return least;
 }
 
-std::uint64_t memory_of_process(pid_t pid) {
-  const auto text = read_file("/proc/" + std::to_string(pid) + "/stat", 4096);
-  const auto found = text ? parse_group_memory(*text) : std::nullopt;
-  return found ? found->pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)) : 0;
+std::uint64_t memory_of_tree(pid_t pid) {
+  std::vector<std::string> processes = {std::to_string(pid)};
+  std::uint64_t bytes = 0;
+  for (std::size_t i = 0; i < processes.size() && i < kMostProcesses; ++i) {
+    const std::string folder = "/proc/" + processes[i];
+    const auto status = read_file(folder + "/status", kMostRead);
+    if (status) bytes += number_after(*status, "RssAnon:").value_or(0) * 1024;
+    const auto children = read_file(folder + "/task/" + processes[i] + "/children", kMostRead);
+    std::istringstream words(children.value_or(""));
+    for (std::string child; words >> child;) processes.push_back(child);
+  }
+  return bytes;
 }
 
 }  // namespace zeroth

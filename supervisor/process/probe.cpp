@@ -15,6 +15,7 @@ namespace zeroth {
 namespace {
 
 constexpr std::size_t kKeptOutput = 4 * 1024;   // bytes of a command's output, for the reason
+constexpr Milliseconds kStartPatience{10'000};
 constexpr std::size_t kShownOutput = 200;       // of its last line
 constexpr std::size_t kMostAnswer = 64 * 1024;  // bytes that are read of a server's answer
 
@@ -35,9 +36,9 @@ std::string last_line(std::string_view text) {
 
 }  // namespace
 
-Probe::Probe(Loop& loop, Starter& starter, const HealthCheck& check, const Place& place,
+Probe::Probe(Loop& loop, const HealthCheck& check, const Place& place,
              std::function<void(Status)> done)
-    : loop_(loop), starter_(&starter), check_(check), done_(std::move(done)), timeout_(loop) {
+    : loop_(loop), check_(check), done_(std::move(done)), timeout_(loop) {
   switch (check.kind) {
     case HealthCheck::Kind::Tcp:
     case HealthCheck::Kind::Http:
@@ -127,15 +128,20 @@ void Probe::run(const Place& place) {
     if (said_.size() > kKeptOutput) said_.erase(0, said_.size() - kKeptOutput);
   };
   hooks.on_exit = [this](const ExitInfo& info) { on_exit(info); };
-  const Status begun = starter_->start(std::move(request), std::move(hooks), [this](auto child) {
+  const auto starter = place.starter ? place.starter : std::make_shared<Starter>(loop_);
+  const Status begun = starter->start(std::move(request), std::move(hooks), [this](auto child) {
+    starter_.reset();
     if (!child) return finish(fail(child.error()));
     child_ = std::move(*child);
+    timeout_.start(check_.timeout, [this] {
+      late_ = true;
+      (void)child_->signal_group(SIGKILL);
+    });
   });
   if (!begun) return timeout_.start(Milliseconds(0), [this, error = begun.error()] { finish(fail(error)); });
-  timeout_.start(check_.timeout, [this] {
-    late_ = true;
-    if (!child_) return on_exit({});
-    (void)child_->signal_group(SIGKILL);
+  starter_ = starter;
+  timeout_.start(kStartPatience, [this] {
+    finish(fail("not started within " + human_duration(kStartPatience) + ": its disk does not answer", EBUSY));
   });
 }
 
@@ -147,13 +153,13 @@ void Probe::on_exit(const ExitInfo& info) {
 }
 
 Probe::~Probe() {
-  if (starter_ != nullptr) starter_->forget();
+  if (starter_) starter_->forget();
 }
 
 void Probe::finish(Status outcome) {
   timeout_.stop();
   watch_.reset();
-  if (Starter* starter = std::exchange(starter_, nullptr)) starter->forget();
+  if (const auto starter = std::exchange(starter_, nullptr)) starter->forget();
   const auto done = std::exchange(done_, nullptr);
   if (done) done(std::move(outcome));
 }

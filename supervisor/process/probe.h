@@ -27,16 +27,22 @@ class Probe {
     std::vector<std::string> env;
     std::string cwd;
     std::optional<RunAs> run_as = {};
+    // Of all checks of one worker, one at a time: a command whose disk hangs is not started once more. null: of this one.
+    std::shared_ptr<Starter> starter = {};
   };
 
   // `check` is one that asks(). `done` is called once, later, with why not in words; it may destroy the probe.
-  // Destroying it earlier ends the attempt, and kills and reaps its process. `starter` serves one attempt after the
-  // other and outlives them: a command whose disk hangs is not started once more.
-  Probe(Loop& loop, Starter& starter, const HealthCheck& check, const Place& place, std::function<void(Status)> done);
+  // EBUSY: the command could not be started in time, which says nothing about what it asks. Destroying it earlier ends
+  // the attempt, and kills and reaps its process.
+  Probe(Loop& loop, const HealthCheck& check, const Place& place, std::function<void(Status)> done);
   ~Probe();
   Probe(const Probe&) = delete;
   Probe& operator=(const Probe&) = delete;
 
+  // May this be its process?
+  bool owns(pid_t pid) const {
+    return (starter_ && starter_->awaited()) || (child_ && child_->running() && child_->pid() == pid);
+  }
   // Its process, 0 if it has none.
   pid_t pid() const { return child_ && child_->running() ? child_->pid() : 0; }
 
@@ -52,7 +58,7 @@ class Probe {
   void finish(Status outcome);
 
   Loop& loop_;
-  Starter* starter_;  // null once it is over
+  std::shared_ptr<Starter> starter_;  // while its process is being started
   const HealthCheck check_;
   std::function<void(Status)> done_;
   Timer timeout_;

@@ -326,6 +326,15 @@ Error outcome_error(const Plan& plan, const Outcome& outcome) {
 
 }  // namespace
 
+void remove_alive_file(const std::string& path, const std::shared_ptr<NumberNote>& number) {
+  if (path.empty()) return;
+  if (number) {
+    number->remove(path);
+  } else {
+    ::unlink(path.c_str());
+  }
+}
+
 Result<Spawned> spawn(const SpawnRequest& request) {
   if (request.argv.empty()) return fail("spawn: no command", EINVAL);
   auto ends = open_ends(request);
@@ -349,7 +358,7 @@ Result<Spawned> spawn(const SpawnRequest& request) {
     siginfo_t gone;
     while (::waitid(P_PIDFD, static_cast<id_t>(pidfd.get()), &gone, WEXITED) != 0 && errno == EINTR) {
     }
-    if (!request.alive_file.empty()) ::unlink(request.alive_file.c_str());
+    remove_alive_file(request.alive_file, request.number);
     return fail(outcome_error(plan, *plan.outcome));
   }
   return Spawned{cloned.pid, std::move(pidfd), std::move(ends->out_read), std::move(ends->err_read)};

@@ -7,7 +7,6 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
-#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,6 +14,7 @@
 
 #include "common/result.h"
 #include "common/unique_fd.h"
+#include "supervisor/process/number_note.h"
 #include "supervisor/process/pty.h"
 
 namespace zeroth {
@@ -45,8 +45,7 @@ struct SpawnRequest {
   std::optional<WorkerTerminal> terminal;  // nullopt: stdout and stderr are pipes
   // Locked shared for as long as the child or one of its children lives; "" = none. With run_as it is that user's.
   std::string alive_file;
-  // Null or true: the file is removed at the child's end. Until then it is all that tells of its number.
-  std::shared_ptr<const std::atomic<bool>> alive_file_spent;
+  std::shared_ptr<NumberNote> number;  // of the generation whose file it is, removed through it; null: of none
   // A session of its own, not only a group: no terminal reaches it, and its orphans are known by it. Costs a start up
   // to tens of ms on a busy machine, because a new session is a new scheduling group (autogroup).
   bool new_session = false;
@@ -63,6 +62,9 @@ struct Spawned {
   // stdin: then `err` is none.
   UniqueFd out, err;
 };
+
+// Blocks as the disk does.
+void remove_alive_file(const std::string& path, const std::shared_ptr<NumberNote>& number);
 
 // Returns when the child has become the program. A program that cannot be executed is an Error ("exec failed: NAME: No
 // such file or directory"), and so never mistaken for one that exits with 127; so is everything else that fails before

@@ -28,6 +28,8 @@ class Starter {
   void forget();
   // A process is being started, or would be if its disk answered. Until then its pid is known to nobody.
   bool busy() const { return busy_ != nullptr; }
+  // The same, and somebody waits for it: one that is forgotten is nobody's.
+  bool awaited() const { return busy_ && busy_->done; }
 
  private:
   struct Job {

@@ -1,5 +1,6 @@
 #include "supervisor/worker/health_watch.h"
 
+#include <cerrno>
 #include <utility>
 
 namespace zeroth {
@@ -22,7 +23,7 @@ void HealthWatch::pause() {
 
 void HealthWatch::attempt() {
   if (probe_) return;  // an interval shorter than the timeout
-  probe_ = std::make_unique<Probe>(loop_, starter_, rules_->check, place_, [this](const Status& outcome) {
+  probe_ = std::make_unique<Probe>(loop_, rules_->check, place_, [this](const Status& outcome) {
     loop_.post([finished = std::shared_ptr<Probe>(std::move(probe_))] {});  // it is still on the stack
     on_outcome(outcome);
   });
@@ -40,7 +41,8 @@ void HealthWatch::on_outcome(const Status& outcome) {
   }
   const bool first = last_error_.empty();
   last_error_ = outcome.error().message;
-  if (!began_ && monotonic_now() < rules_->starts_until) return;
+  const bool never_asked = outcome.error().code == EBUSY;
+  if (never_asked || (!began_ && monotonic_now() < rules_->starts_until)) return;
   if (++failed_ < rules_->failures) {
     if (first) on_change_(asked + " failed: " + last_error_);
     return;

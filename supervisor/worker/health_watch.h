@@ -29,7 +29,6 @@ class HealthWatch {
   HealthWatch(Loop& loop, std::function<void(const std::string& reason)> on_unhealthy,
               std::function<void(const std::string& told)> on_change)
       : loop_(loop),
-        starter_(loop),
         on_unhealthy_(std::move(on_unhealthy)),
         on_change_(std::move(on_change)),
         timer_(loop) {}
@@ -40,7 +39,7 @@ class HealthWatch {
   void pause();
 
   // May this be the process of an attempt?
-  bool owns(pid_t pid) const { return starter_.busy() || (probe_ && probe_->pid() == pid); }
+  bool owns(pid_t pid) const { return probe_ && probe_->owns(pid); }
   // {check, failures, last_error} of the generation that is watched; null if none is.
   Json status() const;
 
@@ -49,7 +48,6 @@ class HealthWatch {
   void on_outcome(const Status& outcome);
 
   Loop& loop_;
-  Starter starter_;
   std::function<void(const std::string&)> on_unhealthy_;
   std::function<void(const std::string&)> on_change_;
   Timer timer_;

@@ -70,6 +70,7 @@ GenerationPlan launch_plan(const Worker::Setup& setup, std::uint64_t number, con
   plan.notify_folder = place.apart() ? place.open : place.own;
   plan.emergency_file = emergency_file_of(place.saved, number);
   plan.alive_file = alive_file_of(place.open, number);
+  plan.checks = setup.checks;
   plan.changed = changed;
   plan.program_hash = content.hash;
   plan.program_copy = content.shown.empty() ? content.copy : content.shown;

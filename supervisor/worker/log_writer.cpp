@@ -44,14 +44,16 @@ void LogWriter::write(Line line, Done done) {
   if (!writing_) begin_writing();
 }
 
-std::shared_ptr<const std::atomic<bool>> LogWriter::note(Line line) {
-  const auto noted = std::make_shared<std::atomic<bool>>(false);
-  write([line = std::move(line), noted] {
-    Status written = line();
-    *noted = written.has_value();
-    return written;
+std::shared_ptr<NumberNote> LogWriter::note(Line line) {
+  const auto number = std::make_shared<NumberNote>();
+  write([line = std::move(line), number, unwritten = unwritten_] {
+    unwritten->push_back(number);
+    Status status = line();
+    if (!status) return status;
+    for (const auto& each : std::exchange(*unwritten, {})) each->written();
+    return status;
   });
-  return noted;
+  return number;
 }
 
 void LogWriter::begin_writing() {

@@ -4,7 +4,6 @@
 // does; the line itself is kept and written when the disk is back. Owned by Worker; what was told before it goes is
 // still written.
 
-#include <atomic>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "common/loop/loop.h"
+#include "supervisor/process/number_note.h"
 #include "supervisor/snapshot/disk_work.h"
 
 namespace zeroth {
@@ -34,8 +34,8 @@ class LogWriter {
   // `done`, if somebody waits: it is written, or why not; in time in any case (ETIMEDOUT: it is kept), and never from
   // inside the call.
   void write(Line line, Done done = {});
-  // Writes it; what is returned becomes true once it is written.
-  std::shared_ptr<const std::atomic<bool>> note(Line line);
+  // Writes it; what is returned is told of it, at the latest when the next such line is written.
+  std::shared_ptr<NumberNote> note(Line line);
   // As write() for: all lines so far are durable.
   void sync(Done done = {});
 
@@ -63,6 +63,8 @@ class LogWriter {
   const Milliseconds patience_;
   DiskWork writes_, syncs_;
   const std::shared_ptr<Queue> queue_ = std::make_shared<Queue>();
+  using Notes = std::vector<std::shared_ptr<NumberNote>>;
+  const std::shared_ptr<Notes> unwritten_ = std::make_shared<Notes>();  // of the pool, as Queue::writing is
   std::deque<Done> writers_;   // one for each line that is not reported yet, in their order
   bool writing_ = false;       // the pool has the queue
   std::optional<Error> late_;  // it does not come back

@@ -22,7 +22,7 @@ class Sidecar {
 
   void write(const std::string& copy);
   // May this be the process that compiles?
-  bool owns(pid_t pid) const { return starter_.busy() || (child_ && child_->running() && child_->pid() == pid); }
+  bool owns(pid_t pid) const { return starter_.awaited() || (child_ && child_->running() && child_->pid() == pid); }
 
  private:
   void warn(const std::string& why);  // once

@@ -67,6 +67,7 @@ class Worker {
     const std::vector<Listener>* listeners = nullptr;  // lent to every generation
     const EnvMap* env_file = nullptr;                  // what its env files say; outlives the worker, null: none
     Orphans* orphans = nullptr;
+    std::shared_ptr<Starter> checks;  // starts its health checks
     const std::optional<WorkerTerminal>* terminal = nullptr;  // of generations to come; null or none: pipes
     WorkerPlace place;                   // of its processes; with the socket of those that cannot use their channel
     std::shared_ptr<Exchange> exchange;  // if they are of another user, else null
@@ -153,7 +154,7 @@ class Worker {
   // As the last live generation announced them.
   const std::vector<CommandInfo>& commands() const { return commands_; }
   bool owns(pid_t pid) const;
-  ReloadMode mode() const { return mode_; }
+  ReloadMode mode() const { return no_room_now() ? ReloadMode::Recreate : mode_; }
   SnapshotStore& snapshots() { return store_; }
   const GenerationLog& generations() const { return log_; }
   OutputLog& output() { return output_; }
@@ -201,6 +202,7 @@ class Worker {
   void answer_unchanged(const ReloadRequest& request);
   void decide_mode();
   std::string lacks_memory() const;
+  bool no_room_now() const { return mode_ == ReloadMode::Overlap && live_ && !lacks_memory().empty(); }
   // Going back (worker_back.cpp).
   void resolve_rollback(const RollbackRequest& request, const std::vector<SnapshotEnvelope>& kept);
   void fetch_code(const RollbackRequest& request, const RollbackTarget& target, Aim aim);
@@ -325,7 +327,6 @@ class Worker {
   WorkerState state_ = WorkerState::Starting;
   ReloadMode mode_ = ReloadMode::Auto;
   std::string mode_reason_;
-  std::string no_room_;  // why the reload under way is recreate although mode_ is overlap
   std::shared_ptr<Generation> live_;
   std::vector<std::shared_ptr<Generation>> dying_;
   std::unique_ptr<Handover> handover_;

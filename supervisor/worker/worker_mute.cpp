@@ -98,9 +98,9 @@ bool Worker::lost_a_port(const Handover& attempt) const {
   });
 }
 
-// "" if a second generation fits beside the live one, as far as that one's first process tells.
+// "" if a second generation fits beside the live one.
 std::string Worker::lacks_memory() const {
-  const std::uint64_t takes = memory_of_process(live_->pid());
+  const std::uint64_t takes = memory_of_tree(live_->pid());
   if (takes < kNeverMuch) return "";
   const auto room = memory_room();
   if (!room || takes <= *room) return "";

@@ -142,8 +142,8 @@ void Worker::begin_reload(ReloadRequest request) {
   if (!runs) return launch_reload(request, content, kept_code);
   decide_mode();
   ReloadMode mode = for_env && mode_ == ReloadMode::Exec ? ReloadMode::Overlap : mode_;  // execv keeps the old one
-  no_room_ = mode == ReloadMode::Overlap ? lacks_memory() : "";
-  if (!no_room_.empty()) mode = ReloadMode::Recreate;
+  const std::string no_room = mode == ReloadMode::Overlap && request.settled ? lacks_memory() : "";
+  if (!no_room.empty()) mode = ReloadMode::Recreate;
   Handover::Plan plan;
   plan.context.mode = handover_mode(mode);
   plan.context.old_drains = live_->loaded().capabilities.drain;
@@ -161,6 +161,7 @@ void Worker::begin_reload(ReloadRequest request) {
   plan.receipt.worker = setup_.name;
   plan.receipt.from = live_->number();
   plan.receipt.mode = name_of_value(kReloadModes, mode);
+  plan.receipt.mode_reason = no_room;
   plan.receipt.cause = request.cause;
   plan.receipt.changed = request.changed;
   plan.receipt.code = !(content == *current_);
@@ -188,7 +189,6 @@ void Worker::launch_reload(const ReloadRequest& request, const Content& content,
 
 void Worker::on_verdict(const Receipt& original) {
   Receipt receipt = original;
-  const std::string no_room = std::exchange(no_room_, "");
   receipt.commit = target_->commit;
   if (const auto& candidate = handover_->last_candidate()) receipt.env = env_difference(*candidate);
   const bool automatic = rolls_back_by_itself();
@@ -215,9 +215,9 @@ void Worker::on_verdict(const Receipt& original) {
     decide_mode();
     if (receipt.mode == "start") receipt.mode = name_of_value(kReloadModes, mode_);
   }
+  if (ok && receipt.mode_reason.empty()) receipt.mode_reason = mode_reason_;
   count_verdict(receipt);
-  Json json = to_json(receipt);
-  if (ok) json["mode_reason"] = no_room.empty() ? mode_reason_ : no_room;
+  const Json json = to_json(receipt);
   log_writer_.write(log_.receipt(json));
   store_.keep_before_loss(losses_.note(json));
   log_writer_.sync();
@@ -343,7 +343,7 @@ void Worker::restart_after(const std::shared_ptr<Handover>& finished, HandoverAc
   // An old one that made room for its successor did not crash.
   const bool made_room = !ended || ended->failure() == "stopped" || ended->replaced();
   const bool planned = !of_new && finished->context().mode != HandoverMode::Overlap && made_room;
-  const bool code_is_kept = !current_->copy.empty() || (finished->receipt().cause == "env" && *newest_ == *current_);
+  const bool code_is_kept = !current_->copy.empty() || *newest_ == *current_;
   const auto go_on = [this, ended, meaning, planned, code_is_kept, candidate = finished->last_candidate(),
                       alive = std::weak_ptr<void>(alive_)] {
     if (alive.expired()) return;

@@ -81,13 +81,22 @@ TEST_CASE("child: output and exit code, output first") {
 TEST_CASE("child: its alive file goes with it, unless nothing else tells of its number") {
   Loop loop;
   const TempDir dir;
-  for (const bool noted : {false, true}) {
-    SpawnRequest request = shell("exit 0");
-    request.alive_file = dir.path("alive-1");
-    request.alive_file_spent = std::make_shared<std::atomic<bool>>(noted);
-    run(loop, request);
-    loop.run();
-    CHECK(std::filesystem::exists(request.alive_file) != noted);
+  for (const char* program : {"exit 0", ""}) {
+    for (const bool noted : {true, false}) {
+      SpawnRequest request = *program != '\0' ? shell(program) : request_for({"/nonexistent/program"});
+      request.alive_file = dir.path("alive-1");
+      request.number = std::make_shared<NumberNote>();
+      if (noted) request.number->written();
+      if (*program != '\0') {
+        run(loop, request);
+      } else {
+        CHECK_FALSE(Child::start(loop, request, {}));
+      }
+      loop.run();
+      CHECK(std::filesystem::exists(request.alive_file) != noted);
+      request.number->written();
+      CHECK_FALSE(std::filesystem::exists(request.alive_file));
+    }
   }
 }
 

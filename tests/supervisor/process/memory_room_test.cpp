@@ -1,8 +1,10 @@
 #include "supervisor/process/memory_room.h"
 
 #include <doctest/doctest.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <filesystem>
 
 #include "tests/support/temp_dir.h"
@@ -33,7 +35,7 @@ TEST_CASE("memory room: what the machine has, or the tightest control group abov
     CHECK(room() == 1'024'000);
     put(root, ours + "memory.max", "9000\n");
     CHECK(room() == 4'000);
-    put(root, ours + "memory.stat", "anon 4000\ninactive_file 1000\nactive_file 7\n");
+    put(root, ours + "memory.stat", "anon 4000\ninactive_file 500\nactive_file 300\nslab_reclaimable 200\nslab 250\n");
     CHECK(room() == 5'000);
     put(root, above + "memory.max", "6000\n");
     put(root, above + "memory.current", "5500\n");
@@ -58,9 +60,18 @@ TEST_CASE("memory room: what the machine has, or the tightest control group abov
   }
 }
 
-TEST_CASE("memory room: a process takes some, and one that is gone none") {
-  CHECK(memory_of_process(::getpid()) > 100'000);
-  CHECK(memory_of_process(0) == 0);
+TEST_CASE("memory room: a process takes some, its children too, and one that is gone none") {
+  const std::uint64_t alone = memory_of_tree(::getpid());
+  CHECK(alone > 100'000);
+  CHECK(memory_of_tree(0) == 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::pause();
+    ::_exit(0);
+  }
+  CHECK(memory_of_tree(::getpid()) > alone + alone / 4);  // it shares much of ours, and that counts again
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
 }
 
 }  // namespace zeroth

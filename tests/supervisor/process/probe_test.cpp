@@ -28,8 +28,7 @@ HealthCheck check_of(const std::string& text) {
 // The outcome of one attempt: "" if it succeeded, else why not.
 std::string outcome_of(Loop& loop, const std::string& text, const std::string& cwd = "") {
   std::optional<Status> outcome;
-  Starter starter(loop);
-  const Probe probe(loop, starter, check_of(text), {{"PATH=/usr/bin:/bin", "GREETING=hello"}, cwd},
+  const Probe probe(loop, check_of(text), {{"PATH=/usr/bin:/bin", "GREETING=hello"}, cwd},
                     [&](Status told) { outcome = std::move(told); });
   CHECK(!outcome);  // not before the caller has the probe
   REQUIRE(run_until(loop, [&] { return outcome.has_value(); }));
@@ -189,11 +188,11 @@ TEST_CASE("probe: what prints without end neither fills memory nor lasts") {
 
 TEST_CASE("probe: destroying it ends its command") {
   Loop loop;
-  Starter starter(loop);
+  const auto starter = std::make_shared<Starter>(loop);
   bool told = false;
   const auto begin = [&](const std::string& command) {
-    return std::make_unique<Probe>(loop, starter, check_of("exec:" + command), Probe::Place{{"PATH=/usr/bin:/bin"}, ""},
-                                   [&](const Status&) { told = true; });
+    const Probe::Place place{{"PATH=/usr/bin:/bin"}, "", {}, starter};
+    return std::make_unique<Probe>(loop, check_of("exec:" + command), place, [&](const Status&) { told = true; });
   };
   SUBCASE("that runs") {
     auto probe = begin("sleep 1000");
@@ -202,13 +201,15 @@ TEST_CASE("probe: destroying it ends its command") {
     probe.reset();
     CHECK_FALSE(read_proc_stat(pid));
   }
-  SUBCASE("that is being started, and another one waits until then") {
+  SUBCASE("that is being started, and another one cannot be meanwhile") {
     begin("sleep 1000").reset();
-    CHECK(starter.busy());
-    const auto status = starter.start({}, {}, [&](const auto&) { told = true; });
-    REQUIRE_FALSE(status);
-    CHECK(status.error().code == EBUSY);
-    REQUIRE(run_until(loop, [&] { return !starter.busy(); }));
+    CHECK(starter->busy());
+    CHECK_FALSE(starter->awaited());
+    std::optional<Status> second;
+    const Probe probe(loop, check_of("exec:true"), {{}, "", {}, starter}, [&](Status status) { second = status; });
+    CHECK_FALSE(probe.owns(1));
+    REQUIRE(run_until(loop, [&] { return second && !starter->busy(); }));
+    CHECK(second->error().code == EBUSY);
     CHECK(::waitpid(-1, nullptr, WNOHANG) == -1);
     CHECK(errno == ECHILD);
   }
