@@ -117,6 +117,26 @@ TEST_CASE("commands: one that speaks late is restored and keeps its state from t
   CHECK(daemon.ask("get")["count"] == 7);
 }
 
+TEST_CASE("commands: new code that ends before it speaks is rejected once, if the code before it speaks") {
+  for (const char* mode : {"overlap", "recreate", "exec"}) {
+    CAPTURE(mode);
+    const bool overlap = std::string(mode) == "overlap";
+    Daemon daemon("{}", {"--reload", mode, Daemon::kMuteCommand, built("fake_worker")}, "behaviour.json");
+    daemon.ask("inc", {{"by", 7}});
+    EventStream told = daemon.events({"rejected", "reload"});
+    daemon.write_renamed(dump(behaviour_at("before_hello", "exit 0", {2})));
+    CHECK(told.wait_for("rejected")["verdict"] == "rejected");
+    CHECK(!told.next("rejected", nullptr, Milliseconds(300)));
+    const Json worker = daemon.worker();
+    CHECK(worker["rejected"].is_object());
+    CHECK(worker["state"] == (overlap ? "ready" : "finished"));
+    daemon.write_renamed(dump(Json{{"next", 1}}));
+    CHECK(daemon.wait_generation(3)["last_reload"]["verdict"] == "ok");
+    CHECK(daemon.ask("get")["count"] == 7);
+    CHECK(daemon.worker()["rejected"].is_null());
+  }
+}
+
 TEST_CASE("commands: a socket is opened before the worker, lent to each generation, and never refuses") {
   std::uint16_t port = 0;
   {
