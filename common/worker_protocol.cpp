@@ -199,6 +199,7 @@ std::string encode_restore(const Json& id, const RestoreHead& head, std::string_
                  {"schema", head.schema},         {"age_s", head.age_s},
                  {"same_boot", head.same_boot},   {"from_generation", head.from_generation}};
   if (head.state_file) params["state_file"] = to_json(*head.state_file);
+  if (head.fresh) params["fresh"] = true;
   std::string text = dump(params);
   text.pop_back();
   std::string line = R"({"id":)" + dump(id) + R"(,"command":"restore","params":)" + text;
@@ -220,6 +221,7 @@ Result<RestoreHead> parse_restore_head(const Json& params) {
   head.age_s = field_or<double>(params, "age_s", 0);
   head.same_boot = field_or<bool>(params, "same_boot", true);
   head.from_generation = field_or<std::uint64_t>(params, "from_generation", 0);
+  head.fresh = field_or<bool>(params, "fresh", false);
   const Json* file = find_member(params, "state_file");
   if (file != nullptr && !file->is_null()) {
     auto parsed = parse_state_file(*file);

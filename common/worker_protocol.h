@@ -126,6 +126,7 @@ struct RestoreHead {
   double age_s = 0;
   bool same_boot = true;
   std::uint64_t from_generation = 0;
+  bool fresh = false;  // no state is asked for: what the worker finds elsewhere is none either
 };
 // One line with its line feed. `state` is JSON text or "" for none (then state_file or null counts).
 std::string encode_restore(const Json& id, const RestoreHead& head, std::string_view state);

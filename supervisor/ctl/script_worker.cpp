@@ -158,7 +158,8 @@ void ScriptWorker::on_restore(const Request& request, std::string_view line) {
   if (!head) return refuse(request.id, ErrorCode::BadParams, head.error().message);
   const SchemaRule rule = {kFileSchema, {}};
   if (!rule.takes(head->schema)) return refuse(request.id, ErrorCode::Refused, rule.refusal(head->schema));
-  const Status staged = place_.stage(json_span(line, "params", "state"), head->state_file, head->schema);
+  const Status staged =
+      place_.stage(json_span(line, "params", "state"), head->state_file, head->fresh ? kFileSchema : head->schema);
   if (!staged) return refuse(request.id, ErrorCode::Failed, staged.error().message);
   stage_ = Stage::Restored;
   answer(request.id, to_json(RestoreSummary{}));

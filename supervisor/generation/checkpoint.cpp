@@ -231,6 +231,12 @@ WallTime booted_at() {
 
 }  // namespace
 
+RestoreSource fresh_source() {
+  RestoreSource source;
+  source.fresh = true;
+  return source;
+}
+
 RestoreSource to_source(const Restorable& found) {
   RestoreSource source;
   source.state = found.state;

@@ -25,11 +25,13 @@ struct RestoreSource {
   std::uint64_t from_generation = 0;
   std::uint64_t sequence = 0;  // of the snapshot, 0: none
   std::uint64_t bytes = 0;
+  bool fresh = false;          // nothing, because that was asked for
   std::shared_ptr<void> link;  // drops the file's second name when nobody needs it any more
   std::shared_ptr<void> kept;  // keeps the snapshot from being pruned before its successor has begun
 };
 
 RestoreSource to_source(const Restorable& found);
+RestoreSource fresh_source();
 
 class Checkpoint : public std::enable_shared_from_this<Checkpoint> {
  public:

@@ -33,10 +33,10 @@ struct GenerationPlan {
   EnvMap env;               // the worker's own, beyond what it inherits; the ZEROTH_ variables are added here
   bool unbuffered = false;  // tell Python, unless somebody has said something about that
   std::string cwd;
-  std::string worker_dir;                          // $ZEROTH_WORKER_DIR
-  std::string notify_folder;                       // of the socket for $NOTIFY_SOCKET
-  std::string emergency_file;                      // $ZEROTH_EMERGENCY_FILE
-  std::string alive_file;                          // locked for as long as the process lives
+  std::string worker_dir;             // $ZEROTH_WORKER_DIR
+  std::string notify_folder;          // of the socket for $NOTIFY_SOCKET
+  std::string emergency_file;         // $ZEROTH_EMERGENCY_FILE
+  std::string alive_file;             // locked for as long as the process lives
   std::shared_ptr<NumberNote> noted;  // its number
   std::shared_ptr<Starter> checks;    // starts its health checks
   std::vector<std::string> changed;

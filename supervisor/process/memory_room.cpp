@@ -25,7 +25,10 @@ struct GroupFiles {
 
 constexpr GroupFiles kVersions[] = {
     {"", "/sys/fs/cgroup", "memory.max", "memory.current", {"inactive_file ", "active_file ", "slab_reclaimable "}},
-    {"memory", "/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
+    {"memory",
+     "/sys/fs/cgroup/memory",
+     "memory.limit_in_bytes",
+     "memory.usage_in_bytes",
      {"total_inactive_file ", "total_active_file ", "total_slab_reclaimable "}},
 };
 

@@ -14,7 +14,7 @@
 namespace zeroth {
 namespace {
 
-constexpr std::size_t kKeptOutput = 4 * 1024;   // bytes of a command's output, for the reason
+constexpr std::size_t kKeptOutput = 4 * 1024;  // bytes of a command's output, for the reason
 constexpr Milliseconds kStartPatience{10'000};
 constexpr std::size_t kShownOutput = 200;       // of its last line
 constexpr std::size_t kMostAnswer = 64 * 1024;  // bytes that are read of a server's answer
@@ -36,8 +36,7 @@ std::string last_line(std::string_view text) {
 
 }  // namespace
 
-Probe::Probe(Loop& loop, const HealthCheck& check, const Place& place,
-             std::function<void(Status)> done)
+Probe::Probe(Loop& loop, const HealthCheck& check, const Place& place, std::function<void(Status)> done)
     : loop_(loop), check_(check), done_(std::move(done)), timeout_(loop) {
   switch (check.kind) {
     case HealthCheck::Kind::Tcp:

@@ -27,7 +27,8 @@ class Probe {
     std::vector<std::string> env;
     std::string cwd;
     std::optional<RunAs> run_as = {};
-    // Of all checks of one worker, one at a time: a command whose disk hangs is not started once more. null: of this one.
+    // Of all checks of one worker, one at a time: a command whose disk hangs is not started once more. null: of this
+    // one.
     std::shared_ptr<Starter> starter = {};
   };
 

@@ -38,6 +38,7 @@ void Handover::restore() {
   head.age_s = source_->age_s;
   head.same_boot = source_->same_boot;
   head.from_generation = source_->from_generation;
+  head.fresh = source_->fresh;
   receipt_.snapshot = source_->sequence;
   const bool asked_for = receipt_.restored_generation.has_value();
   if (source_->sequence != 0 && !asked_for) receipt_.restored_generation = source_->from_generation;

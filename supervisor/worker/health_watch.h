@@ -19,7 +19,7 @@ class HealthWatch {
   struct Rules {
     HealthCheck check;  // one that asks()
     Milliseconds interval{10'000};
-    int failures = 3;  // in a row, then it is unhealthy
+    int failures = 3;              // in a row, then it is unhealthy
     MonotonicTime starts_until{};  // failures before the first success do not count until then
   };
 
@@ -28,10 +28,7 @@ class HealthWatch {
   // success after one.
   HealthWatch(Loop& loop, std::function<void(const std::string& reason)> on_unhealthy,
               std::function<void(const std::string& told)> on_change)
-      : loop_(loop),
-        on_unhealthy_(std::move(on_unhealthy)),
-        on_change_(std::move(on_change)),
-        timer_(loop) {}
+      : loop_(loop), on_unhealthy_(std::move(on_unhealthy)), on_change_(std::move(on_change)), timer_(loop) {}
 
   // The first attempt is made after one interval. Failures of before are forgotten.
   void begin(Rules rules, Probe::Place place);
@@ -54,7 +51,7 @@ class HealthWatch {
   std::optional<Rules> rules_;  // none: it is paused
   Probe::Place place_;
   std::unique_ptr<Probe> probe_;
-  int failed_ = 0;     // in a row
+  int failed_ = 0;      // in a row
   bool began_ = false;  // it was well once
   std::string last_error_;
 };

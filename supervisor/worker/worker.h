@@ -67,7 +67,7 @@ class Worker {
     const std::vector<Listener>* listeners = nullptr;  // lent to every generation
     const EnvMap* env_file = nullptr;                  // what its env files say; outlives the worker, null: none
     Orphans* orphans = nullptr;
-    std::shared_ptr<Starter> checks;  // starts its health checks
+    std::shared_ptr<Starter> checks;                          // starts its health checks
     const std::optional<WorkerTerminal>* terminal = nullptr;  // of generations to come; null or none: pipes
     WorkerPlace place;                   // of its processes; with the socket of those that cannot use their channel
     std::shared_ptr<Exchange> exchange;  // if they are of another user, else null

@@ -182,7 +182,7 @@ void Worker::choose_source(const RestoreSource& present, const Handover::SourceD
     case Aim::State::Living:
       return done(present);
     case Aim::State::Fresh:
-      return done(RestoreSource{});
+      return done(fresh_source());
     case Aim::State::WithoutKeys:
       return drop_keys(present, done);
     case Aim::State::Snapshot:
@@ -236,7 +236,7 @@ void Worker::pass_over_newest() {
                             std::to_string(newest->from_generation) +
                             ", which is pinned; zerothctl rollback --sequence " + sequence + " goes back to it"}});
     }
-    handover_->set_source({});
+    handover_->set_source(fresh_source());
   });
 }
 

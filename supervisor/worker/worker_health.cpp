@@ -24,7 +24,8 @@ void Worker::watch_health() {
   }
   if (!check->asks()) return;
   HealthWatch::Rules rules{std::move(*check), options.health_interval, options.health_failures, {}};
-  if (!options.state_file.empty()) rules.starts_until = live_->spawned_at() + options.start_timeout;  // it begins after go
+  if (!options.state_file.empty())
+    rules.starts_until = live_->spawned_at() + options.start_timeout;  // it begins after go
   health_.begin(std::move(rules), live_->probe_place());
 }
 

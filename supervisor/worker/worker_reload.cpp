@@ -193,7 +193,8 @@ void Worker::on_verdict(const Receipt& original) {
   if (const auto& candidate = handover_->last_candidate()) receipt.env = env_difference(*candidate);
   const bool automatic = rolls_back_by_itself();
   if (automatic && receipt.verdict == "ok") receipt.verdict = "rolled_back";
-  const bool starts = handover_->context().mode == HandoverMode::Start;  // else it was to take over from one that speaks
+  const bool starts =
+      handover_->context().mode == HandoverMode::Start;  // else it was to take over from one that speaks
   const bool ended_well = starts && has_ended_well(handover_->last_candidate(), *setup_.options);
   const bool never_loaded = starts && !handover_->loaded();
   if (receipt.operation == "reload" && receipt.verdict == "failed" && never_loaded && !handover_->lacked_room())

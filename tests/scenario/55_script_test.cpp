@@ -27,14 +27,15 @@ class Script : public Daemon {
   void wait_gone(const std::string& name) const { scenario::wait_gone(dir(), name); }
   void wait_done() const { scenario::wait_done(dir()); }
 
- private:
-  static std::vector<std::string> with_command(std::vector<std::string> options, const std::string& run_options,
-                                               const std::string& file) {
+  static std::vector<std::string> with_command(std::vector<std::string> options, const std::string& run_options = "",
+                                               const std::string& file = "count.json") {
     const std::string script = "exec " + built("zerothctl") + " worker run --state \"${0%/code/*}/" + file + "\" " +
                                run_options + " -- sh \"$0\"";
     options.insert(options.end(), {Daemon::kCommand, "sh", "-c", script});
     return options;
   }
+
+ private:
   std::string file_;
 };
 
@@ -145,6 +146,27 @@ TEST_CASE("script: a start from before there was a file is one without a file") 
   CHECK_FALSE(fs::exists(script.state_file()));
   script.tick();
   CHECK(script.kept() == "1\n");
+}
+
+TEST_CASE("script: a fresh start is one without the file, which stays beside it") {
+  Script script(counter(1));
+  script.tick();
+  script.tick();
+  SUBCASE("a restart") {
+    CHECK(script.ask("restart", {{"fresh", true}})["verdict"] == "ok");
+  }
+  SUBCASE("a start") {
+    REQUIRE(script.terminate() == kExitOk);
+    script.restart(Script::with_command({"--checkpoint-interval", "0", "--fresh"}));
+  }
+  CHECK_FALSE(fs::exists(script.state_file()));
+  CHECK(script.dir().read("count.json.before") == "2\n");
+  script.tick();
+  CHECK(script.kept() == "1\n");
+  const pid_t pid = script.kill_worker();  // what it has written since is its own
+  script.wait_until([&](const Json& worker) { return worker["state"] == "ready" && worker["pid"] != pid; });
+  script.tick();
+  CHECK(script.kept() == "2\n");
 }
 
 TEST_CASE("script: what is no JSON is kept byte by byte") {
