@@ -10,6 +10,7 @@
 #include "supervisor/ctl/run.h"
 #include "supervisor/ctl/snapshots.h"
 #include "supervisor/ctl/status.h"
+#include "supervisor/ctl/stop.h"
 #include "supervisor/ctl/texts.h"
 #include "supervisor/ctl/watch.h"
 #include "supervisor/ctl/worker_run.h"
@@ -43,7 +44,8 @@ constexpr Switch kYes = {"--yes", "yes", Kind::Flag, "", "do not ask"};
 constexpr Switch kNoWait = {"--no-wait", "no_wait", Kind::Flag, "", "do not wait for the outcome"};
 constexpr Switch kForceReload = {"--force", "force", Kind::Flag, "",
                                  "also if nothing changed, or if the code is held back"};
-constexpr Switch kForceStop = {"--force", "force", Kind::Flag, "", "also if its state cannot be saved"};
+constexpr Switch kForceStop = {"--force", "force", Kind::Flag, "",
+                               "also if its state cannot be saved, or the supervisor does not answer"};
 constexpr Switch kFresh = {"--fresh", "fresh", Kind::Flag, "", "without state; the present one is pinned"};
 constexpr Switch kFreshKey = {"--fresh-key", "fresh_key", Kind::Texts, "KEY",
                               "with the code's default for this part of the state"};
