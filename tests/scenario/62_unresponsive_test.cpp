@@ -12,7 +12,7 @@
 namespace zeroth::scenario {
 namespace {
 
-ProcessResult ctl(const Daemon& daemon, std::vector<std::string> words) {
+ProcessResult ask_ctl(const Daemon& daemon, std::vector<std::string> words) {
   words.insert(words.begin(), built("zerothctl"));
   return run_process(words, daemon.environment());
 }
@@ -23,18 +23,18 @@ TEST_CASE("unresponsive: a supervisor that is stopped is refused without --force
   Daemon daemon(kDay);
   REQUIRE(::kill(daemon.pid(), SIGSTOP) == 0);
   REQUIRE(::waitpid(daemon.pid(), nullptr, WUNTRACED) == daemon.pid());
-  const ProcessResult status = ctl(daemon, {"status"});
+  const ProcessResult status = ask_ctl(daemon, {"status"});
   CHECK(status.exit_code == kExitTaken);
   CHECK(says(status.out, "unresponsive"));
-  const ProcessResult refused = ctl(daemon, {"stop"});
+  const ProcessResult refused = ask_ctl(daemon, {"stop"});
   CHECK(refused.exit_code == kExitTaken);
   CHECK(says(refused.err, "stop --force"));
-  const ProcessResult forced = ctl(daemon, {"stop", "--force"});
+  const ProcessResult forced = ask_ctl(daemon, {"stop", "--force"});
   CHECK(forced.exit_code == kExitOk);
   CHECK(forced.out == "Stopped\n");
   CHECK(daemon.wait_exit() == kExitOk);
   CHECK(daemon.wait_no_workers());
-  CHECK(ctl(daemon, {"status"}).out == "stopped\n");
+  CHECK(ask_ctl(daemon, {"status"}).out == "stopped\n");
   daemon.launch();
   daemon.wait_ready();
 }
@@ -44,11 +44,12 @@ TEST_CASE("unresponsive: a supervisor that is dead and not waited for is gone") 
   REQUIRE(::kill(daemon.pid(), SIGKILL) == 0);
   siginfo_t ended{};
   REQUIRE(::waitid(P_PID, static_cast<id_t>(daemon.pid()), &ended, WEXITED | WNOWAIT) == 0);
-  const ProcessResult status = ctl(daemon, {"status"});
+  const ProcessResult status = ask_ctl(daemon, {"status"});
   CHECK(status.exit_code == kExitNotRunning);
   CHECK(status.out.starts_with("stale\n"));
-  CHECK(ctl(daemon, {"stop"}).exit_code == kExitNotRunning);
-  CHECK(ctl(daemon, {"status"}).out == "stopped\n");
+  CHECK(ask_ctl(daemon, {"stop"}).exit_code == kExitNotRunning);
+  CHECK(ask_ctl(daemon, {"status"}).out == "stopped\n");
+  CHECK(daemon.wait_exit() == 128 + SIGKILL);
 }
 
 }  // namespace zeroth::scenario
