@@ -1,12 +1,10 @@
 #include "supervisor/ctl/discovery.h"
 
-#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cstdlib>
 #include <filesystem>
 #include <set>
@@ -21,7 +19,6 @@ namespace zeroth {
 namespace {
 
 constexpr Milliseconds kProbe{1'000};
-constexpr std::size_t kMaxRecord = 1 << 20;
 
 std::string variable(const char* name) {
   const char* value = std::getenv(name);
@@ -44,6 +41,17 @@ Place place_at(const std::string& runtime_dir) {
   }
   const std::string state_dir = folder_of(runtime_dir);
   return {name_of(state_dir), runtime_dir, state_dir};
+}
+
+// A runtime folder that was given may go with any state folder: with the one whose record names it.
+Place place_given(const std::string& runtime_dir) {
+  Place place = place_at(runtime_dir);
+  std::vector<std::string> candidates = {variable("ZEROTH_STATE_DIR"), place.state_dir};
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(state_home(), error)) candidates.push_back(entry.path());
+  const std::string found = state_folder_of(runtime_dir, candidates);
+  if (!found.empty()) place.state_dir = found;
+  return place;
 }
 
 bool forbids(const std::error_code& error) {
@@ -99,50 +107,6 @@ std::string describe_barrier(std::string path) {
   return escape_control(path) + " belongs to " + describe_user(info.st_uid);
 }
 
-// What the instance wrote about itself; unreadable is the same as nothing.
-struct Record {
-  std::optional<std::int64_t> pid;
-  std::optional<std::int64_t> start_time;  // field 22 of /proc/<pid>/stat
-  std::string boot;
-  Json last_failure;
-};
-
-Record read_record(const Place& place) {
-  Record record;
-  for (const std::string& folder : {place.runtime_dir, place.state_dir}) {
-    const auto text = read_file(folder + "/instance.json", kMaxRecord);
-    const auto json = text ? parse_json(*text) : fail("");
-    if (!json) continue;
-    record.pid = optional_field<std::int64_t>(json->value, "pid").value_or(std::nullopt);
-    record.start_time = optional_field<std::int64_t>(json->value, "start_time").value_or(std::nullopt);
-    record.boot = field_or<std::string>(json->value, "boot_id", "");
-    if (const Json* failure = find_member(json->value, "last_failure")) record.last_failure = *failure;
-    break;
-  }
-  if (record.pid) return record;
-  if (const auto text = read_file(place.runtime_dir + "/pid", 64)) {
-    std::int64_t pid = 0;
-    if (std::from_chars(text->data(), text->data() + text->size(), pid).ec == std::errc()) record.pid = pid;
-  }
-  return record;
-}
-
-std::optional<std::int64_t> start_time_of(std::int64_t pid) {
-  const auto stat = read_file("/proc/" + std::to_string(pid) + "/stat", 4'096);
-  if (!stat) return std::nullopt;
-  std::size_t at = stat->rfind(')');  // the name before it may hold anything
-  for (int field = 3; field <= 22 && at != std::string::npos; ++field) at = stat->find(' ', at + 1);
-  if (at == std::string::npos) return std::nullopt;
-  return std::strtoll(stat->c_str() + at, nullptr, 10);
-}
-
-bool alive(const Record& record) {
-  if (!record.pid || *record.pid <= 0) return false;
-  if (::kill(static_cast<pid_t>(*record.pid), 0) != 0 && errno == ESRCH) return false;
-  if (!record.boot.empty() && record.boot != boot_id()) return false;
-  return !record.start_time || record.start_time == start_time_of(*record.pid);
-}
-
 // instance.json in the state folder outlives a clean stop; it is a leftover only beside others.
 std::vector<std::string> leftovers_of(const Place& place) {
   std::vector<std::string> found;
@@ -157,7 +121,7 @@ std::vector<std::string> leftovers_of(const Place& place) {
 
 void judge_absent(Probe& probe, const Record& record) {
   probe.leftovers = leftovers_of(probe.place);
-  if (alive(record)) {
+  if (is_alive(record)) {
     probe.presence = Presence::Unresponsive;
     probe.message = "its process lives, but nobody serves its socket";
   } else if (!probe.leftovers.empty()) {
@@ -169,7 +133,7 @@ void judge_absent(Probe& probe, const Record& record) {
 }
 
 void judge_silent(Probe& probe, const Record& record, const std::string& why) {
-  probe.presence = alive(record) ? Presence::Unresponsive : Presence::Foreign;
+  probe.presence = is_alive(record) ? Presence::Unresponsive : Presence::Foreign;
   probe.message = probe.presence == Presence::Unresponsive ? "its process lives, but does not answer: " + why
                                                            : "the socket is held by something else: " + why;
 }
@@ -192,7 +156,7 @@ void judge_answer(Probe& probe, const Record& record, const Response& response) 
     probe.message = response.outcome ? "its status names no supervisor" : response.outcome.error().message;
   } else {
     const auto answered = optional_field<std::int64_t>(*supervisor, "pid").value_or(std::nullopt);
-    const bool foreign = record.pid && answered != record.pid && !alive(record);
+    const bool foreign = record.pid && answered != record.pid && !is_alive(record);
     probe.presence = foreign ? Presence::Foreign : Presence::Running;
     probe.message = foreign ? "pid " + std::to_string(answered.value_or(0)) + " answers, recorded is " +
                                   std::to_string(*record.pid) + ", which is gone"
@@ -224,7 +188,7 @@ std::string_view to_string(Presence presence) {
 
 std::vector<Place> find_places(const std::string& name) {
   const std::string given = variable("ZEROTH_RUNTIME_DIR");
-  if (name.empty() && !given.empty()) return {place_at(given)};
+  if (name.empty() && !given.empty()) return {place_given(given)};
   std::vector<Place> places;
   std::set<std::string> seen;
   for (const std::string& folder : runtime_folders(name)) {

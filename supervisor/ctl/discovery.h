@@ -8,15 +8,9 @@
 #include <vector>
 
 #include "supervisor/ctl/client.h"
+#include "supervisor/ctl/record.h"
 
 namespace zeroth {
-
-// Where one instance is, or was.
-struct Place {
-  std::string name;
-  std::string runtime_dir;
-  std::string state_dir;  // "" if it cannot be told
-};
 
 enum class Presence {
   Running,       // answers as a supervisor should

@@ -95,6 +95,11 @@ std::string describe_fresh(const Invocation& call, const Probe& chosen) {
   return "starting without state: the present one" + reached + " is left behind (it is pinned)";
 }
 
+bool nothing_lives(const std::vector<Probe>& probes) {
+  return std::ranges::all_of(
+      probes, [](const Probe& one) { return one.presence == Presence::Stopped || one.presence == Presence::Stale; });
+}
+
 struct CheckWords {
   Json params = Json::object();
   bool json = false;
@@ -140,9 +145,10 @@ Result<std::optional<CheckWords>> read_check_words(const std::vector<std::string
 }  // namespace
 
 int run_restart(const Invocation& call) {
-  auto chosen = choose(call);
-  if (!chosen && call.word == "start") return run_start(call);
-  if (!chosen) return report(chosen.error());
+  std::vector<Probe> probes = probe_all(call.name);
+  if (call.word == "start" && nothing_lives(probes)) return run_start(call);
+  auto chosen = choose_or_tell(call, std::move(probes));
+  if (!chosen) return chosen.error().code;
   if (field_or<bool>(call.params, "fresh", false)) {
     if (const auto stopped = ask(call, describe_fresh(call, *chosen))) return *stopped;
   }
@@ -154,8 +160,8 @@ int run_rollback(const Invocation& call) {
     complain("rollback: a GENERATION or --sequence N, one of them");
     return kExitUsage;
   }
-  auto chosen = choose(call);
-  if (!chosen) return report(chosen.error());
+  auto chosen = choose_or_tell(call);
+  if (!chosen) return chosen.error().code;
   Json params = params_of(call);
   params["preview"] = true;
   const auto preview = chosen->client->call("rollback", params, call.timeout.value_or(call.verb->deadline));
@@ -177,8 +183,8 @@ int run_check(const Invocation& call) {
   Invocation asked = call;
   asked.params = (*words)->params;
   asked.json = call.json || (*words)->json;
-  auto chosen = choose(asked);
-  if (!chosen) return report(chosen.error());
+  auto chosen = choose_or_tell(asked);
+  if (!chosen) return chosen.error().code;
   return send(asked, *chosen->client);
 }
 

@@ -1,10 +1,9 @@
 #include "supervisor/ctl/run.h"
 
-#include <poll.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 
@@ -13,7 +12,6 @@
 #include "common/files.h"
 #include "common/json_fields.h"
 #include "common/text.h"
-#include "common/unique_fd.h"
 #include "supervisor/ctl/invocation.h"
 #include "supervisor/ctl/output.h"
 #include "supervisor/ctl/status.h"
@@ -24,11 +22,6 @@ namespace {
 
 // A worker's own command gets as long as the supervisor gives it (5 s), and a reload in between.
 constexpr Milliseconds kWorkerCommand{30'000};
-constexpr Milliseconds kLastSteps{5'000};  // of a supervisor that has answered `stop`
-
-Milliseconds deadline_of(const Invocation& call) {
-  return call.timeout.value_or(call.verb != nullptr ? call.verb->deadline : kWorkerCommand);
-}
 
 int printed(std::string_view text) {
   return print(text) ? kExitOk : kExitFailed;
@@ -123,6 +116,34 @@ Result<Probe> choose(const Invocation& call, std::vector<Probe> probes) {
   return fail(call.name.empty() ? "not running" : "no instance named '" + call.name + "' is running", kExitNotRunning);
 }
 
+Milliseconds deadline_of(const Invocation& call) {
+  return call.timeout.value_or(call.verb != nullptr ? call.verb->deadline : kWorkerCommand);
+}
+
+Result<Probe> choose_or_tell(const Invocation& call) {
+  return choose_or_tell(call, probe_all(call.name));
+}
+
+Result<Probe> choose_or_tell(const Invocation& call, std::vector<Probe> probes) {
+  const Json absent = call.json ? absent_status(probes) : Json();
+  auto chosen = choose(call, std::move(probes));
+  if (chosen) return chosen;
+  const int code = report(chosen.error());
+  if (call.json && code != kExitUsage) print(dump(absent) + "\n");  // several are no state
+  return fail("", code);
+}
+
+int show_result(const Invocation& call, const Json& result) {
+  const int shown = printed(call.json ? dump(result) + "\n" : call.verb->text(result));
+  return shown != kExitOk ? shown : exit_code_of(result);
+}
+
+std::string pointer_to(const Invocation& call, const Probe& probe) {
+  const char* given = std::getenv("ZEROTH_RUNTIME_DIR");
+  const bool by_variable = call.name.empty() && given != nullptr && *given != '\0';
+  return "zerothctl" + (by_variable ? "" : " -n " + escape_control(probe.place.name));
+}
+
 int report(const Refusal& refusal) {
   complain(escape_control(refusal.message) + (refusal.hint.empty() ? "" : " (" + escape_control(refusal.hint) + ")"));
   switch (refusal.code) {
@@ -156,35 +177,17 @@ int report(const Error& error) {
 }
 
 int run_call(const Invocation& call) {
-  auto chosen = choose(call);
-  if (!chosen) return report(chosen.error());
+  auto chosen = choose_or_tell(call);
+  if (!chosen) return chosen.error().code;
   const auto response = chosen->client->call(call.word, call.params, deadline_of(call));
   if (!response) return report(response.error());
   if (!response->outcome) return report(response->outcome.error());
-  const int shown = printed(call.json ? dump(*response->outcome) + "\n" : call.verb->text(*response->outcome));
-  return shown != kExitOk ? shown : exit_code_of(*response->outcome);
-}
-
-int run_stop(const Invocation& call) {
-  auto chosen = choose(call);
-  if (!chosen) return report(chosen.error());
-  const UniqueFd process(chosen->pid ? static_cast<int>(::syscall(SYS_pidfd_open, *chosen->pid, 0)) : -1);
-  const std::string socket = control_socket_path(chosen->place.runtime_dir);
-  const auto response = chosen->client->call(call.word, call.params, deadline_of(call));
-  if (!response) return report(response.error());
-  if (!response->outcome) return report(response->outcome.error());
-  // A supervisor that ends removes its socket before it answers.
-  if (process && ::access(socket.c_str(), F_OK) != 0) {
-    pollfd ended{process.get(), POLLIN, 0};
-    (void)::poll(&ended, 1, static_cast<int>(kLastSteps.count()));
-  }
-  const int shown = printed(call.json ? dump(*response->outcome) + "\n" : call.verb->text(*response->outcome));
-  return shown != kExitOk ? shown : exit_code_of(*response->outcome);
+  return show_result(call, *response->outcome);
 }
 
 int run_stream(const Invocation& call) {
-  auto chosen = choose(call);
-  if (!chosen) return report(chosen.error());
+  auto chosen = choose_or_tell(call);
+  if (!chosen) return chosen.error().code;
   const bool events = call.word == "events";
   Json params = call.params;
   if (events) params.erase("follow");  // it always does
@@ -199,9 +202,8 @@ int run_stream(const Invocation& call) {
 }
 
 int run_start(const Invocation& call) {
-  auto chosen = choose(call);
-  if (chosen || chosen.error().code != kExitNotRunning) return run_call(call);
   complain("not running; starting a supervisor from here is not built yet: run zeroth-supervise FILE");
+  if (call.json) print(dump(absent_status(probe_all(call.name))) + "\n");
   return kExitNotRunning;
 }
 

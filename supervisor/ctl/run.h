@@ -13,15 +13,27 @@ namespace zeroth {
 Result<Probe> choose(const Invocation& call);
 Result<Probe> choose(const Invocation& call, std::vector<Probe> probes);
 
+// The same, having said why not; with --json also what there is instead, as `status` does. The code is the exit code.
+Result<Probe> choose_or_tell(const Invocation& call);
+Result<Probe> choose_or_tell(const Invocation& call, std::vector<Probe> probes);
+
+// For an answer: --timeout, else the verb's.
+Milliseconds deadline_of(const Invocation& call);
+
+// Shows what was answered, by the verb or as JSON; gives the exit code, which a receipt decides.
+int show_result(const Invocation& call, const Json& result);
+
+// How a command line begins that means this instance where this one found it: "zerothctl -n shop".
+std::string pointer_to(const Invocation& call, const Probe& probe);
+
 // Says to stderr why the request failed, and gives the exit code.
 int report(const Refusal& refusal);
 int report(const Error& error);
 
 // The functions of verbs; each gives the exit code.
 int run_call(const Invocation& call);    // ask, show the result
-int run_stop(const Invocation& call);    // the same; if the supervisor is what stops, returns when it has ended
 int run_stream(const Invocation& call);  // ask, then show events until the end
-int run_start(const Invocation& call);
+int run_start(const Invocation& call);   // where nothing runs
 int run_version(const Invocation& call);
 int run_worker_program(const Invocation& call);  // becomes zeroth-worker with the same words
 

@@ -133,8 +133,8 @@ int run_diff(const Invocation& call) {
   Invocation resolved = call;
   resolved.params.erase("generation");
   if (!field_or<bool>(call.params, "generation", false)) return run_call(resolved);
-  auto chosen = choose(call);
-  if (!chosen) return report(chosen.error());
+  auto chosen = choose_or_tell(call);
+  if (!chosen) return chosen.error().code;
   for (const char* name : {"a", "b"}) {
     const auto generation = field_or<std::uint64_t>(call.params, name, 0);
     const auto sequence = last_of_generation(*chosen->client, call, generation);

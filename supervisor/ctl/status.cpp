@@ -23,20 +23,6 @@ std::string program_of(const Probe& one) {
   return program_text(workers->front());
 }
 
-Json absent_status(const Probe& one) {
-  return {{"schema", 1},
-          {"state", to_string(one.presence)},
-          {"message", one.message},
-          {"pid", one.pid ? Json(*one.pid) : Json()},
-          {"healthy", false},
-          {"leftovers", one.leftovers},
-          {"last_failure", one.last_failure},
-          {"config_fingerprint", nullptr},
-          {"config_fingerprint_match", nullptr},
-          {"supervisor", nullptr},
-          {"workers", Json::array()}};
-}
-
 std::string absent_text(const Probe& one) {
   std::string text = paint(to_string(one.presence), Colour::Bold) + "\n";
   if (one.presence != Presence::Stopped) {
@@ -57,17 +43,24 @@ int absent_exit_code(const Probe& one) {
   return one.presence == Presence::Stopped || one.presence == Presence::Stale ? kExitNotRunning : kExitTaken;
 }
 
-// Nothing answers: what is there instead that most needs a look.
-int show_absent(const Invocation& call, std::vector<Probe>& probes) {
-  Probe nothing;
-  nothing.message = "not running";
-  Probe* worst = &nothing;
-  for (Probe& one : probes) {
+// Where nothing answers: what is there instead that most needs a look.
+const Probe& worst_of(const std::vector<Probe>& probes) {
+  static const Probe nothing = [] {
+    Probe none;
+    none.message = "not running";
+    return none;
+  }();
+  const Probe* worst = &nothing;
+  for (const Probe& one : probes) {
     if (one.presence > worst->presence) worst = &one;
   }
-  if (worst == &nothing && probes.size() == 1) worst = &probes[0];
-  print(call.json ? dump(absent_status(*worst)) + "\n" : absent_text(*worst));
-  return absent_exit_code(*worst);
+  return worst == &nothing && probes.size() == 1 ? probes[0] : *worst;
+}
+
+int show_absent(const Invocation& call, const std::vector<Probe>& probes) {
+  const Probe& worst = worst_of(probes);
+  print(call.json ? dump(absent_status(worst)) + "\n" : absent_text(worst));
+  return absent_exit_code(worst);
 }
 
 std::string last_lines(Probe& one) {
@@ -88,6 +81,24 @@ int show_running(const Invocation& call, Probe& one) {
 }
 
 }  // namespace
+
+Json absent_status(const Probe& one) {
+  return {{"schema", 1},
+          {"state", to_string(one.presence)},
+          {"message", one.message},
+          {"pid", one.pid ? Json(*one.pid) : Json()},
+          {"healthy", false},
+          {"leftovers", one.leftovers},
+          {"last_failure", one.last_failure},
+          {"config_fingerprint", nullptr},
+          {"config_fingerprint_match", nullptr},
+          {"supervisor", nullptr},
+          {"workers", Json::array()}};
+}
+
+Json absent_status(const std::vector<Probe>& probes) {
+  return absent_status(worst_of(probes));
+}
 
 std::string list_line(const Probe& one) {
   return "  " + escape_control(one.place.name) + "  pid " + (one.pid ? std::to_string(*one.pid) : "-") + "  " +

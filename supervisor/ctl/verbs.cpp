@@ -9,7 +9,9 @@
 #include "supervisor/ctl/help.h"
 #include "supervisor/ctl/run.h"
 #include "supervisor/ctl/snapshots.h"
+#include "supervisor/ctl/state.h"
 #include "supervisor/ctl/status.h"
+#include "supervisor/ctl/stop.h"
 #include "supervisor/ctl/texts.h"
 #include "supervisor/ctl/watch.h"
 #include "supervisor/ctl/worker_run.h"
@@ -43,7 +45,8 @@ constexpr Switch kYes = {"--yes", "yes", Kind::Flag, "", "do not ask"};
 constexpr Switch kNoWait = {"--no-wait", "no_wait", Kind::Flag, "", "do not wait for the outcome"};
 constexpr Switch kForceReload = {"--force", "force", Kind::Flag, "",
                                  "also if nothing changed, or if the code is held back"};
-constexpr Switch kForceStop = {"--force", "force", Kind::Flag, "", "also if its state cannot be saved"};
+constexpr Switch kForceStop = {"--force", "force", Kind::Flag, "",
+                               "also if its state cannot be saved, or the supervisor does not answer"};
 constexpr Switch kFresh = {"--fresh", "fresh", Kind::Flag, "", "without state; the present one is pinned"};
 constexpr Switch kFreshKey = {"--fresh-key", "fresh_key", Kind::Texts, "KEY",
                               "with the code's default for this part of the state"};
@@ -81,6 +84,7 @@ const std::vector<Verb>& table() {
       {"generations", Group::Observe, "", {kWorker}, {kLimit, kOffset}, kQuick, generations_text, run_call},
       {"metrics", Group::Observe, "", {}, {}, kQuick, metrics_text, run_call},
 
+      {"state", Group::State, "the state, or the part at /POINTER, in the newest snapshot; NAME: one state of a .zero", {{"name", "[POINTER|NAME]"}}, {kInject}, kQuick, nullptr, run_state},
       {"checkpoint", Group::State, "", {kWorker}, {}, kPatient, checkpoint_text, run_call},
       {"snapshots", Group::State, "", {kWorker}, {kLimit, kOffset}, kQuick, snapshots_text, run_call},
       {"snapshot", Group::State, "", {kSnapshot}, {}, kQuick, snapshot_text, run_call},
@@ -96,7 +100,6 @@ const std::vector<Verb>& table() {
       {"history", Group::Zero, "earlier observations", {}, {kLimit, kOffset, kType}, kQuick, history_text, run_call},
       {"history-explain", Group::Zero, "the same, told", {}, {}, kQuick, explain_text, run_call},
       {"state-list", Group::Zero, "all states", {}, {kLimit, kOffset}, kQuick, state_list_text, run_call},
-      {"state", Group::Zero, "one state", {{"name", "NAME"}}, {kInject}, kQuick, fields, run_call},
       {"align-list", Group::Zero, "all alignments", {}, {kLimit, kOffset}, kQuick, align_list_text, run_call},
       {"align", Group::Zero, "align B with A, until the program changes", {{"a", "A"}, {"b", "B"}}, {kStrength}, kQuick, fields, run_call},
       {"converge", Group::Zero, "how near the field is to convergence", {}, {kCheck, kCommit}, kQuick, fields, run_call},

@@ -51,8 +51,8 @@ class Redrawn {
 // Asks until the supervisor ends. A worker that is down for now is told and asked again.
 template <class Text>
 int watch(const Invocation& call, const Text& text) {
-  auto chosen = choose(call);
-  if (!chosen) return report(chosen.error());
+  auto chosen = choose_or_tell(call);
+  if (!chosen) return chosen.error().code;
   const bool lines = call.json || ::isatty(STDOUT_FILENO) != 1;
   Redrawn screen;
   std::string refused;

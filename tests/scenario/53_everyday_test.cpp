@@ -87,6 +87,27 @@ TEST_CASE("everyday: where only young snapshots count, an equal one is written a
   for (int i = 0; i < 5; ++i) CHECK(saved.wait_for("checkpoint")["cause"] == "periodic");
 }
 
+TEST_CASE("everyday: zerothctl shows the state of any worker as the newest snapshot has it") {
+  const auto ctl = [](const Daemon& daemon, std::vector<std::string> words) {
+    words.insert(words.begin(), built("zerothctl"));
+    return run_process(words, daemon.environment());
+  };
+  {
+    Shop shop(kNever);
+    shop.ask("visit", {{"who", "anna"}});
+    shop.ask("checkpoint");
+    CHECK(ctl(shop, {"state", "/visits/anna"}).out == "1\n");
+    CHECK(ctl(shop, {"state", "--json"}).out == "{\"visits\":{\"anna\":1}}\n");
+    CHECK(says(ctl(shop, {"state", "/visits/ana"}).err, "did you mean '/visits/anna'?"));
+    CHECK(says(ctl(shop, {"state", "visits"}).err, "did you mean '/visits'?"));
+  }
+  Daemon zero(kDay, kByHand);
+  const auto sequence = zero.ask("checkpoint")["sequence"];
+  CHECK(ctl(zero, {"state", "--json"}).out == dump(state_of(zero, sequence)) + "\n");
+  CHECK(ctl(zero, {"state", "/states/0"}).out == "\"DAWN\"\n");
+  CHECK(says(ctl(zero, {"state", "NOON"}).out, "NOON"));
+}
+
 TEST_CASE("everyday: a state that cannot be saved blocks nothing for ever, and what can be done is said") {
   Shop shop(kNever);
   shop.ask("visit", {{"who", "anna"}});
