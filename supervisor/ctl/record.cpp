@@ -64,8 +64,10 @@ std::optional<Json> read_json(const std::string& folder, const std::string& runt
 std::optional<std::int64_t> read_pid(const std::string& path) {
   std::int64_t pid = 0;
   const auto text = read_file(path, 64);
-  if (!text || std::from_chars(text->data(), text->data() + text->size(), pid).ec != std::errc()) return std::nullopt;
-  return pid;
+  if (!text) return std::nullopt;
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), pid);
+  const bool whole = error == std::errc() && (end == text->data() + text->size() || *end == '\n');
+  return whole ? std::optional(pid) : std::nullopt;
 }
 
 bool is_named(int fd, const std::string& path) {
@@ -152,9 +154,11 @@ Result<std::vector<std::string>> remove_leftovers(const Place& place) {
   if (!dead.pid || is_alive(dead) || dead.state_dir != before.state_dir) return removed;
   // A pid file that names somebody else belongs to whoever uses that runtime folder now, and so does the socket.
   const std::string pid_file = dead.pid_file.empty() ? place.runtime_dir + "/pid" : dead.pid_file;
-  if (const auto named = read_pid(pid_file); named && *named != *dead.pid) return removed;
+  const bool there = ::access(pid_file.c_str(), F_OK) == 0;
+  const std::string socket = dead.socket.empty() ? control_socket_path(place.runtime_dir) : dead.socket;
+  if (there && read_pid(pid_file) != dead.pid) return removed;
   remove_if(S_IFREG, pid_file, removed);
-  remove_if(S_IFSOCK, dead.socket.empty() ? control_socket_path(place.runtime_dir) : dead.socket, removed);
+  remove_if(S_IFSOCK, socket, removed);
   remove_if(S_IFREG, place.runtime_dir + "/token", removed);
   return removed;
 }

@@ -20,8 +20,8 @@
 namespace zeroth {
 namespace {
 
-constexpr Milliseconds kLastSteps{5'000};   // of a supervisor that has answered `stop`
-constexpr Milliseconds kAfterTerm{20'000};  // unless --timeout: it may still save what its workers have
+constexpr Milliseconds kLastSteps{5'000};    // of a supervisor that has answered `stop`
+constexpr Milliseconds kAfterTerm{120'000};  // unless --timeout: it may still save what its workers have
 constexpr Milliseconds kAfterKill{5'000};
 
 // The supervisor is meant, not a worker of it.
@@ -43,7 +43,7 @@ Status send_signal(const UniqueFd& process, int signal) {
 Status end_process(const UniqueFd& process, const std::string& who, Milliseconds patience) {
   if (Status sent = send_signal(process, SIGTERM); !sent) return sent;
   if (Status sent = send_signal(process, SIGCONT); !sent) return sent;  // one that is stopped takes no SIGTERM
-  complain("sent SIGTERM to " + who);
+  complain("sent SIGTERM to " + who + "; SIGKILL follows if it has not saved and ended in " + human_duration(patience));
   if (has_ended(process, patience)) return {};
   if (Status sent = send_signal(process, SIGKILL); !sent) return sent;
   complain("sent SIGKILL to " + who + ", which did not end in " + human_duration(patience));
@@ -101,6 +101,8 @@ int stop_silent(const Invocation& call, const Probe& silent) {
   }
   clear_away(silent.place);
   const Probe now = probe(silent.place);
+  if (now.presence != Presence::Stopped && now.presence != Presence::Stale)
+    return refuse_silent(call, now, who + " has ended, and another one is there by now", kExitTaken);
   return print(call.json ? dump(absent_status(now)) + "\n" : "Stopped\n") ? kExitOk : kExitFailed;
 }
 
